@@ -1,0 +1,247 @@
+"""The app: where tasks are declared, jobs enqueued, results awaited and workers made."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, Self, TypeVar, overload
+from uuid import UUID
+
+from howdah import jobs
+from howdah.call import Call
+from howdah.client import AsyncClient, Client, on
+from howdah.durations import Duration
+from howdah.errors import Conflict, UnknownTask
+from howdah.events import Events
+from howdah.job import Job
+from howdah.jobs import Claimed
+from howdah.outcome import Outcome
+from howdah.retry import Retry
+from howdah.settings import Settings, load
+from howdah.task import Task, declare
+from howdah.waits import Waits
+from howdah.worker import Worker
+from howdah.worker.attempt import Attempt
+from howdah.worker.threads import Threads
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class App:
+    """Tasks, and the way to their store.
+
+    App() takes its settings from the environment and the project's files; arguments win over both:
+    App("postgresql://…", schema="queue"). `async with app` opens its connections and closes them;
+    without it the first use opens them.
+    """
+
+    def __init__(self, database_url: str | None = None, **settings: Any) -> None:
+        self.tasks: dict[str, Task[..., Any]] = {}
+        self.events = Events()
+        self._arguments = {"database_url": database_url, **settings}
+        self._settings: Settings | None = None
+        self._client: AsyncClient | None = None
+        self._sync_client: Client | None = None
+        self._waits: Waits | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings, read when they are first needed."""
+        if self._settings is None:
+            self._settings = load(self._arguments).settings
+        return self._settings
+
+    def use(self, settings: Settings) -> None:
+        """Take these settings instead; before the first connection."""
+        self._settings = settings
+
+    # Declaring
+
+    @overload
+    def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
+
+    @overload
+    def task(
+        self,
+        *,
+        name: str | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        retry: Retry | None = None,
+        timeout: Duration | None = None,
+        no_timeout: bool = False,
+        delivery: str | None = None,
+    ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+
+    def task(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        retry: Retry | None = None,
+        timeout: Duration | None = None,
+        no_timeout: bool = False,
+        delivery: str | None = None,
+    ) -> Any:
+        """Declare a function as a task; `async def` runs on the loop, `def` in a thread.
+
+        Its name is the dotted name from its module on, unless one is given. `timeout` (60 s unless
+        told otherwise) counts from the start of each attempt. Raises BadInput, BadArguments, Conflict.
+        """
+
+        def declared(what: Callable[..., Any]) -> Task[..., Any]:
+            return self._add(
+                declare(
+                    self,
+                    what,
+                    name=name,
+                    queue=queue,
+                    priority=priority,
+                    retry=retry,
+                    timeout=timeout,
+                    no_timeout=no_timeout,
+                    delivery=delivery,
+                )
+            )
+
+        return declared if function is None else declared(function)
+
+    def _add(self, task: Task[..., Any]) -> Task[..., Any]:
+        known = self.tasks.get(task.name)
+        if known is not None and known.function is not task.function:
+            raise Conflict(
+                f"a task {task.name!r} is declared already",
+                hint="Give one of the two another name: @app.task(name=…).",
+            )
+        self.tasks[task.name] = task
+        return task
+
+    # Asking the store
+
+    async def __aenter__(self) -> Self:
+        await self.client.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def client(self) -> AsyncClient:
+        """The client that runs Calls on this app's own connections."""
+        if self._client is None:
+            self._client = AsyncClient(self.settings)
+        return self._client
+
+    @property
+    def sync_client(self) -> Client:
+        """The same where there is no event loop."""
+        if self._sync_client is None:
+            self._sync_client = Client(self.settings)
+        return self._sync_client
+
+    async def run(self, call: Call[T]) -> T:
+        """Run a call: `await app.run(jobs.cancel(job_id))`."""
+        return await self.client.run(call)
+
+    async def enqueue(self, job: Job) -> UUID:
+        """Store a job in a transaction of its own; gives its id."""
+        return await self.run(jobs.enqueue(job))
+
+    async def enqueue_many(self, many: Sequence[Job]) -> list[UUID]:
+        """Store up to 10,000 jobs in a round trip, all or none; gives their ids in order."""
+        return await self.run(jobs.enqueue_many(many))
+
+    def enqueue_sync(self, job: Job) -> UUID:
+        """Store a job where there is no event loop."""
+        return self.sync_client.run(jobs.enqueue(job))
+
+    def on(self, connection: Any) -> Any:
+        """The verbs on a connection of the caller's, in its transaction, with this app's schema."""
+        return on(connection, schema=self.settings.schema)
+
+    async def result(self, job_id: UUID, timeout: Duration | None = None) -> Any:
+        """Wait for a job's end; gives what its task returned, as JSON types.
+
+        Raises JobFailed, JobCancelled, NotFound, and TimeoutError when it has not ended in time.
+        """
+        if self._waits is None:
+            self._waits = Waits(self.client)
+        return await self._waits.result(job_id, timeout)
+
+    async def close(self) -> None:
+        """Close all connections; the next use opens them again."""
+        if self._waits is not None:
+            await self._waits.close()
+        if self._client is not None:
+            await self._client.close()
+        if self._sync_client is not None:
+            await asyncio.to_thread(self._sync_client.close)
+
+    # Running jobs
+
+    async def perform(self, claimed: Claimed) -> Outcome:
+        """Attempt a job that was claimed by hand; gives what came of it, to be finished by hand:
+        `await app.run(jobs.finish([outcome]))`. Raises UnknownTask."""
+        task = self.tasks.get(claimed.task)
+        if task is None:
+            raise UnknownTask(claimed.task)
+        threads = Threads()
+        attempt = Attempt(claimed, task, threads)
+        attempt.handle = asyncio.create_task(attempt.run())
+        try:
+            done, _ = await asyncio.wait({attempt.handle}, timeout=attempt.remaining)
+            if not done:
+                attempt.stop("timeout")
+                await asyncio.wait({attempt.handle})
+            return attempt.stopped() if attempt.handle.cancelled() else attempt.handle.result()
+        finally:
+            attempt.handle.cancel()
+            threads.stop()
+
+    def worker(
+        self,
+        *,
+        queues: Sequence[str] | None = None,
+        slots: int | None = None,
+        name: str | None = None,
+    ) -> Worker:
+        """A worker inside this process: `async with app.worker(queues=["mail"]): …`."""
+        return Worker(self.tasks, self.settings, self.events, queues=queues, slots=slots, name=name)
+
+    def run_worker(
+        self,
+        *,
+        queues: Sequence[str] | None = None,
+        slots: int | None = None,
+        name: str | None = None,
+        burst: bool = False,
+    ) -> None:
+        """Run a worker until SIGTERM or SIGINT, or with `burst` until nothing is left to do. Blocks."""
+        runner = asyncio.Runner(loop_factory=_loop_factory())
+        with runner:
+            runner.run(self._work(self.worker(queues=queues, slots=slots, name=name), burst=burst))
+
+    async def _work(self, worker: Worker, *, burst: bool) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, worker.stop, signal.Signals(number).name)
+        async with worker:
+            if burst:
+                await worker.idle()
+                worker.stop("burst")
+            await worker.wait()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -1,0 +1,201 @@
+"""A task's arguments: bound by its signature, validated by its annotations, kept as one JSON object."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+import msgspec
+
+from howdah.errors import BadArguments, TooLarge
+from howdah.job import MAX_ARGS, MAX_DEPTH
+
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """How one function takes its arguments.
+
+    `bind` gives the JSON of a call, `decode` gives keyword arguments for the function. Both raise
+    BadArguments, which names the argument. A parameter annotated with Context is not an argument.
+    """
+
+    task: str
+    signature: inspect.Signature
+    context_name: str | None
+    positional: tuple[str, ...]
+    decoder: msgspec.json.Decoder[Any]
+    names: tuple[str, ...]
+    model: type[msgspec.Struct]
+    takes_any: bool
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+        """The JSON object for a call with these arguments, if the function would take them."""
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise BadArguments(self.task, str(error)) from error
+        values = dict(bound.arguments)
+        for parameter in self.signature.parameters.values():
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                values.update(values.pop(parameter.name, {}))
+        text = encode(self.task, values)
+        self.decode(text)
+        return text.decode()
+
+    def decode(self, text: str | bytes) -> dict[str, Any]:
+        """Keyword arguments from JSON, each converted to its annotated type."""
+        try:
+            found = self.decoder.decode(text)
+            if self.takes_any:
+                extra = msgspec.json.decode(text)
+                known = {name: getattr(found, name) for name in self.names if name in extra}
+                return {**extra, **known}
+        except (msgspec.DecodeError, ValueError, RecursionError, OverflowError) as error:
+            raise BadArguments(self.task, _readable(error)) from error
+        return {name: value for name in self.names if (value := getattr(found, name)) is not msgspec.UNSET}
+
+    def call(self, function: Callable[..., Any], given: dict[str, Any]) -> Any:
+        """Call the function with decoded arguments, positional-only ones in their place."""
+        if not self.positional:
+            return function(**given)
+        before = [given.pop(name) for name in self.positional if name in given]
+        return function(*before, **given)
+
+    def json_schema(self) -> str | None:
+        """JSON Schema of the arguments, as text; None where the types have none."""
+        try:
+            return msgspec.json.encode(msgspec.json.schema(self.model)).decode()
+        except (TypeError, ValueError, RecursionError):
+            return None
+
+
+def arguments_of(function: Callable[..., Any], task: str, context: type) -> Arguments:
+    """Reads a function's signature; raises BadArguments where it cannot be a task's."""
+    signature = inspect.signature(function)
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise BadArguments(task, f"an annotation cannot be resolved: {error}") from error
+    fields: list[tuple[str, Any, Any]] = []
+    kept, context_name, takes_any = [], None, False
+    for parameter in signature.parameters.values():
+        hint = hints.get(parameter.name, Any)
+        if hint is context or hint == context | None:
+            context_name = parameter.name
+            continue
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            raise BadArguments(task, f"*{parameter.name} has no names, and arguments travel by name")
+        kept.append(parameter)
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            takes_any = True
+        elif parameter.default is inspect.Parameter.empty:
+            fields.append((parameter.name, hint, msgspec.NODEFAULT))
+        else:
+            fields.append((parameter.name, hint, msgspec.UNSET))
+    model = msgspec.defstruct(
+        "Arguments", [_field(*field) for field in fields], kw_only=True, forbid_unknown_fields=not takes_any
+    )
+    positional = (p.name for p in kept if p.kind is inspect.Parameter.POSITIONAL_ONLY)
+    return Arguments(
+        task=task,
+        signature=signature.replace(parameters=kept),
+        context_name=context_name,
+        positional=tuple(positional),
+        decoder=_decoder(model, task),
+        names=tuple(name for name, _, _ in fields),
+        model=model,
+        takes_any=takes_any,
+    )
+
+
+def _field(name: str, hint: Any, default: Any) -> Any:
+    return (name, hint) if default is msgspec.NODEFAULT else (name, hint, default)
+
+
+def _decoder(model: type[msgspec.Struct], task: str) -> msgspec.json.Decoder[Any]:
+    try:
+        return msgspec.json.Decoder(model, dec_hook=_from_json)
+    except TypeError as error:
+        raise BadArguments(task, f"its annotations cannot travel as JSON: {error}") from error
+
+
+def encode(task: str, values: Mapping[str, Any]) -> bytes:
+    """The JSON of named arguments; raises BadArguments or TooLarge for what the store cannot hold."""
+    try:
+        text = msgspec.json.encode(values, enc_hook=_to_json)
+    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        raise BadArguments(task, _unencodable(values, error)) from error
+    if b"\\u0000" in text and _NUL.search(text):
+        raise BadArguments(task, "text with a NUL character cannot be stored")
+    if b"null" in text and _has_nan(values):
+        raise BadArguments(task, "NaN and infinity are not JSON")
+    if len(text) > MAX_ARGS:
+        raise TooLarge(
+            f"arguments for {task} take {len(text)} bytes, at most {MAX_ARGS} are kept",
+            hint="Store the data elsewhere and pass a reference to it.",
+        )
+    if text.count(b"{") + text.count(b"[") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
+        raise TooLarge(f"arguments for {task} are nested more than {MAX_DEPTH} deep")
+    return text
+
+
+def encode_result(task: str, value: Any) -> str | None:
+    """The JSON of what a task returned; None for None."""
+    return None if value is None else encode(task, {"": value}).decode()[4:-1]
+
+
+def _unencodable(values: Mapping[str, Any], error: Exception) -> str:
+    for name, value in values.items():
+        try:
+            msgspec.json.encode(value, enc_hook=_to_json)
+        except (TypeError, ValueError, RecursionError, OverflowError) as found:
+            return f"{name}: {found}" if name else str(found)
+    return str(error)
+
+
+def _to_json(value: Any) -> Any:
+    dump = getattr(value, "model_dump", None)  # pydantic
+    if callable(dump):
+        return dump(mode="json")
+    raise TypeError(f"a {type(value).__qualname__} is not JSON")
+
+
+def _from_json(kind: type, value: Any) -> Any:
+    validate = getattr(kind, "model_validate", None)  # pydantic
+    if callable(validate):
+        return validate(value)
+    raise NotImplementedError(f"cannot make a {kind.__qualname__} from JSON")
+
+
+def _readable(error: BaseException) -> str:
+    """msgspec's message with `$.user_id` said as the argument's name."""
+    message, at, path = str(error).partition(" - at `$.")
+    return f"{path.rstrip('`')}: {message}" if at else message
+
+
+def _has_nan(value: Any) -> bool:
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    if isinstance(value, Mapping):
+        return any(_has_nan(item) for item in value.values())
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(_has_nan(item) for item in value)
+    return False
+
+
+def _depth(text: bytes) -> int:
+    """How deep brackets nest, outside strings."""
+    deepest = depth = 0
+    for match in re.finditer(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', text):
+        if match[0] in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif match[0] in b"]}":
+            depth -= 1
+    return deepest

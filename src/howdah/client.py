@@ -1,0 +1,216 @@
+"""Clients run Calls: `AsyncClient` on an event loop, `Client` where there is none, `on(connection)` in the caller's transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Coroutine, Sequence
+from typing import Any, Self, TypeVar
+from uuid import UUID
+
+import asyncpg
+
+from howdah import jobs
+from howdah.call import Call
+from howdah.connect import check_version, database_url, no_connection
+from howdah.drivers import Driver, driver_of
+from howdah.errors import HowdahError
+from howdah.job import Job
+from howdah.refusals import translated
+from howdah.settings import Settings, load, plain_url
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """Runs Calls on a pool of its own, which it opens at the first use, or `async with`.
+
+    The pool belongs to the event loop that opened it; on another loop a new one is opened.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, size: int = 10) -> None:
+        self.settings = settings or load().settings
+        self._size = size
+        self._pool: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._opening = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        await self._opened()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def run(self, call: Call[T]) -> T:
+        """Run a call on a connection of the pool; raises our errors for what the store refuses."""
+        pool = await self._opened()
+        try:
+            rows = await pool.fetch(call.render(self.settings.schema), *call.values)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            raise _ours(error) from error
+        return call.read(rows)
+
+    async def close(self) -> None:
+        """Close the pool; the next use opens it again."""
+        pool, self._pool = self._pool, None
+        if pool is not None and self._loop is asyncio.get_running_loop():
+            await pool.close()
+
+    async def _opened(self) -> Any:
+        loop = asyncio.get_running_loop()
+        if self._pool is not None and self._loop is loop:
+            return self._pool
+        if self._loop is not loop:
+            self._opening, self._loop, self._pool = asyncio.Lock(), loop, None
+        async with self._opening:
+            if self._pool is None:
+                self._pool = await self._new_pool()
+        return self._pool
+
+    async def _new_pool(self) -> Any:
+        url = database_url(self.settings)
+        try:
+            pool = await asyncpg.create_pool(
+                plain_url(url),
+                min_size=1,
+                max_size=self._size,
+                timeout=10,
+                command_timeout=30,
+                statement_cache_size=100 if self.settings.prepare else 0,
+                reset=_no_reset,
+                server_settings={"application_name": "howdah client"},
+            )
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+            raise no_connection(error, url) from error
+        try:
+            async with pool.acquire() as connection:
+                await check_version(connection, self.settings.schema)
+        except BaseException:
+            pool.terminate()
+            raise
+        return pool
+
+
+async def _no_reset(_: Any) -> None:
+    """Nobody else touches these connections, so there is nothing to undo between two uses."""
+
+
+class Client:
+    """Runs Calls where there is no event loop: on a loop in a thread of its own, made at the first use."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or load().settings
+        self._portal: _Portal | None = None
+        self._guard = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def run(self, call: Call[T]) -> T:
+        """Run a call; raises our errors for what the store refuses."""
+        portal = self._ready_portal()
+        return portal.wait(portal.client.run(call))
+
+    def close(self) -> None:
+        """Close connection and thread; the next use makes them again."""
+        with self._guard:
+            portal, self._portal = self._portal, None
+        if portal is not None and portal.pid == os.getpid():
+            portal.stop()
+
+    def _ready_portal(self) -> _Portal:
+        with self._guard:
+            if self._portal is None or self._portal.pid != os.getpid():  # forked: threads stay behind
+                self._portal = _Portal(self.settings)
+            return self._portal
+
+
+class _Portal:
+    """An event loop in a daemon thread, and an AsyncClient on it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.pid = os.getpid()
+        self.loop = asyncio.new_event_loop()
+        self.client = AsyncClient(settings)
+        self._thread = threading.Thread(target=self.loop.run_forever, name="howdah client", daemon=True)
+        self._thread.start()
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+
+    def stop(self) -> None:
+        self.wait(self.client.close())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(5)
+        self.loop.close()
+
+
+class SyncDoor:
+    """Verbs inside the caller's own transaction, on a connection that does not await."""
+
+    def __init__(self, connection: object, driver: Driver, schema: str) -> None:
+        self._connection, self._driver, self._schema = connection, driver, schema
+
+    def run(self, call: Call[T]) -> T:
+        """Run any call on the connection; nothing is committed or rolled back here."""
+        text = call.render(self._schema, self._driver.placeholder)
+        try:
+            rows: Any = self._driver.run(self._connection, text, call.values)
+        except Exception as error:
+            raise _ours(error) from error
+        return call.read(rows)
+
+    def enqueue(self, job: Job) -> UUID:
+        """Store a job; it is there when, and only when, the caller commits."""
+        return self.run(jobs.enqueue(job))
+
+    def enqueue_many(self, many: Sequence[Job]) -> list[UUID]:
+        """Store up to 10,000 jobs, all or none; gives their ids in order."""
+        return self.run(jobs.enqueue_many(many))
+
+
+class AsyncDoor:
+    """Verbs inside the caller's own transaction, on a connection that awaits."""
+
+    def __init__(self, connection: object, driver: Driver, schema: str) -> None:
+        self._connection, self._driver, self._schema = connection, driver, schema
+
+    async def run(self, call: Call[T]) -> T:
+        """Run any call on the connection; nothing is committed or rolled back here."""
+        text = call.render(self._schema, self._driver.placeholder)
+        run: Any = self._driver.run
+        try:
+            rows = await run(self._connection, text, call.values)
+        except Exception as error:
+            raise _ours(error) from error
+        return call.read(rows)
+
+    async def enqueue(self, job: Job) -> UUID:
+        """Store a job; it is there when, and only when, the caller commits."""
+        return await self.run(jobs.enqueue(job))
+
+    async def enqueue_many(self, many: Sequence[Job]) -> list[UUID]:
+        """Store up to 10,000 jobs, all or none; gives their ids in order."""
+        return await self.run(jobs.enqueue_many(many))
+
+
+def on(connection: Any, *, schema: str | None = None) -> Any:
+    """The verbs on a connection of the caller's, in whatever transaction it is in.
+
+    Takes asyncpg, psycopg 2 and 3, SQLAlchemy (Session, Connection and their async kin) and Django
+    connections; the type decides whether the verbs are awaited. `schema` defaults to the settings'.
+    """
+    driver = driver_of(connection)
+    door = AsyncDoor if driver.is_async else SyncDoor
+    return door(connection, driver, schema or load().settings.schema)
+
+
+def _ours(error: BaseException) -> BaseException:
+    if isinstance(error, HowdahError):
+        return error
+    return translated(error) or error

@@ -1,0 +1,108 @@
+"""What a task may know of its own run: asked for by annotating a parameter with Context."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from howdah.durations import Duration, seconds
+
+if TYPE_CHECKING:
+    from howdah.jobs import Claimed
+
+_current: ContextVar[Callable[[], Context] | None] = ContextVar("howdah_context", default=None)
+
+
+def current() -> Context | None:
+    """The context of the job that runs here; None outside of one."""
+    make = _current.get()
+    return None if make is None else make()
+
+
+def enter(make: Callable[[], Context]) -> None:
+    """Let `current()` give this context in this asyncio task or thread; made when first asked for."""
+    _current.set(make)
+
+
+class Context:
+    """One attempt at one job.
+
+    Attributes:
+        job_id, queue, task, attempt, max_attempts, tags, headers: of the job.
+        args: the arguments, as JSON types.
+        fence: the lease, a random token that no later attempt has: store it beside outside effects.
+        log: a logger whose records carry job_id, task, queue and attempt.
+    """
+
+    def __init__(
+        self,
+        job: Claimed,
+        args: Mapping[str, Any],
+        headers: Mapping[str, Any],
+        *,
+        extend: Callable[[float], Awaitable[None]] | None = None,
+    ) -> None:
+        self.job_id: UUID = job.id
+        self.queue, self.task = job.queue, job.task
+        self.attempt, self.max_attempts = job.attempt, job.max_attempts
+        self.args, self.headers = args, headers
+        self.tags = tuple(job.tags or ())
+        self.fence: UUID = job.lease
+        self.log = _JobLogger(logging.getLogger(f"howdah.task.{job.task}"), self)
+        self._ends_at = None if job.timeout_ms is None else time.monotonic() + job.timeout_ms / 1000
+        self._cancelled = threading.Event()
+        self._extend = extend
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until the timeout; None without one."""
+        return None if self._ends_at is None else self._ends_at - time.monotonic()
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the timeout ends this attempt, by the clock of this machine; None without one."""
+        left = self.remaining
+        return None if left is None else datetime.now(UTC) + timedelta(seconds=left)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether this attempt is to stop: cancelled, out of time, or its lease lost."""
+        return self._cancelled.is_set()
+
+    def wait_cancelled(self, timeout: Duration) -> bool:
+        """Sleep in a thread, but wake up at once when the attempt is to stop; True if it is."""
+        return self._cancelled.wait(seconds(timeout))
+
+    async def extend(self, duration: Duration) -> None:
+        """Give this attempt so much time from now; raises LeaseLost if the job is no longer its own."""
+        more = seconds(duration)
+        if self._extend is not None:
+            await self._extend(more)
+        if self._ends_at is not None:
+            self._ends_at = time.monotonic() + more
+
+    def stop(self) -> None:
+        """Tell the task to stop; for the worker, not for tasks."""
+        self._cancelled.set()
+
+
+class _JobLogger(logging.LoggerAdapter[logging.Logger]):
+    """Adds what identifies the job to each record."""
+
+    def __init__(self, logger: logging.Logger, context: Context) -> None:
+        super().__init__(logger, {})
+        self._context = context
+
+    def process(
+        self, msg: Any, kwargs: MutableMapping[str, Any]
+    ) -> tuple[Any, MutableMapping[str, Any]]:
+        c = self._context
+        known = {"job_id": str(c.job_id), "task": c.task, "queue": c.queue, "attempt": c.attempt}
+        kwargs["extra"] = {**known, **(kwargs.get("extra") or {})}
+        return msg, kwargs

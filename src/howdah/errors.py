@@ -1,0 +1,124 @@
+"""What can go wrong, in few classes: each takes facts, writes its own sentence, and keeps the facts.
+
+HowdahError
+├── BadInput                refused where it enters; nothing was stored
+│   ├── BadArguments        the arguments do not fit the task
+│   └── TooLarge            over a size or depth limit
+├── Conflict                clashes with something that is already there
+├── LeaseLost               the lease is not, or no longer, yours
+├── NotFound                no such job, worker, schedule …
+├── UnknownTask             this process declares no such task
+├── WorkerUnknown           the store has swept, or never knew, this worker
+├── JobFailed / JobCancelled   how the job that was waited for ended
+└── DatabaseError           the store cannot be used as it is
+    ├── NoDatabase          nothing is configured, or nothing answers
+    ├── SchemaMismatch      the schema is missing, too old or too new
+    ├── ReadOnly            the server accepts no writes
+    └── Denied              the role lacks a grant
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+
+class HowdahError(Exception):
+    """The root of all our errors; `hint`, where there is one, says what to do or type next."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class BadInput(HowdahError, ValueError):
+    """What was given cannot be accepted; nothing was stored."""
+
+
+class BadArguments(BadInput):
+    """The arguments do not fit the task's signature."""
+
+    def __init__(self, task: str, problem: str) -> None:
+        super().__init__(f"bad arguments for {task}: {problem}")
+        self.task = task
+        self.problem = problem
+
+
+class TooLarge(BadInput):
+    """Over a limit of size, depth or count."""
+
+
+class Conflict(HowdahError):
+    """Clashes with something that is already there."""
+
+
+class LeaseLost(HowdahError):
+    """The lease is not, or no longer, the caller's; nothing was changed."""
+
+
+class NotFound(HowdahError, LookupError):
+    """There is no such thing."""
+
+
+class UnknownTask(HowdahError, LookupError):
+    """No task of that name is declared in this process."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"no task {name!r} is declared here",
+            hint="Declare it with @app.task, or import the module that does.",
+        )
+        self.name = name
+
+
+class WorkerUnknown(HowdahError):
+    """The store does not know this worker: it was swept, or never registered."""
+
+
+class JobFailed(HowdahError):
+    """The job that was waited for failed; `error` is its last error."""
+
+    def __init__(self, job_id: UUID, error: str | None) -> None:
+        super().__init__(f"job {job_id} failed: {_last_line(error)}")
+        self.job_id = job_id
+        self.error = error
+
+
+class JobCancelled(HowdahError):
+    """The job that was waited for was cancelled."""
+
+    def __init__(self, job_id: UUID, reason: str | None) -> None:
+        super().__init__(f"job {job_id} was cancelled" + (f": {reason}" if reason else ""))
+        self.job_id = job_id
+        self.reason = reason
+
+
+class DatabaseError(HowdahError):
+    """The store cannot be used as it is."""
+
+
+class NoDatabase(DatabaseError):
+    """Nothing is configured, or nothing answers."""
+
+
+class SchemaMismatch(DatabaseError):
+    """The schema is missing, too old or too new for this version of the package."""
+
+
+class ReadOnly(DatabaseError):
+    """The server, or the session, accepts no writes."""
+
+
+class Denied(DatabaseError):
+    """The role may not do this, or could not log in."""
+
+
+def _last_line(error: str | None) -> str:
+    lines = (error or "").strip().splitlines()
+    return lines[-1] if lines else "no error was recorded"

@@ -1,0 +1,121 @@
+"""What happens, said once, as events. Whoever wants log lines, metrics or traces subscribes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from howdah.jobs import Claimed
+from howdah.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStarted:
+    """A worker has registered and claims from now on."""
+
+    worker: UUID
+    name: str
+    queues: tuple[str, ...]
+    tasks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStopping:
+    """A worker claims no more; `why` says who asked."""
+
+    worker: UUID
+    why: str
+    running: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStopped:
+    """A worker has left."""
+
+    worker: UUID
+    released: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFinished:
+    """An attempt ended; `took` is in seconds. The outcome is not yet stored."""
+
+    job: Claimed
+    outcome: Outcome
+    took: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRefused:
+    """The store did not take an outcome: the job had been given to somebody else."""
+
+    job_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskStuck:
+    """A task went on after its timeout or its cancelling; its slot was given to another."""
+
+    job: Claimed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseLost:
+    """A loop of the worker cannot reach the database; it tries again in `again_in` seconds."""
+
+    loop: str
+    error: BaseException
+    again_in: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseBack:
+    """A loop of the worker has the database again."""
+
+    loop: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSwept:
+    """The worker was silent for so long that its jobs were given to others; it registered anew."""
+
+    worker: UUID
+
+
+Event = (
+    WorkerStarted
+    | WorkerStopping
+    | WorkerStopped
+    | AttemptFinished
+    | LeaseRefused
+    | TaskStuck
+    | DatabaseLost
+    | DatabaseBack
+    | WorkerSwept
+)
+Subscriber = Callable[[Event], None]
+
+
+class Events:
+    """Hands each event to its subscribers, in the order in which they subscribed."""
+
+    def __init__(self) -> None:
+        self._subscribers: list[Subscriber] = []
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Call the subscriber with each event from now on; it must be quick and not raise."""
+        self._subscribers.append(subscriber)
+
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Call it no more."""
+        self._subscribers.remove(subscriber)
+
+    def __bool__(self) -> bool:
+        """Whether anybody listens: who makes many events may look before making one."""
+        return bool(self._subscribers)
+
+    def emit(self, event: Event) -> None:
+        """Tell everybody."""
+        for subscriber in self._subscribers:
+            subscriber(event)

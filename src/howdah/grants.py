@@ -1,0 +1,49 @@
+"""Who may do what: exactly these functions and views, for four kinds of role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from howdah.errors import BadInput
+
+_EVERYONE = ("schema_version", "channel")
+_LOOK = ("why", "backlog", "outcome")
+_VIEWS = (
+    "jobs", "ready", "scheduled", "running", "expired", "failed", "attempts", "queues", "workers",
+    "tasks", "settings",
+)  # fmt: skip
+# Functions inside a view run with the rights of whoever selects from it.
+_VIEW_HELPERS = ("clock", "state_name", "delivery_name", "timeout_span", "ready_queues")
+
+FUNCTIONS = {
+    "producer": ("enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "outcome"),
+    "worker": (
+        "claim", "ack", "nack", "finish", "extend", "release", "heartbeat", "leave", "stage", "chores",
+        "declare_tasks", "outcome", "backlog",
+    ),
+    "viewer": _LOOK,
+    "operator": (
+        *_LOOK, "cancel", "retry", "run_now", "delete", "pause", "resume", "put_queue", "drain", "kill",
+    ),
+}  # fmt: skip
+
+
+def check_kind(kind: str) -> str:
+    """The kind, if it is one."""
+    if kind not in FUNCTIONS:
+        raise BadInput(f"{kind!r} is no kind of role", hint=f"Kinds are {', '.join(FUNCTIONS)}.")
+    return kind
+
+
+def grant_statements(role: str, kind: str) -> Iterator[str]:
+    """The statements that give a role what its kind needs, and no more. Idempotent."""
+    quoted = '"' + role.replace('"', '""') + '"'
+    yield f"grant usage on schema {{schema}} to {quoted}"
+    for function in (*FUNCTIONS[check_kind(kind)], *_EVERYONE):
+        yield f"grant execute on function {{schema}}.{function} to {quoted}"
+    if kind == "producer":
+        yield f"grant insert on {{schema}}.jobs to {quoted}"
+    if kind in {"viewer", "operator"}:
+        yield f"grant select on {', '.join('{schema}.' + view for view in _VIEWS)} to {quoted}"
+        for function in _VIEW_HELPERS:
+            yield f"grant execute on function _{{schema}}.{function} to {quoted}"

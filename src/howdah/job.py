@@ -1,0 +1,163 @@
+"""A job before it is stored: a value, validated and typed; nothing has happened yet."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
+
+from howdah.durations import Duration, seconds
+from howdah.errors import BadInput
+
+DELIVERIES = ("at_least_once", "at_most_once", "transactional")
+MAX_ARGS = 1_048_576  # bytes
+MAX_DEPTH = 64
+MAX_BATCH = 10_000
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a job is to be run; None means what the task's declaration says, else the default.
+
+    Durations are kept as seconds. `delay` counts from the enqueue; `run_at` must be aware of its
+    time zone. `id` makes the enqueue idempotent; at most one unfinished job has a `unique_key`.
+    """
+
+    queue: str | None = None
+    priority: int | None = None
+    run_at: datetime | None = None
+    delay: float | None = None
+    max_attempts: int | None = None
+    timeout: float | None = None
+    no_timeout: bool = False
+    delivery: str | None = None
+    id: UUID | None = None
+    unique_key: str | None = None
+    headers: dict[str, object] | None = None
+    tags: tuple[str, ...] = ()
+
+
+NO_OPTIONS = Options()
+
+
+class Job(msgspec.Struct, frozen=True):
+    """A task's name, its arguments as one JSON object, and the options."""
+
+    task: str
+    args: str
+    options: Options = NO_OPTIONS
+
+
+def make_options(
+    base: Options = NO_OPTIONS,
+    *,
+    queue: str | None = None,
+    priority: int | None = None,
+    run_at: datetime | None = None,
+    delay: Duration | None = None,
+    max_attempts: int | None = None,
+    timeout: Duration | None = None,
+    no_timeout: bool = False,
+    delivery: str | None = None,
+    id: UUID | None = None,  # noqa: A002 - the name of the contract
+    unique_key: str | None = None,
+    headers: dict[str, object] | None = None,
+    tags: list[str] | tuple[str, ...] | None = None,
+) -> Options:
+    """Options over `base`, each checked where it enters; raises BadInput."""
+    changes: dict[str, object] = {
+        "queue": queue,
+        "priority": priority,
+        "run_at": run_at,
+        "delay": None if delay is None else seconds(delay),
+        "max_attempts": max_attempts,
+        "timeout": None if timeout is None else seconds(timeout),
+        "no_timeout": no_timeout or None,
+        "delivery": delivery,
+        "id": id,
+        "unique_key": unique_key,
+        "headers": headers,
+        "tags": None if tags is None else tuple(tags),
+    }
+    given = {key: value for key, value in changes.items() if value is not None}
+    return checked(msgspec.structs.replace(base, **given))
+
+
+def checked(options: Options) -> Options:
+    """The options, if they can be stored; raises BadInput with what is wrong."""
+    for flaw, message, hint in _flaws(options):
+        if flaw:
+            raise BadInput(message, hint=hint)
+    return options
+
+
+def _flaws(o: Options) -> list[tuple[bool, str, str | None]]:
+    return [
+        (
+            o.run_at is not None and o.run_at.tzinfo is None,
+            f"run_at {o.run_at} has no time zone",
+            "Give an aware datetime, for example datetime.now(UTC) + timedelta(minutes=5).",
+        ),
+        (o.run_at is not None and o.delay is not None, "give run_at or delay, not both", None),
+        (
+            o.delay is not None and o.delay > timedelta(days=3660).total_seconds(),
+            "delay is longer than ten years",
+            None,
+        ),
+        (
+            o.priority is not None and not -(2**31) <= o.priority < 2**31,
+            f"priority {o.priority} does not fit a 4-byte integer",
+            "Use a whole number between -2147483648 and 2147483647; greater runs first.",
+        ),
+        (
+            o.max_attempts is not None and not 1 <= o.max_attempts <= 10_000,
+            f"max_attempts must lie between 1 and 10000, got {o.max_attempts}",
+            None,
+        ),
+        (
+            o.timeout is not None and not 0.001 <= o.timeout <= 366 * 86400,
+            f"timeout must be positive and at most a year, got {o.timeout} s",
+            "no_timeout=True means none.",
+        ),
+        (o.timeout is not None and o.no_timeout, "give timeout or no_timeout, not both", None),
+        (
+            o.delivery is not None and o.delivery not in DELIVERIES,
+            f"delivery must be one of {', '.join(DELIVERIES)}, got {o.delivery!r}",
+            None,
+        ),
+        (_bad_name(o.queue), f"{o.queue!r} cannot be a queue name", NAMES),
+        (
+            o.unique_key is not None and not 1 <= _bytes(o.unique_key) <= 200,
+            "unique_key must be 1 to 200 bytes of text, without NUL",
+            None,
+        ),
+        (
+            len(o.tags) > 32 or any(_bad_name(tag, stars=True) for tag in o.tags),
+            "there may be 32 tags of 1 to 120 characters",
+            None,
+        ),
+    ]
+
+
+NAMES = "Names have 1 to 120 characters and no *, which marks a pattern."
+
+
+def _bad_name(name: str | None, *, stars: bool = False) -> bool:
+    if name is None:
+        return False
+    return not 1 <= len(name) <= 120 or (not stars and "*" in name) or _bytes(name) == 0
+
+
+def check_task_name(name: str) -> str:
+    """The name, if a task may have it; raises BadInput."""
+    if _bad_name(name):
+        raise BadInput(f"{name!r} cannot be a task name", hint=NAMES)
+    return name
+
+
+def _bytes(text: str) -> int:
+    """Length in UTF-8; 0 for what PostgreSQL cannot hold (NUL, lone surrogates)."""
+    try:
+        return 0 if "\x00" in text else len(text.encode())
+    except UnicodeEncodeError:
+        return 0

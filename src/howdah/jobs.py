@@ -1,0 +1,403 @@
+"""What can be asked about jobs: functions that return Calls; a client, or `on(connection)`, runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from howdah.call import Call, first_of, function, nothing, one_bool, one_int, rows_of, scalar
+from howdah.durations import Duration, span
+from howdah.errors import BadInput, TooLarge
+from howdah.ids import new_ids
+from howdah.job import MAX_BATCH, Job
+from howdah.outcome import Outcome
+
+
+_List = list
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """A leased job. `args` is JSON text, decoded when it is attempted, so that a bad row fails alone."""
+
+    id: UUID
+    lease: UUID
+    queue: str
+    task: str
+    args: str
+    priority: int
+    attempt: int
+    base_attempt: int  # attempts used before the last retry by hand
+    max_attempts: int
+    timeout_ms: int | None  # None: no timeout
+    delivery: str
+    leased_until: datetime | None  # None: as long as the worker's heart beats
+    headers: str | None  # JSON text
+    tags: list[str] | None
+
+    @property
+    def failures(self) -> int:
+        """Attempts since the job was enqueued, or last retried by hand, this one included."""
+        return self.attempt - self.base_attempt
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A job as it stands, live or finished. `args`, `result` and `headers` are JSON text."""
+
+    id: UUID
+    queue: str
+    task: str
+    args: str
+    state: str
+    priority: int
+    attempt: int
+    max_attempts: int
+    timeout: timedelta | None
+    run_at: datetime
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    worker: UUID | None
+    result: str | None
+    error: str | None
+    tags: list[str] | None
+    headers: str | None
+    delivery: str
+    unique_key: str | None
+    crashes: int
+    leased_until: datetime | None
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """An attempt that did not simply succeed."""
+
+    job_id: UUID
+    attempt: int
+    outcome: str
+    error: str | None
+    started_at: datetime | None
+    finished_at: datetime
+    worker: UUID | None
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A finish that was not taken: `lost` (no longer yours), `done` (taken before), `busy` (again)."""
+
+    id: UUID
+    reason: str
+
+
+class End(msgspec.Struct, frozen=True):
+    """What became of a job, so far. `result` is JSON text."""
+
+    state: str
+    result: str | None
+    error: str | None
+
+
+CLAIMED_COLUMNS = (
+    "id, lease, queue, task, args::text, priority, attempt, base_attempt, max_attempts, timeout_ms, "
+    "delivery, leased_until, headers::text, tags"
+)
+FOUND_COLUMNS = (
+    "id, queue, task, args::text, state, priority, attempt, max_attempts, timeout, run_at, "
+    "created_at, started_at, finished_at, worker, result::text, error, tags, headers::text, delivery, "
+    "unique_key, crashes, leased_until"
+)
+ATTEMPT_COLUMNS = "job_id, attempt, outcome, error, started_at, finished_at, worker"
+STATES = ("scheduled", "blocked", "ready", "running", "succeeded", "failed", "cancelled")
+
+
+def enqueue(job: Job) -> Call[UUID]:
+    """Store one job; gives its id, or that of the job which a unique key or id led to."""
+    o = job.options
+    return function(
+        "enqueue",
+        "enqueue",
+        scalar,
+        task=("text", job.task),
+        args=("jsonb", job.args),
+        queue=("text", o.queue),
+        priority=("bigint", o.priority),
+        run_at=("timestamptz", o.run_at),
+        delay=("interval", span(o.delay)),
+        max_attempts=("int", o.max_attempts),
+        timeout=("interval", span(o.timeout)),
+        delivery=("text", o.delivery),
+        id=("uuid", o.id),
+        unique_key=("text", o.unique_key),
+        headers=("jsonb", _json(o.headers)),
+        tags=("text[]", _List(o.tags) or None),
+        no_timeout=("boolean", o.no_timeout),
+    )
+
+
+def enqueue_many(jobs: Sequence[Job]) -> Call[list[UUID]]:
+    """Store up to 10,000 jobs, all or none; gives their ids in input order."""
+    if len(jobs) > MAX_BATCH:
+        raise TooLarge(
+            f"{len(jobs)} jobs in one call, at most {MAX_BATCH} are taken",
+            hint="Send them in several calls.",
+        )
+    if jobs and _alike(jobs):
+        return _enqueue_batch(jobs)
+    fields = [_fields(job) for job in jobs]
+    return function(
+        "enqueue_json",
+        "id",
+        lambda rows: [row[0] for row in rows],
+        jobs=("jsonb", msgspec.json.encode(fields).decode()),
+    )
+
+
+def _alike(jobs: Sequence[Job]) -> bool:
+    """Whether the jobs share task and options, and no id or key of theirs may already be there."""
+    task, options = jobs[0].task, jobs[0].options
+    return (
+        options.id is None
+        and options.unique_key is None
+        and all(job.options is options and job.task == task for job in jobs)
+    )
+
+
+def _enqueue_batch(jobs: Sequence[Job]) -> Call[list[UUID]]:
+    o = jobs[0].options
+    ids = new_ids(len(jobs))
+    return function(
+        "enqueue_batch",
+        "enqueue_batch",
+        lambda _: ids,
+        task=("text", jobs[0].task),
+        ids=("uuid[]", ids),
+        args=("text[]", [job.args for job in jobs]),
+        queue=("text", o.queue),
+        priority=("bigint", o.priority),
+        run_at=("timestamptz", o.run_at),
+        delay=("interval", span(o.delay)),
+        max_attempts=("int", o.max_attempts),
+        timeout=("interval", span(o.timeout)),
+        delivery=("text", o.delivery),
+        headers=("jsonb", _json(o.headers)),
+        tags=("text[]", _List(o.tags) or None),
+        no_timeout=("boolean", o.no_timeout),
+    )
+
+
+def _fields(job: Job) -> dict[str, object]:
+    fields: dict[str, object] = dict(msgspec.structs.asdict(job.options))
+    for name in ("delay", "timeout"):
+        if fields[name] is not None:
+            fields[name] = f"{fields[name]} s"
+    return {"task": job.task, "args": msgspec.Raw(job.args.encode()), **fields}
+
+
+def claim(
+    queues: Sequence[str] | None = None,
+    n: int = 1,
+    *,
+    worker: UUID | None = None,
+    tasks: Sequence[str] | None = None,
+    idle: bool = False,
+) -> Call[list[Claimed]]:
+    """Lease up to `n` ready jobs, greatest priority first, then first come.
+
+    Queues and tasks are names or patterns with a trailing `*`; None: all. Without a worker each job
+    is held for its own timeout.
+    """
+    if not 1 <= n <= 10_000:
+        raise BadInput(f"cannot claim {n} jobs", hint="Ask for 1 to 10000.")
+    return function(
+        "claim",
+        CLAIMED_COLUMNS,
+        rows_of(Claimed),
+        queues=("text[]", None if queues is None else _List(queues)),
+        n=("int", n),
+        worker=("uuid", worker),
+        tasks=("text[]", None if tasks is None else _List(tasks)),
+        idle=("boolean", idle),
+    )
+
+
+def ack(job_id: UUID, lease: UUID, result: object = None) -> Call[None]:
+    """Finish one job as succeeded; raises LeaseLost when the lease is not, or no longer, yours."""
+    return function(
+        "ack", "ack", nothing, id=("uuid", job_id), lease=("uuid", lease), result=("jsonb", _json(result))
+    )
+
+
+def nack(
+    job_id: UUID,
+    lease: UUID,
+    error: str | None = None,
+    *,
+    retry_in: Duration | None = None,
+    retry_at: datetime | None = None,
+    retry: bool = True,
+) -> Call[str]:
+    """End one attempt that did not succeed; gives the job's new state. Raises LeaseLost."""
+    if retry_at is not None and retry_at.tzinfo is None:
+        raise BadInput("retry_at has no time zone", hint="Give an aware datetime.")
+    return function(
+        "nack",
+        "nack",
+        scalar,
+        id=("uuid", job_id),
+        lease=("uuid", lease),
+        error=("text", None if error is None else storable(error)),
+        retry_in=("interval", span(retry_in)),
+        retry_at=("timestamptz", retry_at),
+        retry=("boolean", retry),
+    )
+
+
+def finish(
+    outcomes: Sequence[Outcome], *, done: Sequence[UUID] = (), skip_locked: bool = False
+) -> Call[list[Refused]]:
+    """End many attempts in one round trip; gives those that were refused, and why.
+
+    `done` are leases of which the caller holds no further job.
+    """
+    kinds = [outcome.kind for outcome in outcomes]
+    plain = all(kind == "succeeded" for kind in kinds)
+    return function(
+        "finish",
+        "id, reason",
+        rows_of(Refused),
+        ids=("uuid[]", [outcome.id for outcome in outcomes]),
+        leases=("uuid[]", [outcome.lease for outcome in outcomes]),
+        outcomes=("text[]", None if plain else kinds),
+        results=("jsonb[]", _column([outcome.result for outcome in outcomes])),
+        errors=("text[]", _column([outcome.error for outcome in outcomes])),
+        reasons=("text[]", _column([outcome.reason for outcome in outcomes])),
+        retry_in=("interval[]", _column([span(outcome.retry_in) for outcome in outcomes])),
+        done=("uuid[]", _List(done) or None),
+        skip_locked=("boolean", skip_locked),
+    )
+
+
+def _column(values: list[Any]) -> list[Any] | None:
+    return None if all(value is None for value in values) else values
+
+
+def extend(job_id: UUID, lease: UUID, duration: Duration) -> Call[datetime]:
+    """Give a running job so much more time from now; gives when that ends. Raises LeaseLost."""
+    return function(
+        "extend",
+        "extend",
+        scalar,
+        id=("uuid", job_id),
+        lease=("uuid", lease),
+        duration=("interval", span(duration)),
+    )
+
+
+def release(job_id: UUID, lease: UUID) -> Call[None]:
+    """Give a job back, to the front, without charging the attempt. Raises LeaseLost."""
+    return function("release", "release", nothing, id=("uuid", job_id), lease=("uuid", lease))
+
+
+def cancel(job_id: UUID) -> Call[bool]:
+    """Cancel a job, or ask its worker to; False if it has finished or is gone."""
+    return function("cancel", "cancel", one_bool, id=("uuid", job_id))
+
+
+def retry(job_id: UUID) -> Call[bool]:
+    """Bring a finished job back under its id, with fresh room for attempts; False if it has not finished."""
+    return function("retry", "retry", one_bool, id=("uuid", job_id))
+
+
+def run_now(job_id: UUID) -> Call[bool]:
+    """Make a scheduled job ready; False if it is not scheduled."""
+    return function("run_now", "run_now", one_bool, id=("uuid", job_id))
+
+
+def delete(job_id: UUID) -> Call[bool]:
+    """Remove a job that does not run, and its history; False if it runs or is gone."""
+    return function("delete", "delete", one_bool, id=("uuid", job_id))
+
+
+def why(job_id: UUID) -> Call[str]:
+    """Why this job is not running, in one sentence."""
+    return function("why", "why", scalar, id=("uuid", job_id))
+
+
+def backlog(queue: str | None = None, *, cap: int = 10_000) -> Call[int]:
+    """Jobs that are due and not paused, counted up to `cap`."""
+    return function("backlog", "backlog", one_int, queue=("text", queue), cap=("int", cap))
+
+
+def outcome(job_id: UUID, *, waiter: UUID | None = None) -> Call[End | None]:
+    """What became of a job, so far; with a waiter its end will be notified. None: no such job."""
+    return function(
+        "outcome",
+        "state, result::text, error",
+        first_of(End),
+        id=("uuid", job_id),
+        waiter=("uuid", waiter),
+    )
+
+
+def get(job_id: UUID) -> Call[Found | None]:
+    """One job, live or finished."""
+    text = f"select {FOUND_COLUMNS} from {{schema}}.jobs where id = cast($1 as uuid)"
+    return Call(text, (job_id,), first_of(Found))
+
+
+def attempts(job_id: UUID) -> Call[list[Attempt]]:
+    """The attempts of a job that did not simply succeed, oldest first."""
+    text = (
+        f"select {ATTEMPT_COLUMNS} from {{schema}}.attempts "
+        "where job_id = cast($1 as uuid) order by finished_at"
+    )
+    return Call(text, (job_id,), rows_of(Attempt))
+
+
+def list(  # noqa: A001 - jobs.list reads as it should
+    *,
+    state: str | None = None,
+    queue: str | None = None,
+    task: str | None = None,
+    tag: str | None = None,
+    older_than: Duration | None = None,
+    newer_than: Duration | None = None,
+    before: UUID | None = None,
+    limit: int = 50,
+) -> Call[Sequence[Found]]:
+    """Jobs, newest id first, a page at a time; `before` is the last id of the page before.
+
+    Age counts from creation. Nothing is counted, so a page costs the same however many jobs there are.
+    """
+    if state is not None and state not in STATES:
+        raise BadInput(f"{state!r} is no state", hint=f"States are {', '.join(STATES)}.")
+    conditions = {
+        "state = cast({} as text)": state,
+        "queue = cast({} as text)": queue,
+        "task = cast({} as text)": task,
+        "cast({} as text) = any (tags)": tag,
+        "created_at < clock_timestamp() - cast({} as interval)": span(older_than),
+        "created_at > clock_timestamp() - cast({} as interval)": span(newer_than),
+        "id < cast({} as uuid)": before,
+    }
+    given = [(text, value) for text, value in conditions.items() if value is not None]
+    where = " and ".join(text.format(f"${n}") for n, (text, _) in enumerate(given, 1)) or "true"
+    text = (
+        f"select {FOUND_COLUMNS} from {{schema}}.jobs where {where} "
+        f"order by id desc limit cast(${len(given) + 1} as int)"
+    )
+    return Call(text, (*(value for _, value in given), limit), rows_of(Found))
+
+
+def storable(text: str) -> str:
+    """The text as PostgreSQL can hold it: NUL and lone surrogates replaced, at most 64 KiB kept."""
+    clean = text.replace("\x00", "\ufffd").encode("utf-8", "backslashreplace").decode()
+    if len(clean) > 65_536:
+        clean = f"{clean[:16_384]}\n… {len(clean) - 65_536} characters left out …\n{clean[-49_152:]}"
+    return clean
+
+
+def _json(value: object) -> str | None:
+    return None if value is None else msgspec.json.encode(value).decode()
+

@@ -1,0 +1,172 @@
+"""Installs and upgrades the schema, and compares what is installed with what this version needs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from howdah import sql
+from howdah.errors import HowdahError, NotFound, SchemaMismatch
+from howdah.grants import check_kind, grant_statements
+from howdah.refusals import translated
+
+NEWEST = max(migration.number for migration in sql.migrations())
+_OLDEST_SERVER = 140000
+_PATIENCE = 20  # tries to get a lock that somebody else holds, half a second each
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """Which migrations are applied, and which this version would apply."""
+
+    schema: str
+    version: int
+    newest: int
+    pending: tuple[str, ...]
+
+    @property
+    def is_current(self) -> bool:
+        """Whether a worker of this version can use the schema."""
+        return not self.pending and self.version == self.newest
+
+
+async def status(connection: Any, schema: str) -> Status:
+    """What is installed under this schema name; reads only."""
+    sql.check_schema(schema)
+    installed = await connection.fetchval("select to_regclass($1)", f"_{schema}.migration")
+    version = 0
+    if installed is not None:
+        version = await connection.fetchval(
+            f"select coalesce(max(number), 0) from _{schema}.migration"
+        )
+    pending = [f"{m.number:04}_{m.name}" for m in sql.migrations() if m.number > version]
+    return Status(schema=schema, version=version, newest=NEWEST, pending=tuple(pending))
+
+
+async def migrate(connection: Any, schema: str) -> list[str]:
+    """Bring the schema to this version; gives the names of the migrations it applied.
+
+    Idempotent, and safe when two do it at once. Waits for locks in short turns, so that nobody
+    queues behind it for long. Raises SchemaMismatch when a newer version was here before.
+    """
+    sql.check_schema(schema)
+    _check_server(connection)
+    applied = []
+    for migration in sql.migrations():
+        if await _patiently(connection, lambda m=migration: _apply(connection, schema, m)):  # type: ignore[misc]
+            applied.append(f"{migration.number:04}_{migration.name}")
+    await _patiently(connection, lambda: _apply_functions(connection, schema))
+    return applied
+
+
+def script(schema: str, *, from_version: int = 0) -> str:
+    """What a DBA would run, as one SQL script: all that is newer than `from_version`."""
+    sql.check_schema(schema)
+    parts = ["begin;", "set local lock_timeout = '2s';", _bootstrap(schema)]
+    for migration in sql.migrations():
+        if migration.number > from_version:
+            parts += [
+                f"-- migration {migration.number:04}_{migration.name}",
+                sql.named(migration.text, schema),
+                _record(schema, migration) + ";",
+            ]
+    parts += ["set local check_function_bodies = off;", *_definitions(schema)]
+    parts += [sql.CLOSE.format(schema=schema), f"select _{schema}.make_partitions();", "commit;"]
+    return "\n".join(parts) + "\n"
+
+
+async def grant(connection: Any, schema: str, role: str, kind: str) -> None:
+    """Give a role what its kind needs: producer, worker, viewer or operator."""
+    check_kind(kind)
+    async with connection.transaction():
+        if not await connection.fetchval("select exists (select from pg_roles where rolname = $1)", role):
+            raise NotFound(f"there is no role {role!r}", hint=f'Create it first: create role "{role}"')
+        for statement in grant_statements(role, kind):
+            await connection.execute(statement.format(schema=schema))
+        await connection.execute(
+            f"insert into _{schema}.granted (role, kind) values ($1, $2) on conflict do nothing",
+            role,
+            kind,
+        )
+
+
+def _check_server(connection: Any) -> None:
+    server = connection.get_server_version()
+    if server.major < _OLDEST_SERVER // 10000:
+        raise SchemaMismatch(
+            f"PostgreSQL {server.major} is too old", hint="Howdah needs PostgreSQL 14 or newer."
+        )
+
+
+async def _patiently(connection: Any, step: Callable[[], Any]) -> Any:
+    """Run the step in a transaction of its own, again and again while a lock cannot be had."""
+    for turn in range(_PATIENCE):
+        try:
+            async with connection.transaction():
+                await connection.execute("set local lock_timeout = '2s'")
+                return await step()
+        except asyncpg.LockNotAvailableError:
+            if turn == _PATIENCE - 1:
+                raise
+            await asyncio.sleep(0.5)
+        except asyncpg.PostgresError as error:
+            raise translated(error) or error from error
+    raise HowdahError("unreachable")
+
+
+async def _lock(connection: Any, schema: str) -> None:
+    """One migrator at a time, for this schema."""
+    await connection.execute("set local lock_timeout = 0")
+    await connection.execute(
+        "select pg_advisory_xact_lock(hashtext($1), hashtext('howdah migrate'))", schema
+    )
+    await connection.execute("set local lock_timeout = '2s'")
+
+
+async def _apply(connection: Any, schema: str, migration: sql.Migration) -> bool:
+    await _lock(connection, schema)
+    await connection.execute(_bootstrap(schema))
+    version = await connection.fetchval(f"select coalesce(max(number), 0) from _{schema}.migration")
+    if version > NEWEST:
+        raise SchemaMismatch(
+            f"the schema is at {version}, this version knows {NEWEST}",
+            hint="Upgrade the howdah package.",
+        )
+    if version >= migration.number:
+        return False
+    await connection.execute(sql.named(migration.text, schema))
+    await connection.execute(_record(schema, migration))
+    return True
+
+
+async def _apply_functions(connection: Any, schema: str) -> None:
+    await _lock(connection, schema)
+    await connection.execute("set local check_function_bodies = off")
+    for text in _definitions(schema):
+        await connection.execute(text)
+    await connection.execute(sql.CLOSE.format(schema=schema))
+    await connection.execute(f"select _{schema}.make_partitions()")
+    for row in await connection.fetch(
+        f"select g.role, g.kind from _{schema}.granted g join pg_roles r on r.rolname = g.role"
+    ):
+        for statement in grant_statements(row["role"], row["kind"]):
+            await connection.execute(statement.format(schema=schema))
+
+
+def _bootstrap(schema: str) -> str:
+    return sql.BOOTSTRAP.format(schema=schema).replace("_howdah.", f"_{schema}.")
+
+
+def _record(schema: str, migration: sql.Migration) -> str:
+    return (
+        f"insert into _{schema}.migration (number, name) "
+        f"values ({migration.number}, '{migration.name}')"
+    )
+
+
+def _definitions(schema: str) -> list[str]:
+    return [sql.named(text, schema) for text in sql.functions()]

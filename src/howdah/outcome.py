@@ -1,0 +1,74 @@
+"""What came of an attempt, as values; and the two words by which a task says "later" or "never"."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+from uuid import UUID
+
+import msgspec
+
+from howdah.durations import Duration, seconds
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt's end. `kind` is what the store is to do, `reason` what attempts will say."""
+
+    kind: ClassVar[str]
+    id: UUID
+    lease: UUID
+    result: str | None = None  # JSON
+    error: str | None = None
+    reason: str | None = None
+    retry_in: float | None = None  # seconds
+
+
+class Succeeded(Outcome, frozen=True, kw_only=True):
+    """The task returned; `result` is JSON, or None."""
+
+    kind: ClassVar[str] = "succeeded"
+
+
+class Retrying(Outcome, frozen=True, kw_only=True):
+    """The attempt failed and the job may be tried again, as far as its attempts go."""
+
+    kind: ClassVar[str] = "retry"
+
+
+class Failed(Outcome, frozen=True, kw_only=True):
+    """The job failed for good, whatever attempts are left."""
+
+    kind: ClassVar[str] = "failed"
+
+
+class Cancelled(Outcome, frozen=True, kw_only=True):
+    """The job was stopped, by request or by its own word."""
+
+    kind: ClassVar[str] = "cancelled"
+
+
+class Snoozed(Outcome, frozen=True, kw_only=True):
+    """The task asked for later; no attempt is charged."""
+
+    kind: ClassVar[str] = "snoozed"
+
+
+class Released(Outcome, frozen=True, kw_only=True):
+    """Given back unfinished, to the front; no attempt is charged."""
+
+    kind: ClassVar[str] = "released"
+
+
+class Snooze(Exception):  # noqa: N818 - it is a word that a task says, not an error
+    """Return or raise it in a task: run this job again after so long, without charging an attempt."""
+
+    def __init__(self, delay: Duration) -> None:
+        super().__init__(delay)
+        self.delay = seconds(delay)
+
+
+class Cancel(Exception):  # noqa: N818 - it is a word that a task says, not an error
+    """Return or raise it in a task: this job is to be cancelled, for this reason."""
+
+    def __init__(self, reason: str = "cancelled by its task") -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -1,0 +1,93 @@
+"""From what a driver raised to our errors, by SQLSTATE, whatever the driver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from howdah import errors
+
+MIGRATE = "Run: howdah db migrate"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerWord:
+    """What the server said: SQLSTATE, message and hint."""
+
+    code: str
+    message: str
+    hint: str | None
+
+
+def translated(error: BaseException) -> errors.HowdahError | None:
+    """Our error for a driver's; None where it is not about us and should go on as it is."""
+    word = server_word(error)
+    if word is None:
+        return None
+    kind = _KINDS.get(word.code)
+    if kind is not None:
+        return kind(word.message, hint=word.hint)
+    if word.code in {"3F000", "42P01", "42883", "42704", "42703"}:
+        return errors.SchemaMismatch(
+            f"the schema is missing here, or is not what this version needs ({word.message})",
+            hint=MIGRATE,
+        )
+    if word.code == "23514":
+        return errors.TooLarge(
+            f"a job cannot be stored like that ({word.message})",
+            hint="Arguments are one JSON object of at most 1 MiB, nested at most 64 deep.",
+        )
+    if word.code in {"22P05", "22P02", "22021", "22003", "22008", "22007"}:
+        return errors.BadInput(f"the database cannot take this value: {word.message}", hint=word.hint)
+    if word.code == "25006":
+        return errors.ReadOnly(
+            f"the server accepts no writes here ({word.message})",
+            hint="Connect to the primary, or end the read-only transaction.",
+        )
+    if word.code == "42501":
+        return errors.Denied(word.message, hint="Run: howdah db grant ROLE --as producer|worker|…")
+    if word.code in {"28P01", "28000"}:
+        return errors.Denied(
+            f"could not log in: {word.message}", hint="Check user and password in the URL."
+        )
+    if word.code == "3D000":
+        return errors.NoDatabase(word.message, hint="Create it, or correct the URL.")
+    return None
+
+
+_KINDS: dict[str, type[errors.HowdahError]] = {
+    "JQ001": errors.BadInput,
+    "JQ002": errors.LeaseLost,
+    "JQ003": errors.Conflict,
+    "JQ004": errors.NotFound,
+    "JQ005": errors.WorkerUnknown,
+}
+
+
+def server_word(error: BaseException | None) -> ServerWord | None:
+    """SQLSTATE, message and hint of an error by asyncpg, psycopg 2 or 3, SQLAlchemy or Django."""
+    for _ in range(5):  # SQLAlchemy and Django wrap the driver's own error, at most a few deep
+        if error is None:
+            return None
+        code = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+        if isinstance(code, str):
+            said = getattr(error, "diag", error)
+            message = getattr(said, "message_primary", None) or getattr(error, "message", None)
+            hint = getattr(said, "message_hint", None) or getattr(error, "hint", None)
+            return ServerWord(code, str(message or error), hint if isinstance(hint, str) else None)
+        error = getattr(error, "orig", None) or error.__cause__
+    return None
+
+
+def is_connection_loss(error: BaseException) -> bool:
+    """Whether the connection, or the server behind it, went away or cannot be had just now.
+
+    Classes 08 (connection), 53 (resources), 57P0x (shutting down, starting), 25006 (read-only).
+    """
+    if isinstance(error, OSError | EOFError | TimeoutError):
+        return True
+    word = server_word(error)
+    if word is not None:
+        return word.code[:2] in {"08", "53"} or word.code in {
+            "57P01", "57P02", "57P03", "57P05", "25006", "55P03", "40001", "40P01",
+        }  # fmt: skip
+    return type(error).__module__.startswith("asyncpg.") and "closed" in str(error).lower()

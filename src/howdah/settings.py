@@ -1,0 +1,141 @@
+"""Settings and where each came from: arguments > HOWDAH_* > DATABASE_URL / PG* > pyproject.toml > howdah.toml > default."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+
+from howdah.errors import BadInput
+from howdah.sql import check_schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a process of ours needs to know. Durations are seconds.
+
+    Attributes:
+        database_url: where the store is; None: an embedded PostgreSQL, where that is allowed.
+        listen_url: a direct connection for notifications, where database_url leads through a pooler.
+        schema: name of the contract's schema; the store's has an underscore before it.
+        app: where the App is, as "package.module:name".
+        env: "production" forbids the embedded PostgreSQL.
+        slots: jobs that a worker runs at once.
+        poll_every, beat_every: how often a worker looks, and how often it says that it lives.
+        lost_after: how long a silent worker keeps its jobs; None: the store's setting (30 s).
+        shutdown_after: how long running jobs get to end when a worker is told to stop.
+        prepare: whether statements may be prepared; off for poolers that cannot have it.
+    """
+
+    database_url: str | None = None
+    listen_url: str | None = None
+    schema: str = "howdah"
+    app: str | None = None
+    env: str = "development"
+    slots: int = 100
+    poll_every: float = 1.0
+    beat_every: float = 5.0
+    lost_after: float | None = None
+    shutdown_after: float = 25.0
+    prepare: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, and for each the place it came from."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+
+
+_PG = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGSERVICE", "PGPASSFILE", "PGPASSWORD")
+
+
+def load(
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Loaded:
+    """Settings for this process; raises BadInput for a name or value that cannot be one."""
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    places = _places(arguments or {}, os.environ if environ is None else environ, folder or Path.cwd())
+    for source, given in places:
+        for name, value in given.items():
+            if value is not None and name not in values:
+                values[name], sources[name] = value, source
+    hints = get_type_hints(Settings)
+    for name, value in values.items():
+        if name not in hints:
+            raise BadInput(
+                f"{sources[name]}: there is no setting {name!r}",
+                hint=f"Settings are {', '.join(field.name for field in fields(Settings))}.",
+            )
+        values[name] = _typed(name, value, hints[name], sources[name])
+    settings = Settings(**values)
+    check_schema(settings.schema)
+    return Loaded(settings, {f.name: sources.get(f.name, "default") for f in fields(Settings)})
+
+
+def _places(
+    arguments: Mapping[str, Any], environ: Mapping[str, str], folder: Path
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    yield "argument", arguments
+    ours = {f.name: environ.get(f"HOWDAH_{f.name.upper()}") or None for f in fields(Settings)}
+    yield "environment (HOWDAH_*)", ours
+    yield "environment (DATABASE_URL)", {"database_url": environ.get("DATABASE_URL") or None}
+    if any(environ.get(name) for name in _PG):
+        yield "environment (PG*)", {"database_url": "postgresql://"}
+    project = project_root(folder)
+    pyproject = _read(project / "pyproject.toml").get("tool", {}).get("howdah", {})
+    yield "pyproject.toml", pyproject
+    yield "howdah.toml", _read(project / "howdah.toml")
+
+
+def project_root(folder: Path) -> Path:
+    """The nearest folder upwards with a pyproject.toml, howdah.toml or .howdah; else the folder itself."""
+    for candidate in (folder, *folder.parents):
+        if any((candidate / name).exists() for name in ("pyproject.toml", "howdah.toml", ".howdah")):
+            return candidate
+    return folder
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except (FileNotFoundError, PermissionError):
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{file.name} cannot be read: {error}") from error
+
+
+def _typed(name: str, value: Any, kind: Any, source: str) -> Any:
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"{source}: {name} = {value!r}: {error}") from error
+
+
+def plain_url(url: str) -> str:
+    """The URL without the +driver that SQLAlchemy adds to the scheme."""
+    scheme, plus, _ = url.partition("://")[0].partition("+")
+    return scheme + url[url.index("://") :] if plus else url
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown."""
+    try:
+        parts = urlsplit(url)
+        if not parts.password:
+            return url
+        host = parts.netloc.rpartition("@")[2]
+        return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+    except ValueError:
+        return "***"

@@ -1,0 +1,87 @@
+-- Leases up to `n` ready jobs: greatest priority first, then first come; across queues the one whose head comes first.
+-- queues and tasks are names or patterns with a trailing `*`; NULL: all. One fresh lease token per call.
+-- With a worker (howdah.heartbeat made its row) a lease lasts as long as the worker's heart beats; without one, as long as
+-- the job's own timeout, and the call does a bounded part of the chores, so that no Howdah worker need run.
+-- idle => true marks the worker as idle when nothing was found: claim once more before going to sleep.
+create or replace function howdah.claim(
+    queues  text[]  default null,
+    n       int     default 1,
+    worker  uuid    default null,
+    tasks   text[]  default null,
+    idle    boolean default false
+) returns setof howdah.claimed
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+-- The shape is the plan: an ordered walk over job_claim that stops after n, whatever the statistics say.
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off
+as $$
+#variable_conflict use_column
+declare
+    picked   tid[];
+    sources  text[];
+    names    text[] := array(select t from unnest(claim.tasks) t where t not like '%*');
+    likes    text[] := _howdah.like_patterns(array(select t from unnest(claim.tasks) t where t like '%*'));
+    token    uuid;
+    moment   timestamptz;
+begin
+    if claim.n is null or claim.n not between 1 and 10000 then
+        perform _howdah.refuse('JQ001', format('cannot claim %s jobs', coalesce(claim.n::text, 'NULL')), 'Ask for 1 to 10000.');
+    end if;
+    if claim.worker is null then
+        perform _howdah.stage(1000), _howdah.expire(1000), _howdah.rescue(1000);
+    end if;
+
+    sources := _howdah.sources(claim.queues);
+    picked := array(
+        select head.row
+        from unnest(sources) with ordinality source (queue, place)
+        cross join lateral (
+            select j.ctid as row from _howdah.job j
+            where j.state = 'r' and j.queue = source.queue and (claim.tasks is null or j.task = any (names) or j.task like any (likes))
+            order by j.priority desc, j.seq
+            limit claim.n for update skip locked) head
+        limit claim.n);
+
+    if picked = '{}' then  -- without having taken a transaction id
+        if claim.idle then
+            insert into _howdah.idle as marked (worker, queues, tasks)
+            select w.id, coalesce(claim.queues, '{*}'), claim.tasks from _howdah.worker w where w.id = claim.worker
+            on conflict (worker) do update set queues = marked.queues || excluded.queues
+            where not marked.queues @> excluded.queues;
+        end if;
+        return;
+    end if;
+
+    if claim.worker is not null then
+        perform from _howdah.worker w where w.id = claim.worker for key share;
+        if not found then
+            perform _howdah.refuse('JQ005', format('worker %s is unknown', claim.worker),
+                                   'It was swept, or never registered: call howdah.heartbeat with a new id and a name.');
+        end if;
+        delete from _howdah.idle i where i.worker = claim.worker;
+    end if;
+
+    token := gen_random_uuid();
+    moment := _howdah.clock();
+    return query
+    with leased as (
+        update _howdah.job j
+        set state = 'x', lease = token, attempt = j.attempt + 1,
+            leased_until = case when claim.worker is null then moment + _howdah.timeout_span(j.timeout_ms) end
+        where j.ctid = any (picked)
+        returning j.id, j.queue, j.task, j.args, j.priority, j.seq, j.attempt, j.base_attempt, j.max_attempts, j.timeout_ms,
+                  j.delivery, j.leased_until, j.headers, j.tags
+    ), noted as (
+        insert into _howdah.lease (lease, worker, claimed_at, ids)
+        select token, claim.worker, moment, array_agg(l.id) from leased l
+    )
+    select l.id, token, l.queue::text, l.task::text, l.args, l.priority, l.attempt, coalesce(l.base_attempt, 0),
+           coalesce(l.max_attempts, 4), case when l.timeout_ms is null then 60000 else nullif(l.timeout_ms, 0) end,
+           _howdah.delivery_name(l.delivery), l.leased_until, l.headers, l.tags
+    from leased l order by l.priority desc, l.seq;
+
+    -- It got all it asked for, so there may be more than it can take: somebody else may sleep beside it.
+    if cardinality(picked) = claim.n and exists (select from _howdah.idle) then
+        perform _howdah.wake(sources[1], 1);
+    end if;
+end $$;

@@ -1,0 +1,29 @@
+-- Keeps what a worker's app declares of its tasks, so that jobs enqueued from SQL get the same defaults. A JSON array of
+-- objects: name, queue, priority, max_attempts, timeout_ms (0: none), delivery, first_ms, factor, longest_ms, jitter,
+-- parameters. Returns how many were new or changed.
+create or replace function howdah.declare_tasks(tasks jsonb) returns int
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    changed  int;
+begin
+    insert into _howdah.task as t
+        (name, queue, priority, max_attempts, timeout_ms, delivery, first_ms, factor, longest_ms, jitter, parameters, declared_at)
+    select d.name, d.queue, d.priority, d.max_attempts, d.timeout_ms, _howdah.delivery_code(d.delivery), coalesce(d.first_ms, 3000),
+           coalesce(d.factor, 2), coalesce(d.longest_ms, 3600000), coalesce(d.jitter, 0.1), d.parameters, _howdah.clock()
+    from jsonb_to_recordset(declare_tasks.tasks) d (
+        name text, queue text, priority int, max_attempts int, timeout_ms bigint, delivery text, first_ms bigint, factor float8,
+        longest_ms bigint, jitter float8, parameters jsonb)
+    order by d.name
+    on conflict (name) do update
+    set queue = excluded.queue, priority = excluded.priority, max_attempts = excluded.max_attempts,
+        timeout_ms = excluded.timeout_ms, delivery = excluded.delivery, first_ms = excluded.first_ms, factor = excluded.factor,
+        longest_ms = excluded.longest_ms, jitter = excluded.jitter, parameters = excluded.parameters,
+        declared_at = excluded.declared_at
+    where (t.queue, t.priority, t.max_attempts, t.timeout_ms, t.delivery, t.first_ms, t.factor, t.longest_ms, t.jitter, t.parameters)
+          is distinct from (excluded.queue, excluded.priority, excluded.max_attempts, excluded.timeout_ms, excluded.delivery,
+                            excluded.first_ms, excluded.factor, excluded.longest_ms, excluded.jitter, excluded.parameters);
+    get diagnostics changed = row_count;
+    return changed;
+end $$;

@@ -1,0 +1,77 @@
+-- Ends attempts that did not simply succeed: judges each, writes it down in _howdah.attempt, and sends the job on its way.
+-- kinds: retry (by the job's own limits), failed (never again), cancelled, snoozed and released (both uncharged), lost (its
+-- worker died: uncharged, but a crash). A job whose cancelling was asked for is not run again. An attempt that may never be
+-- repeated (at_most_once) fails instead. Returns the ids that it moved.
+create or replace function _howdah.end_attempts(
+    ids       uuid[],
+    leases    uuid[],
+    kinds     text[],
+    reasons   text[],                       -- what attempts.outcome says: error, timeout, lost, expired, …
+    errors    text[],
+    retry_in  interval[]                    -- NULL: the task's backoff
+) returns uuid[]
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+as $$
+#variable_conflict use_column
+declare
+    moment       timestamptz := _howdah.clock();
+    max_crashes  int := (select s.max_crashes from _howdah.setting s);
+    judged       record;
+begin
+    with ended as materialized (
+        select j.id, j.lease, j.attempt, j.task, j.attempt - coalesce(j.base_attempt, 0) as tried, o.kind, o.reason, o.error,
+               o.retry_in, o.ordinal, l.worker, l.claimed_at, j.delivery,
+               case
+                   when o.kind in ('failed', 'cancelled') then o.kind
+                   when exists (select from _howdah.cancel_request c where c.job_id = j.id) then 'cancelled'
+                   when o.kind in ('retry', 'lost') and j.delivery = 'm' then 'failed'
+                   when o.kind = 'retry' and j.attempt >= coalesce(j.max_attempts, 4) then 'failed'
+                   when o.kind = 'lost' and j.crashes + 1 >= max_crashes then 'failed'
+                   when o.kind = 'snoozed' then 'retry'
+                   else o.kind
+               end as verdict
+        from unnest(ids, leases, kinds, reasons, errors, retry_in) with ordinality
+             o (id, lease, kind, reason, error, retry_in, ordinal)
+        join _howdah.job j on j.id = o.id and j.lease = o.lease
+        left join _howdah.lease l on l.lease = j.lease
+        order by j.id
+    ), noted as (
+        insert into _howdah.attempt (started_at, finished_at, attempt, job_id, lease, worker, outcome, error)
+        select e.claimed_at, moment, e.attempt, e.id, e.lease, e.worker, e.reason, e.error from ended e
+    )
+    select array_agg(e.id) filter (where e.verdict = 'failed') as failed_ids,
+           array_agg(e.lease) filter (where e.verdict = 'failed') as failed_leases,
+           array_agg(case when e.kind <> 'lost' then e.error when e.delivery = 'm' then 'lost' else 'worker lost' end)
+               filter (where e.verdict = 'failed') as failed_errors,
+           array_agg(e.id) filter (where e.verdict = 'cancelled') as cancelled_ids,
+           array_agg(e.lease) filter (where e.verdict = 'cancelled') as cancelled_leases,
+           array_agg(e.error) filter (where e.verdict = 'cancelled') as cancelled_errors,
+           array_agg(e.id order by e.ordinal) filter (where e.verdict = 'retry' and e.kind = 'retry') as retry_ids,
+           array_agg(e.lease order by e.ordinal) filter (where e.verdict = 'retry' and e.kind = 'retry') as retry_leases,
+           array_agg(moment + coalesce(e.retry_in, _howdah.backoff(e.task, e.tried)) order by e.ordinal)
+               filter (where e.verdict = 'retry' and e.kind = 'retry') as retry_at,
+           array_agg(e.id order by e.ordinal) filter (where e.verdict = 'retry' and e.kind = 'snoozed') as snoozed_ids,
+           array_agg(e.lease order by e.ordinal) filter (where e.verdict = 'retry' and e.kind = 'snoozed') as snoozed_leases,
+           array_agg(moment + e.retry_in order by e.ordinal)
+               filter (where e.verdict = 'retry' and e.kind = 'snoozed') as snoozed_until,
+           array_agg(e.id) filter (where e.verdict = 'released') as released_ids,
+           array_agg(e.lease) filter (where e.verdict = 'released') as released_leases,
+           array_agg(e.id) filter (where e.verdict = 'lost') as lost_ids,
+           array_agg(e.lease) filter (where e.verdict = 'lost') as lost_leases
+    into judged from ended e;
+
+    return (case when judged.failed_ids is null then '{}'
+                 else _howdah.settle(judged.failed_ids, judged.failed_leases, 'F', null, judged.failed_errors) end)
+        || (case when judged.cancelled_ids is null then '{}'
+                 else _howdah.settle(judged.cancelled_ids, judged.cancelled_leases, 'C', null, judged.cancelled_errors) end)
+        || (case when judged.retry_ids is null then '{}'
+                 else _howdah.make_ready(judged.retry_ids, judged.retry_leases, judged.retry_at) end)
+        || (case when judged.snoozed_ids is null then '{}'
+                 else _howdah.make_ready(judged.snoozed_ids, judged.snoozed_leases, judged.snoozed_until, uncharge => true) end)
+        || (case when judged.released_ids is null then '{}'
+                 else _howdah.make_ready(judged.released_ids, judged.released_leases, front => true, uncharge => true) end)
+        || (case when judged.lost_ids is null then '{}'
+                 else _howdah.make_ready(judged.lost_ids, judged.lost_leases, front => true, uncharge => true, crashed => true) end);
+end $$;

@@ -1,0 +1,39 @@
+-- Enqueues up to 10,000 jobs, all or none, in the caller's transaction; answers in input order.
+-- created is false where a unique key, or an id of the caller's, led to a job that was already there.
+-- Over PostgREST a JSON array of objects fits, because the parameter is named.
+create or replace function howdah.enqueue_many(jobs howdah.new_job[])
+returns table (ordinal int, id uuid, created boolean)
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    problem  record;
+begin
+    if cardinality(jobs) > 10000 then
+        perform _howdah.refuse('JQ001', cardinality(jobs) || ' jobs in one call, at most 10000 are taken',
+                               'Nothing was enqueued. Send them in several calls.');
+    end if;
+    select n.ordinal, n.flaw into problem
+    from (select j.ordinal, _howdah.flaw(j.task, j.args, j.queue, j.priority, j.run_at, j.delay, j.max_attempts, j.timeout,
+                                         j.no_timeout, j.delivery, j.unique_key, j.headers, j.tags) as flaw
+          from unnest(jobs) with ordinality j (task, args, queue, priority, run_at, delay, max_attempts, timeout, no_timeout,
+                                               delivery, id, unique_key, headers, tags, ordinal)) n
+    where n.flaw is not null order by n.ordinal limit 1;
+    if found then
+        perform _howdah.refuse('JQ001', format('job %s of the batch: %s', problem.ordinal, problem.flaw), 'Nothing was enqueued.');
+    end if;
+    return query select p.ordinal, p.id, p.created from _howdah.put(jobs) p;
+end $$;
+
+-- The same from one JSON array of objects with the fields of howdah.new_job, for clients that build no composites.
+create or replace function howdah.enqueue_json(jobs jsonb)
+returns table (ordinal int, id uuid, created boolean)
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return query
+    select e.ordinal, e.id, e.created
+    from howdah.enqueue_many((select array_agg(jsonb_populate_record(null::howdah.new_job, j.job) order by j.ordinal)
+                              from jsonb_array_elements(enqueue_json.jobs) with ordinality j (job, ordinal))) e;
+end $$;

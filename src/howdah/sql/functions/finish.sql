@@ -1,0 +1,96 @@
+-- Ends many attempts in one round trip; answers with those it refused, and why. Arrays run in parallel.
+-- outcomes: succeeded, retry, failed, cancelled, snoozed, released. reasons is what howdah.attempts will say of one that did
+-- not succeed (error, timeout, …). done: leases of which the caller holds no further job.
+-- Refused: 'lost' (wrong, old or expired token: nothing was changed), 'done' (this very finish was taken before: a repeated
+-- one after a lost reply), 'busy' (somebody holds the row: send it again; only with skip_locked => true, otherwise the call
+-- waits a second and fails with 55P03).
+create or replace function howdah.finish(
+    ids          uuid[],
+    leases       uuid[],
+    outcomes     text[]     default null,   -- NULL: all succeeded
+    results      jsonb[]    default null,
+    errors       text[]     default null,
+    reasons      text[]     default null,
+    retry_in     interval[] default null,
+    done         uuid[]     default null,
+    skip_locked  boolean    default false
+) returns table (id uuid, reason text)
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '1s' set enable_seqscan = off set jit = off
+as $$
+#variable_conflict use_column
+declare
+    moved     uuid[];
+    busy      uuid[];
+    by_kind   record;
+    moment    timestamptz := _howdah.clock();
+begin
+    if cardinality(ids) is distinct from cardinality(leases)
+       or exists (select from unnest(outcomes) o
+                  where o is null or o not in ('succeeded', 'retry', 'failed', 'cancelled', 'snoozed', 'released')) then
+        perform _howdah.refuse('JQ001', 'ids, leases and outcomes do not fit together',
+            'Arrays run in parallel; an outcome is succeeded, retry, failed, cancelled, snoozed or released.');
+    end if;
+    if current_setting('synchronous_commit') = 'off' then
+        perform _howdah.durable((select array_agg(distinct j.queue::text) from _howdah.job j where j.id = any (finish.ids)));
+    end if;
+    if skip_locked then
+        busy := array(select j.id from _howdah.job j where j.id = any (finish.ids)
+                      except select f.id from (select j.id from _howdah.job j where j.id = any (finish.ids)
+                                               order by j.id for update skip locked) f);
+    end if;
+
+    if outcomes is null and busy is null and not exists (select from _howdah.cancel_request)
+       and not exists (select from _howdah.job j where j.leased_until <= moment) then
+        moved := _howdah.settle(ids, leases, 'S', results, errors);
+    else
+        select array_agg(o.id) filter (where o.kind = 'succeeded') as good_ids,
+               array_agg(o.lease) filter (where o.kind = 'succeeded') as good_leases,
+               array_agg(o.result) filter (where o.kind = 'succeeded') as good_results,
+               array_agg(o.error) filter (where o.kind = 'succeeded') as good_notes,
+               array_agg(o.id) filter (where o.kind = 'unwanted') as unwanted_ids,
+               array_agg(o.lease) filter (where o.kind = 'unwanted') as unwanted_leases,
+               array_agg(o.result) filter (where o.kind = 'unwanted') as unwanted_results,
+               array_agg(o.id) filter (where o.kind not in ('succeeded', 'unwanted')) as other_ids,
+               array_agg(o.lease) filter (where o.kind not in ('succeeded', 'unwanted')) as other_leases,
+               array_agg(o.kind) filter (where o.kind not in ('succeeded', 'unwanted')) as other_kinds,
+               array_agg(o.reason) filter (where o.kind not in ('succeeded', 'unwanted')) as other_reasons,
+               array_agg(o.error) filter (where o.kind not in ('succeeded', 'unwanted')) as other_errors,
+               array_agg(o.retry_in) filter (where o.kind not in ('succeeded', 'unwanted')) as other_retry_in
+        into by_kind
+        from (
+            select u.id, u.lease, u.result, u.error, u.retry_in,
+                   -- success that meets a request to cancel: the job ends cancelled, with its result
+                   case when coalesce(u.kind, 'succeeded') = 'succeeded'
+                             and exists (select from _howdah.cancel_request c where c.job_id = u.id) then 'unwanted'
+                        else coalesce(u.kind, 'succeeded') end as kind,
+                   coalesce(u.reason, case when u.kind in ('retry', 'failed') then 'error' else u.kind end) as reason
+            from unnest(finish.ids, finish.leases, finish.outcomes, finish.results, finish.errors, finish.reasons,
+                        finish.retry_in) u (id, lease, kind, result, error, reason, retry_in)
+            -- without a worker the clock ends a lease, whether or not anyone has noticed yet
+            where not exists (select from _howdah.job j where j.id = u.id and j.lease = u.lease and j.leased_until <= moment)
+              and u.id <> all (coalesce(busy, '{}'))
+        ) o;
+        moved := (case when by_kind.good_ids is null then '{}' else _howdah.settle(
+                      by_kind.good_ids, by_kind.good_leases, 'S', by_kind.good_results, by_kind.good_notes) end)
+              || (case when by_kind.unwanted_ids is null then '{}' else _howdah.settle(
+                      by_kind.unwanted_ids, by_kind.unwanted_leases, 'C', by_kind.unwanted_results) end)
+              || (case when by_kind.other_ids is null then '{}' else _howdah.end_attempts(
+                      by_kind.other_ids, by_kind.other_leases, by_kind.other_kinds, by_kind.other_reasons,
+                      by_kind.other_errors, by_kind.other_retry_in) end);
+    end if;
+
+    if done is not null then
+        delete from _howdah.lease l where l.lease = any (finish.done)
+            and not exists (select from unnest(l.ids) i (id) join _howdah.job j on j.id = i.id and j.lease = l.lease);
+    end if;
+    if cardinality(moved) < cardinality(ids) then
+        return query
+        select o.id, case when o.id = any (busy) then 'busy'
+                          when exists (select from _howdah.finished f where f.id = o.id and f.lease = o.lease)
+                            or exists (select from _howdah.attempt a where a.job_id = o.id and a.lease = o.lease) then 'done'
+                          else 'lost' end
+        from unnest(finish.ids, finish.leases) o (id, lease) where o.id <> all (moved);
+    end if;
+end $$;

@@ -1,0 +1,47 @@
+-- One of the two functions that move a job: back to waiting, ready when due and scheduled when not.
+-- Takes rows that wait (leases NULL) or run under the given lease. seq is drawn anew, in input order; front goes before
+-- all others of its priority and keeps the old order. uncharge gives the attempt back, crashed counts a crash.
+-- Returns the ids that it moved.
+create or replace function _howdah.make_ready(
+    ids       uuid[],
+    leases    uuid[]        default null,
+    run_at    timestamptz[] default null,   -- per job; NULL: now
+    front     boolean       default false,
+    uncharge  boolean       default false,
+    crashed   boolean       default false
+) returns uuid[]
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+as $$
+#variable_conflict use_column
+declare
+    moment  timestamptz := _howdah.clock();
+    moved   uuid[];
+    ready   text[];
+begin
+    perform pg_current_xact_id();  -- before nextval: a transaction is always older than its seqs (the scan floor)
+    with wanted as materialized (
+        select w.id, w.lease, w.run_at, case when not front then nextval('_howdah.seq') end as seq
+        from (select u.id, u.lease, u.run_at
+              from unnest(make_ready.ids, make_ready.leases, make_ready.run_at) with ordinality u (id, lease, run_at, ordinal)
+              where u.id is not null order by u.ordinal) w
+    ), moving as (
+        update _howdah.job j
+        set state = case when w.run_at > moment then 's' else 'r' end,
+            run_at = coalesce(w.run_at, j.run_at),
+            seq = case when w.seq is not null then w.seq when j.seq < 0 then j.seq else j.seq - 4611686018427387904 end,
+            attempt = j.attempt - uncharge::int,
+            crashes = j.crashes + crashed::int,
+            lease = null, leased_until = null
+        from wanted w
+        where j.id = w.id and (j.lease = w.lease or (make_ready.leases is null and j.lease is null))
+        returning j.id, j.queue, j.state
+    )
+    select array_agg(m.id), array_agg(m.queue::text) filter (where m.state = 'r') into moved, ready from moving m;
+
+    if ready is not null and exists (select from _howdah.idle) then
+        perform _howdah.wake(q.queue, q.n) from (select r.queue, count(*) as n from unnest(ready) r (queue) group by r.queue) q;
+    end if;
+    return coalesce(moved, '{}');
+end $$;

@@ -1,0 +1,98 @@
+-- Partitions of history: UTC days, made 14 days ahead; dropped whole when the retention has passed.
+
+create or replace function _howdah.day_partition(parent text, day date) returns text
+language sql immutable parallel safe
+as $$ select parent || '_' || pg_catalog.to_char(day, 'YYYYMMDD') $$;
+
+-- Attached rather than created in place: that takes no lock which a finish would wait for. A day that cannot be attached
+-- now (its rows are in the default partition, or somebody holds a lock) is stepped over; the default partition serves.
+create or replace function _howdah.make_partitions() returns int
+language plpgsql volatile set search_path = pg_catalog, pg_temp set lock_timeout = '50ms'
+as $$
+declare
+    today   date := (_howdah.clock() at time zone 'UTC')::date;
+    made    int := 0;
+    parent  text;
+    day     date;
+    child   text;
+begin
+    foreach parent in array array['finished_succeeded', 'finished_failed', 'attempt'] loop
+        for day in select d::date from generate_series(today, today + 14, interval '1 day') d loop
+            child := _howdah.day_partition(parent, day);
+            continue when to_regclass('_howdah.' || quote_ident(child)) is not null;
+            begin
+                execute format('create table _howdah.%I (like _howdah.%I including defaults including constraints)', child, parent);
+                execute format('alter table _howdah.%I attach partition _howdah.%I for values from (%L) to (%L)', parent, child,
+                               day::timestamp at time zone 'UTC', (day + 1)::timestamp at time zone 'UTC');
+                made := made + 1;
+            exception when lock_not_available or check_violation then
+                raise log 'howdah: partition % was not made: %', child, sqlerrm;
+            end;
+        end loop;
+    end loop;
+    return made;
+end $$;
+
+-- Drops days whose last moment is past the retention. A leaf is truncated first, then dropped: a plain drop would wait behind
+-- one reader, and every finish behind the drop. What cannot be had within 50 ms is left for the next round.
+create or replace function _howdah.drop_partitions(parent text, keep interval) returns int
+language plpgsql volatile set search_path = pg_catalog, pg_temp set lock_timeout = '50ms'
+as $$
+declare
+    last_day  date := ((_howdah.clock() - keep) at time zone 'UTC')::date - 1;
+    dropped   int := 0;
+    child     text;
+begin
+    for child in
+        select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
+        where i.inhparent = ('_howdah.' || quote_ident(parent))::regclass
+          and c.relname ~ '_\d{8}$' and to_date(right(c.relname, 8), 'YYYYMMDD') <= last_day
+        order by c.relname
+    loop
+        begin
+            execute format('truncate _howdah.%I', child);
+            execute format('drop table _howdah.%I', child);
+            dropped := dropped + 1;
+        exception when lock_not_available then
+            raise log 'howdah: partition % was not dropped: %', child, sqlerrm;
+        end;
+    end loop;
+    execute format('delete from _howdah.%I where finished_at < $1', parent || '_default') using _howdah.clock() - keep;
+    return dropped;
+end $$;
+
+-- Drops old days, and the small leavings beside them, in bounded batches. Returns how many partitions and rows went.
+create or replace function _howdah.prune() returns bigint
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+    kept   _howdah.setting := (select s from _howdah.setting s);
+    moment timestamptz := _howdah.clock();
+    done   bigint;
+    n      bigint;
+begin
+    done := _howdah.drop_partitions('finished_succeeded', kept.retention)
+          + _howdah.drop_partitions('finished_failed', kept.failed_retention)
+          + _howdah.drop_partitions('attempt', greatest(kept.retention, kept.failed_retention));
+    with old as (
+        delete from _howdah.given_id g where g.id in (
+            select o.id from _howdah.given_id o
+            where o.created_at < moment - greatest(kept.retention, kept.failed_retention) - interval '1 day'
+              and not exists (select from _howdah.job j where j.id = o.id)
+              and not exists (select from _howdah.finished f where f.id = o.id)
+            order by o.created_at limit 1000)
+        returning 1)
+    select count(*) into n from old;
+    done := done + n;
+    delete from _howdah.waiter w where w.until < moment;
+    delete from _howdah.cancel_request c where c.requested_at < moment - interval '1 hour'
+        and not exists (select from _howdah.job j where j.id = c.job_id and j.state = 'x');
+    delete from _howdah.idle i where not exists (select from _howdah.worker w where w.id = i.worker);
+    -- Leases of callers without a worker are not ended by their finishes.
+    delete from _howdah.lease l where l.lease in (
+        select o.lease from _howdah.lease o
+        where o.worker is null and o.claimed_at < moment - interval '1 min'
+          and not exists (select from unnest(o.ids) i (id) join _howdah.job j on j.id = i.id and j.lease = o.lease)
+        order by o.claimed_at limit 1000);
+    return done;
+end $$;

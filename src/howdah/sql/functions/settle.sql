@@ -1,0 +1,52 @@
+-- One of the two functions that move a job: from the live ones to its end, in history or, where the queue keeps none, gone.
+-- Takes rows that wait (leases NULL) or run under the given lease, matched by id and lease and nothing else: a state beside
+-- them would lead the planner to the wrong index whenever statistics were taken while nothing ran.
+-- A lease without a worker must not have run out. Whoever waits for one of the jobs is told. Returns the ids it moved.
+create or replace function _howdah.settle(
+    ids      uuid[],
+    leases   uuid[],
+    state    "char",                        -- S, F or C
+    results  jsonb[] default null,
+    errors   text[]  default null
+) returns uuid[]
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+as $$
+#variable_conflict use_column
+declare
+    moment  timestamptz := _howdah.clock();
+    moved   uuid[];
+    told    text;
+begin
+    with gone as (
+        delete from _howdah.job j
+        using unnest(settle.ids, settle.leases, settle.results, settle.errors) o (id, lease, result, error)
+        where j.id = o.id and (j.lease = o.lease or (settle.leases is null and j.lease is null))
+        returning j.created_at, j.run_at, j.timeout_ms, j.priority, j.attempt, j.base_attempt, j.max_attempts, j.crashes, j.id,
+                  j.lease, j.delivery, j.queue, j.task, j.args, j.unique_key, j.headers, j.tags, o.result, o.error
+    ), kept as (
+        insert into _howdah.finished
+            (created_at, started_at, finished_at, run_at, timeout_ms, priority, attempt, base_attempt, max_attempts, crashes, id,
+             lease, worker, state, delivery, queue, task, args, result, error, unique_key, headers, tags)
+        select g.created_at, l.claimed_at, moment, g.run_at, g.timeout_ms, g.priority, g.attempt, g.base_attempt,
+               g.max_attempts, g.crashes, g.id, g.lease, l.worker, settle.state, g.delivery, g.queue, g.task, g.args, g.result,
+               g.error, g.unique_key, g.headers, g.tags
+        from gone g
+        left join _howdah.lease l on l.lease = g.lease
+        where not exists (select from _howdah.queue q where q.name = g.queue and not q.keep_history)
+    )
+    select array_agg(g.id) into moved from gone g;
+
+    if exists (select from _howdah.cancel_request) then
+        delete from _howdah.cancel_request c where c.job_id = any (moved);
+    end if;
+    if exists (select from _howdah.waiter) then
+        with met as (delete from _howdah.waiter w where w.job_id = any (moved) returning w.job_id)
+        select string_agg(distinct m.job_id::text, ',') into told from (select met.job_id from met limit 200) m;
+        if told is not null then
+            perform pg_notify(_howdah.channel(), 'f' || told);
+        end if;
+    end if;
+    return coalesce(moved, '{}');
+end $$;

@@ -1,0 +1,41 @@
+-- Slices of howdah.jobs: live ones by state, and the failed ones.
+create or replace view howdah.ready as
+select j.id, j.queue::text as queue, j.task::text as task, j.args, j.priority, j.attempt, coalesce(j.max_attempts, 4) as max_attempts,
+       coalesce(j.run_at, j.created_at) as run_at, j.created_at, j.tags, j.headers
+from _howdah.job j where j.state = 'r';
+
+create or replace view howdah.scheduled as
+select j.id, j.queue::text as queue, j.task::text as task, j.args, j.priority, j.attempt, coalesce(j.max_attempts, 4) as max_attempts,
+       j.run_at, j.created_at, j.tags, j.headers
+from _howdah.job j where j.state = 's';
+
+-- By lease: no index on running jobs is needed. Without a worker a lease ends by its time, with one by the worker's silence.
+create or replace view _howdah.leased as
+select j.id, j.queue::text as queue, j.task::text as task, j.args, j.priority, j.attempt, coalesce(j.max_attempts, 4) as max_attempts,
+       _howdah.timeout_span(j.timeout_ms) as timeout, l.claimed_at as started_at, l.worker, j.leased_until, j.created_at, j.tags,
+       j.headers,
+       case when l.worker is null then coalesce(j.leased_until <= _howdah.clock(), false)
+            else coalesce(greatest(w.beat_at, p.resumed_at) + w.lost_after < _howdah.clock(), true) end as is_expired
+from _howdah.lease l
+cross join _howdah.pulse p
+left join _howdah.worker w on w.id = l.worker
+cross join lateral unnest(l.ids) i (id)
+join _howdah.job j on j.id = i.id and j.lease = l.lease;
+
+create or replace view howdah.running as
+select r.id, r.queue, r.task, r.args, r.priority, r.attempt, r.max_attempts, r.timeout, r.started_at, r.worker, r.leased_until,
+       r.created_at, r.tags, r.headers
+from _howdah.leased r where not r.is_expired;
+
+create or replace view howdah.expired as
+select r.id, r.queue, r.task, r.args, r.priority, r.attempt, r.max_attempts, r.timeout, r.started_at, r.worker, r.leased_until,
+       r.created_at, r.tags, r.headers
+from _howdah.leased r where r.is_expired;
+
+create or replace view howdah.failed as
+select f.id, f.queue::text as queue, f.task::text as task, f.args, f.priority, f.attempt, coalesce(f.max_attempts, 4) as max_attempts,
+       f.created_at, f.started_at, f.finished_at, f.worker, f.error, f.tags, f.headers
+from _howdah.finished_failed f where f.state = 'F';
+
+create or replace view howdah.attempts as
+select a.job_id, a.attempt, a.outcome, a.error, a.started_at, a.finished_at, a.worker from _howdah.attempt a;

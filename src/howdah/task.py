@@ -1,0 +1,189 @@
+"""A declared function: its name, how its jobs run, and how a call of it becomes a job."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from howdah.arguments import Arguments, arguments_of
+from howdah.context import Context
+from howdah.durations import Duration, seconds
+from howdah.errors import BadInput
+from howdah.job import NO_OPTIONS, Job, Options, check_task_name, checked, make_options
+from howdah.retry import Retry
+
+if TYPE_CHECKING:
+    from howdah.app import App
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Task(Generic[P, R]):
+    """A function declared with `@app.task`. Calling it calls the function.
+
+    Attributes:
+        name: the key by which workers find it.
+        function: what was declared.
+        options: how jobs made here are to be run.
+        retry: when failed attempts are tried again.
+        executor: "loop" for coroutine functions, "thread" for others.
+        arguments: how calls are bound, validated and decoded.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        function: Callable[P, R],
+        *,
+        name: str,
+        defaults: Options,
+        retry: Retry,
+        arguments: Arguments,
+        options: Options = NO_OPTIONS,
+    ) -> None:
+        self.app, self.function, self.name = app, function, name
+        self.defaults, self.retry, self.arguments = defaults, retry, arguments
+        self._options = options
+        self.executor = "loop" if inspect.iscoroutinefunction(function) else "thread"
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name}>"
+
+    def job(self, *args: Any, **kwargs: Any) -> Job:
+        """A job with these arguments, validated; nothing has happened yet. Raises BadArguments."""
+        return Job(self.name, self.arguments.bind(args, kwargs), self._options)
+
+    def options(
+        self,
+        *,
+        queue: str | None = None,
+        priority: int | None = None,
+        run_at: datetime | None = None,
+        delay: Duration | None = None,
+        max_attempts: int | None = None,
+        timeout: Duration | None = None,
+        no_timeout: bool = False,
+        delivery: str | None = None,
+        id: UUID | None = None,  # noqa: A002 - the name of the contract
+        unique_key: str | None = None,
+        headers: dict[str, object] | None = None,
+        tags: list[str] | tuple[str, ...] | None = None,
+    ) -> Task[P, R]:
+        """The same task, whose jobs are made with these options. Raises BadInput."""
+        changed = make_options(
+            self._options,
+            queue=queue,
+            priority=priority,
+            run_at=run_at,
+            delay=delay,
+            max_attempts=max_attempts,
+            timeout=timeout,
+            no_timeout=no_timeout,
+            delivery=delivery,
+            id=id,
+            unique_key=unique_key,
+            headers=headers,
+            tags=tags,
+        )
+        return Task(
+            self.app,
+            self.function,
+            name=self.name,
+            defaults=self.defaults,
+            retry=self.retry,
+            arguments=self.arguments,
+            options=changed,
+        )
+
+    async def enqueue(self, *args: Any, **kwargs: Any) -> UUID:
+        """Make a job and store it in a transaction of its own; gives its id."""
+        return await self.app.enqueue(self.job(*args, **kwargs))
+
+    def enqueue_sync(self, *args: Any, **kwargs: Any) -> UUID:
+        """The same where there is no event loop."""
+        return self.app.enqueue_sync(self.job(*args, **kwargs))
+
+    def declaration(self) -> dict[str, object]:
+        """What the store keeps of it, so that SQL callers get the same defaults."""
+        parameters = self.arguments.json_schema()
+        d = self.defaults
+        timeout_ms = 0 if d.no_timeout else None if d.timeout is None else round(d.timeout * 1000)
+        return {
+            "name": self.name,
+            "queue": d.queue,
+            "priority": d.priority,
+            "max_attempts": self.retry.max_attempts,
+            "timeout_ms": timeout_ms,
+            "delivery": d.delivery,
+            "first_ms": round(seconds(self.retry.first) * 1000),
+            "factor": self.retry.factor,
+            "longest_ms": round(seconds(self.retry.longest) * 1000),
+            "jitter": self.retry.jitter,
+            "parameters": None if parameters is None else msgspec.Raw(parameters.encode()),
+        }
+
+
+def declare(
+    app: App,
+    function: Callable[P, R],
+    *,
+    name: str | None,
+    queue: str | None,
+    priority: int | None,
+    retry: Retry | None,
+    timeout: Duration | None,
+    no_timeout: bool,
+    delivery: str | None,
+) -> Task[P, R]:
+    """A task for the function; raises BadInput for what cannot be one."""
+    chosen = check_task_name(name or dotted_name(function))
+    if delivery == "transactional":
+        raise BadInput(
+            f"{chosen}: tasks in Python cannot be transactional yet",
+            hint="Use at_least_once, and finish on your own connection: on(connection).run(jobs.ack(…)).",
+        )
+    defaults = checked(
+        Options(
+            queue=queue,
+            priority=priority,
+            timeout=None if timeout is None else seconds(timeout),
+            no_timeout=no_timeout,
+            delivery=delivery,
+        )
+    )
+    return Task(
+        app,
+        function,
+        name=chosen,
+        defaults=defaults,
+        retry=retry or Retry(),
+        arguments=arguments_of(function, chosen, Context),
+    )
+
+
+def dotted_name(function: Callable[..., Any]) -> str:
+    """The function's name from its module on: `jobs.send_welcome`."""
+    qualname: str = getattr(function, "__qualname__", "")
+    if not qualname or "<" in qualname:
+        raise BadInput(
+            f"{function!r} has no name that another process could find",
+            hint="Declare a function of a module, or give the task a name.",
+        )
+    return f"{function.__module__}.{qualname}"
+
+
+def declarations(tasks: Mapping[str, Task[..., Any]]) -> str:
+    """All declarations as one JSON array."""
+    return msgspec.json.encode([task.declaration() for task in tasks.values()]).decode()
+

@@ -1,0 +1,104 @@
+"""Waiting for the ends of jobs: one listener per process, and a poll behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+
+from howdah import jobs
+from howdah.client import AsyncClient
+from howdah.durations import Duration, seconds
+from howdah.errors import JobCancelled, JobFailed, NotFound
+from howdah.jobs import End
+from howdah.listener import Listener
+
+FIRST_POLL, LONGEST_POLL = 0.01, 1.0  # seconds: a finish under way when we registered tells nobody
+ENDED = {"succeeded", "failed", "cancelled"}
+
+
+class Waits:
+    """Hands out results as jobs end. Opens its listener with the first who waits."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+        self._me = uuid4()
+        self._ends: dict[UUID, set[asyncio.Event]] = {}
+        self._listening: asyncio.Task[None] | None = None
+
+    async def result(self, job_id: UUID, timeout: Duration | None = None) -> Any:
+        """What the job's task returned, as JSON types.
+
+        Raises JobFailed, JobCancelled, NotFound, and TimeoutError when it has not ended in time.
+        """
+        until = None if timeout is None else time.monotonic() + seconds(timeout)
+        ended = asyncio.Event()
+        self._ends.setdefault(job_id, set()).add(ended)
+        try:
+            self._listen()
+            poll = FIRST_POLL
+            while True:
+                ended.clear()
+                end = await self._client.run(jobs.outcome(job_id, waiter=self._me))
+                if end is None or end.state in ENDED:
+                    return _value(job_id, end)
+                await _wait(ended, job_id, poll, until)
+                poll = min(LONGEST_POLL, poll * 3)
+        finally:
+            self._ends[job_id].discard(ended)
+            if not self._ends[job_id]:
+                del self._ends[job_id]
+
+    async def close(self) -> None:
+        """Stop listening."""
+        listening, self._listening = self._listening, None
+        if listening is not None and listening.get_loop() is asyncio.get_running_loop():
+            listening.cancel()
+            await asyncio.wait({listening})
+
+    def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._listening is None or self._listening.done() or self._listening.get_loop() is not loop:
+            listener = Listener(self._client.settings, self._heard, self._look_again)
+            self._listening = loop.create_task(listener.run(), name="howdah results")
+
+    def _heard(self, payload: str) -> None:
+        if payload.startswith("f"):
+            for text in payload[1:].split(","):
+                for ended in self._ends.get(_uuid(text), ()):
+                    ended.set()
+
+    def _look_again(self) -> None:
+        for waiting in self._ends.values():
+            for ended in waiting:
+                ended.set()
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:  # anybody may notify: what is no id is nobody's
+        return UUID(int=0)
+
+
+async def _wait(ended: asyncio.Event, job_id: UUID, poll: float, until: float | None) -> None:
+    left = poll if until is None else min(poll, until - time.monotonic())
+    if left <= 0:
+        raise TimeoutError(f"job {job_id} has not ended in time")
+    try:
+        await asyncio.wait_for(ended.wait(), left)
+    except TimeoutError:
+        return
+
+
+def _value(job_id: UUID, end: End | None) -> Any:
+    if end is None:
+        raise NotFound(f"there is no job {job_id}", hint="It never was, was deleted, or has left history.")
+    if end.state == "failed":
+        raise JobFailed(job_id, end.error)
+    if end.state == "cancelled":
+        raise JobCancelled(job_id, end.error)
+    return None if end.result is None else msgspec.json.decode(end.result)

@@ -1,0 +1,193 @@
+"""Runs one job once and says what came of it, as a value; touches no database."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from howdah.arguments import encode_result
+from howdah.context import Context, enter
+from howdah.errors import BadArguments, TooLarge
+from howdah.jobs import Claimed, storable
+from howdah.outcome import (
+    Cancel,
+    Cancelled,
+    Failed,
+    Outcome,
+    Released,
+    Retrying,
+    Snooze,
+    Snoozed,
+    Succeeded,
+)
+from howdah.task import Task
+from howdah.worker.threads import Threads
+
+UNKNOWN_TASK_DELAY = 30.0  # seconds until a job that nobody here knows is offered again
+
+
+class Attempt:
+    """One attempt at one job: `run` gives its outcome, `stop` ends it early.
+
+    Attributes:
+        started: monotonic seconds.
+        ends_at: when its time is up, monotonic; None without a timeout.
+        stopping: why it was told to stop: "timeout", "cancel", "shutdown", "lost"; None while it was not.
+    """
+
+    __slots__ = (
+        "_context", "_extend", "_given", "ends_at", "handle", "job", "started", "stopped_at", "stopping",
+        "task", "threads",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        job: Claimed,
+        task: Task[..., Any] | None,
+        threads: Threads,
+        extend: Callable[[Attempt, float], Awaitable[None]] | None = None,
+    ) -> None:
+        self.job, self.task, self.threads, self._extend = job, task, threads, extend
+        self.started = time.monotonic()
+        self.ends_at = None if job.timeout_ms is None else self.started + job.timeout_ms / 1000
+        self.stopping: str | None = None
+        self.stopped_at = 0.0
+        self.handle: asyncio.Task[Outcome] | None = None
+        self._context: Context | None = None
+        self._given: Mapping[str, Any] | None = None
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until its time is up; None without a timeout."""
+        return None if self.ends_at is None else max(0.0, self.ends_at - time.monotonic())
+
+    def stop(self, why: str) -> None:
+        """End it: cancels a coroutine, and tells a thread, which cannot be stopped from outside."""
+        if self.stopping is None:
+            self.stopping, self.stopped_at = why, time.monotonic()
+        if self._context is not None:
+            self._context.stop()
+        if self.handle is not None:
+            self.handle.cancel()
+
+    async def run(self) -> Outcome:
+        """Decode, call, judge. Never raises, but for what ends the event loop itself."""
+        job, task = self.job, self.task
+        if task is None:
+            return self.end(Snoozed, error=f"no task {job.task!r} here", reason="unknown task",
+                            retry_in=UNKNOWN_TASK_DELAY)  # fmt: skip
+        try:
+            given = task.arguments.decode(job.args)
+        except BadArguments as error:
+            return self.end(Failed, error=str(error), reason="bad arguments")
+        try:
+            enter(self.context)
+            if task.arguments.context_name is not None:
+                given[task.arguments.context_name] = self.context()
+            if task.executor == "loop":
+                returned = await task.arguments.call(task.function, given)
+            else:
+                returned = await self._in_thread(task, given)
+        except asyncio.CancelledError:
+            return self.stopped()
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # SystemExit too: a task does not end its worker
+            return self.stopped() if self.stopping else self._judge_error(task, error)
+        if self.stopping == "timeout":  # it swallowed the cancelling, and came too late
+            return self.stopped()
+        return self._judge(task, returned)
+
+    def context(self) -> Context:
+        """The context, made when first asked for."""
+        if self._context is None:
+            self._context = Context(self.job, _object(self.job.args), _object(self.job.headers), extend=self._more)
+            if self.stopping is not None:
+                self._context.stop()
+        return self._context
+
+    def stopped(self) -> Outcome:
+        """What came of an attempt that was told to stop, by why it was."""
+        if self.stopping == "timeout":
+            limit = (self.job.timeout_ms or 0) / 1000
+            return self._failed(f"timed out after {limit:g} s", reason="timeout")
+        if self.stopping == "cancel":
+            return self.end(Cancelled, error="cancelled while it ran", reason="cancelled")
+        if self.stopping == "shutdown":
+            return self.end(Released, reason="released")
+        return self._failed("asyncio.CancelledError: the task cancelled itself", reason="error")
+
+    def end(self, kind: type[Outcome], **facts: Any) -> Outcome:
+        """An outcome of this attempt."""
+        return kind(id=self.job.id, lease=self.job.lease, **facts)
+
+    async def _in_thread(self, task: Task[..., Any], given: dict[str, Any]) -> Any:
+        def call() -> Any:
+            enter(self.context)
+            return task.arguments.call(task.function, given)
+
+        returned = await asyncio.wrap_future(self.threads.submit(call))
+        if asyncio.iscoroutine(returned):  # a plain function that returned a coroutine
+            return await returned
+        return returned
+
+    def _judge(self, task: Task[..., Any], returned: Any) -> Outcome:
+        if returned is None:
+            return self.end(Succeeded)
+        if isinstance(returned, Snooze | Cancel):
+            return self._word(returned)
+        try:
+            return self.end(Succeeded, result=encode_result(task.name, returned))
+        except (BadArguments, TooLarge) as error:
+            problem = getattr(error, "problem", error.message)
+            return self.end(Failed, error=f"the result cannot be stored: {problem}", reason="bad result")
+
+    def _judge_error(self, task: Task[..., Any], error: BaseException) -> Outcome:
+        if isinstance(error, Snooze | Cancel):
+            return self._word(error)
+        text = storable(_traceback(error))
+        if isinstance(error, task.retry.never):
+            return self.end(Failed, error=text, reason="error")
+        return self._failed(text, reason="error")
+
+    def _word(self, word: Snooze | Cancel) -> Outcome:
+        if isinstance(word, Snooze):
+            return self.end(Snoozed, reason="snoozed", retry_in=word.delay)
+        return self.end(Cancelled, error=storable(word.reason), reason="cancelled")
+
+    def _failed(self, error: str, *, reason: str) -> Outcome:
+        """Failed, to be tried again as far as the job's attempts go; the store sees to that."""
+        assert self.task is not None
+        delay = self.task.retry.delay(self.job.failures)
+        return self.end(Retrying, error=error, reason=reason, retry_in=delay)
+
+    async def _more(self, duration: float) -> None:
+        if self._extend is not None:
+            await self._extend(self, duration)
+        if self.ends_at is not None:
+            self.ends_at = time.monotonic() + duration
+
+
+def _object(text: str | None) -> Mapping[str, Any]:
+    try:
+        return msgspec.json.decode(text) if text else {}
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+
+
+def _traceback(error: BaseException) -> str:
+    """The traceback from the task's own frames on; never raises, whatever the error's __str__ does."""
+    try:
+        frames = traceback.extract_tb(error.__traceback__)
+        ours = sum(1 for frame in frames[:6] if "/howdah/" in frame.filename)
+        tb = error.__traceback__
+        for _ in range(ours):
+            tb = tb.tb_next if tb is not None else None
+        return "".join(traceback.format_exception(type(error), error, tb)).rstrip()
+    except Exception:
+        return f"{type(error).__module__}.{type(error).__qualname__} (its message cannot be read)"

@@ -1,0 +1,22 @@
+"""Does the store's chores every few seconds, with jitter; every worker does, and none is special."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import NoReturn
+
+from howdah import store
+from howdah.worker.link import Link, Patience
+
+OFTEN = ("rescue", "expire", "stage")
+SELDOM = ("partitions", "prune", "unknown")
+OFTEN_EVERY = 5.0  # seconds
+SELDOM_EVERY = 300.0
+
+
+async def keep_doing(link: Link, patience: Patience, names: tuple[str, ...], every: float) -> NoReturn:
+    """These chores, for ever."""
+    while True:
+        await patience.until_done(lambda: link.run(store.chores(*names)))
+        await asyncio.sleep(every * random.uniform(0.8, 1.2))

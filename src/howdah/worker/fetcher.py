@@ -1,0 +1,98 @@
+"""One claimer per worker: asks for as many jobs as can be started soon, into the local queues."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from howdah import jobs, workers
+from howdah.jobs import Claimed
+from howdah.worker.identity import Identity
+from howdah.worker.leases import Leases
+from howdah.worker.link import Link, Patience
+from howdah.worker.slots import Slots
+
+
+class Fetcher:
+    """Claims while there is room and work; sleeps, marked as idle, until it is poked.
+
+    Marked as idle, committed, and then once more claimed before sleeping: a job enqueued between the
+    look and the mark would otherwise wait for the next poll.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        identity: Identity,
+        groups: Sequence[Slots],
+        leases: Leases,
+        patience: Patience,
+        fill: Callable[[], None],
+        fell_idle: Callable[[], None],
+    ) -> None:
+        self._link, self._identity, self._groups = link, identity, groups
+        self._leases, self._patience, self._fill = leases, patience, fill
+        self._fell_idle = fell_idle
+        self._poked = asyncio.Event()
+        self._marked: set[Slots] = set()
+        self._turn = asyncio.Lock()
+        self._stopping = False
+        self.found_nothing = asyncio.Event()  # set after a round that found no work anywhere
+
+    def poke(self) -> None:
+        """Look again: there may be work, or room."""
+        self._poked.set()
+
+    async def state(self, held: Callable[[], list[UUID]]) -> None:
+        """State the leases that are held, between two claims: what the store has beyond them is released."""
+        async with self._turn:
+            call = workers.heartbeat(self._identity.id, leases=held())
+            await self._patience.until_done(lambda: self._link.run(call))
+
+    def stop(self) -> None:
+        """Claim no more; `run` ends."""
+        self._stopping = True
+        self._poked.set()
+
+    async def run(self) -> None:
+        """Claim until stopped."""
+        while not self._stopping:
+            self._poked.clear()
+            found = [await self._claim_for(slots) for slots in self._groups if slots.wants() > 0]
+            if not any(found):
+                self.found_nothing.set()
+                await self._poked.wait()
+
+    async def _claim_for(self, slots: Slots) -> bool:
+        """Whether it found something; marks this worker as idle when it did not."""
+        if await self._claim(slots, idle=False):
+            self._marked.discard(slots)
+            return True
+        if slots in self._marked:
+            return False
+        if await self._claim(slots, idle=True):
+            return True
+        self._marked.add(slots)
+        self._fell_idle()
+        return await self._claim(slots, idle=False)
+
+    async def _claim(self, slots: Slots, *, idle: bool) -> bool:
+        async with self._turn:
+            claimed = await self._patience.until_done(lambda: self._ask(slots, idle=idle))
+            self._leases.taken(claimed)
+        if not claimed:
+            return False
+        self._marked.clear()  # the claim that found something cleared the mark
+        self.found_nothing.clear()
+        slots.waiting.extend(claimed)
+        self._fill()
+        return True
+
+    async def _ask(self, slots: Slots, *, idle: bool) -> list[Claimed]:
+        n = slots.wants()
+        if self._stopping or n <= 0:
+            return []
+        identity = self._identity
+        call = jobs.claim(slots.queues, n, worker=identity.id, tasks=identity.tasks, idle=idle)
+        return await self._link.run(call)

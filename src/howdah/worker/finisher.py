@@ -1,0 +1,83 @@
+"""Writes outcomes in batches: at once when idle, and while a flush is under way the next ones gather."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import asyncpg
+
+from howdah import jobs
+from howdah.events import Events, LeaseRefused
+from howdah.jobs import Refused
+from howdah.outcome import Outcome
+from howdah.worker.leases import Leases
+from howdah.worker.link import Link, Patience
+
+BATCH = 500
+MOST_WAITING = 1000  # outcomes not yet stored: what a crash can make run again
+
+
+class Finisher:
+    """Takes outcomes with `put`, stores them in the order they came, keeps them while the database is away."""
+
+    def __init__(
+        self, link: Link, leases: Leases, events: Events, has_stored: Callable[[list[Outcome]], None]
+    ) -> None:
+        self._link, self._leases, self._events = link, leases, events
+        self._has_stored = has_stored
+        self._waiting: list[Outcome] = []
+        self._under_way = 0
+        self._something = asyncio.Event()
+        self._all_stored = asyncio.Event()
+        self._all_stored.set()
+        self._patience = Patience("finisher", events)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more jobs may be started: their outcomes would not pile up beyond the bound."""
+        return len(self._waiting) + self._under_way < MOST_WAITING
+
+    def put(self, outcome: Outcome) -> None:
+        """Have it stored soon."""
+        self._waiting.append(outcome)
+        self._something.set()
+        self._all_stored.clear()
+
+    async def stored(self) -> None:
+        """Wait until nothing is waiting to be stored."""
+        await self._all_stored.wait()
+
+    async def run(self) -> None:
+        """Store batch after batch, for ever."""
+        while True:
+            await self._something.wait()
+            batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+            self._under_way = len(batch)
+            refused = await self._patience.until_done(lambda batch=batch: self._store(batch))  # type: ignore[misc]
+            self._under_way = 0
+            self._leases.stored(batch)
+            for refusal in refused:
+                if refusal.reason == "lost":
+                    self._events.emit(LeaseRefused(job_id=refusal.id))
+            if not self._waiting:
+                self._something.clear()
+                self._all_stored.set()
+            self._has_stored(batch)
+
+    async def _store(self, batch: list[Outcome]) -> list[Refused]:
+        done = self._leases.done_with(batch)
+        try:
+            return await self._link.run(jobs.finish(batch, done=done))
+        except asyncpg.LockNotAvailableError:  # somebody holds one of the rows: store the others
+            return await self._store_around_locks(batch)
+
+    async def _store_around_locks(self, batch: list[Outcome]) -> list[Refused]:
+        refused = await self._link.run(jobs.finish(batch, skip_locked=True))
+        busy = {refusal.id for refusal in refused if refusal.reason == "busy"}
+        rest = [outcome for outcome in batch if outcome.id in busy]
+        self._waiting += rest  # counted as open until they are stored
+        self._leases.again(rest)
+        if rest:
+            await asyncio.sleep(0.2)
+        return [refusal for refusal in refused if refusal.reason != "busy"]

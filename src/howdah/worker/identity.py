@@ -1,0 +1,54 @@
+"""Who a worker is: what it tells the store of itself."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from importlib.metadata import version
+from uuid import UUID, uuid4
+
+from howdah import workers
+from howdah.call import Call
+from howdah.workers import Control
+
+
+class Identity:
+    """A worker's id, which changes when it was swept, and what does not change."""
+
+    def __init__(
+        self, *, name: str | None, queues: Sequence[str], tasks: Sequence[str], slots: int, lost_after: float | None
+    ) -> None:
+        self.host, self.pid = socket.gethostname(), os.getpid()
+        self.name = name or f"{self.host}.{self.pid}"
+        self.queues, self.tasks, self.slots = tuple(queues), tuple(tasks), slots
+        self.lost_after = lost_after
+        self.id: UUID = uuid4()
+
+    @property
+    def short(self) -> str:
+        """How notifications name it."""
+        return str(self.id)[:8]
+
+    @property
+    def lock_key(self) -> int:
+        """The session advisory lock that shows an early death."""
+        return int.from_bytes(self.id.bytes[:8], "big", signed=True)
+
+    def renew(self) -> None:
+        """Take a new id: the old one was swept."""
+        self.id = uuid4()
+
+    def registration(self) -> Call[Control]:
+        """The heartbeat that registers it."""
+        return workers.heartbeat(
+            self.id,
+            name=self.name,
+            host=self.host,
+            pid=self.pid,
+            version=version("howdah"),
+            queues=self.queues,
+            tasks=self.tasks,
+            slots=self.slots,
+            lost_after=self.lost_after,
+        )

@@ -1,0 +1,47 @@
+"""Which leases this worker holds, and for how many jobs each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from uuid import UUID
+
+from howdah.jobs import Claimed
+from howdah.outcome import Outcome
+
+
+class Leases:
+    """Counts the open jobs of each lease, from the claim until the store has taken their outcomes."""
+
+    def __init__(self) -> None:
+        self._open: Counter[UUID] = Counter()
+
+    def taken(self, jobs: Iterable[Claimed]) -> None:
+        """Jobs were claimed."""
+        for job in jobs:
+            self._open[job.lease] += 1
+
+    def held(self) -> list[UUID]:
+        """All leases of which a job is still open: to be stated to the store."""
+        return [*self._open]
+
+    def done_with(self, outcomes: Iterable[Outcome]) -> list[UUID]:
+        """The leases of which no job is left once these outcomes are stored."""
+        ending = Counter(outcome.lease for outcome in outcomes)
+        return [lease for lease, n in ending.items() if self._open[lease] <= n]
+
+    def stored(self, outcomes: Iterable[Outcome]) -> None:
+        """The store has taken, or refused, these outcomes."""
+        for outcome in outcomes:
+            self._open[outcome.lease] -= 1
+            if self._open[outcome.lease] <= 0:
+                del self._open[outcome.lease]
+
+    def again(self, outcomes: Iterable[Outcome]) -> None:
+        """These outcomes go into a later batch: they stay open for it."""
+        for outcome in outcomes:
+            self._open[outcome.lease] += 1
+
+    def forget(self) -> None:
+        """The worker was swept: nothing is held any more."""
+        self._open.clear()

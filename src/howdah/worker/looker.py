@@ -1,0 +1,72 @@
+"""Looks around about once a second: says that the worker lives, hears what it is to do, stages what is due."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+from howdah import store, workers
+from howdah.settings import Settings
+from howdah.worker.identity import Identity
+from howdah.worker.link import Link, Patience
+from howdah.workers import Control
+
+
+class Looker:
+    """The heartbeat, the poll and the alarm clock of scheduled jobs, in one call.
+
+    `obey` is awaited with each answer; `work` is called when there may be something to claim.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        identity: Identity,
+        settings: Settings,
+        patience: Patience,
+        *,
+        obey: Callable[[Control], Awaitable[None]],
+        work: Callable[[], None],
+    ) -> None:
+        self._link, self._identity, self._patience = link, identity, patience
+        self._obey, self._work = obey, work
+        longest = settings.lost_after / 6 if settings.lost_after else settings.beat_every
+        self._every = min(settings.poll_every, settings.beat_every, longest)
+        self._poked = asyncio.Event()
+
+    def poke(self) -> None:
+        """Look now."""
+        self._poked.set()
+
+    async def run(self) -> None:
+        """Look for ever."""
+        while True:
+            self._poked.clear()
+            control = await self._patience.until_done(lambda: self._link.run(self._beat()))
+            await self._obey(control)
+            if control.work:
+                self._work()
+            await self._sleep(await self._stage(control))
+
+    def _beat(self) -> workers.Call[Control]:
+        return workers.heartbeat(self._identity.id, queues=self._identity.queues)
+
+    async def _stage(self, control: Control) -> float:
+        """Seconds until the next look."""
+        usual = self._every * random.uniform(0.9, 1.1)
+        if control.next_due_in is None:
+            return usual
+        due_in = control.next_due_in.total_seconds()
+        if due_in > 0:
+            return min(usual, due_in)
+        if await self._patience.until_done(lambda: self._link.run(store.stage())):
+            self._work()
+            return 0.0
+        return min(usual, 0.05)  # another worker is at it
+
+    async def _sleep(self, length: float) -> None:
+        try:
+            await asyncio.wait_for(self._poked.wait(), length)
+        except TimeoutError:
+            pass

@@ -1,0 +1,77 @@
+"""Room for running jobs: a local queue of claimed ones, and so many of them running at once."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from howdah.jobs import Claimed
+
+MOST_ASKED = 1000
+COVER = 0.15  # seconds that the local queue is to last at the measured pace
+
+
+def prefetch(pace: float, cover: float = COVER) -> int:
+    """How many jobs to hold beside the running ones, at so many jobs a second.
+
+    Slow tasks prefetch nothing (another worker could start them); no-ops come in hundreds.
+    """
+    return int(pace * cover)
+
+
+def wanted(*, free: int, waiting: int, pace: float) -> int:
+    """How many jobs to ask for: nothing until half of what was held is used up, then the whole."""
+    target = free + prefetch(pace)
+    if waiting > target // 2:
+        return 0
+    return min(MOST_ASKED, target - waiting)
+
+
+class Slots:
+    """Some queues, the jobs claimed from them, and how many may run at once."""
+
+    def __init__(self, queues: Sequence[str], size: int) -> None:
+        self.queues, self.size = tuple(queues), size
+        self.running = 0
+        self.waiting: deque[Claimed] = deque()
+        self._pace = 0.0
+        self._ended, self._since = 0, time.monotonic()
+
+    def serves(self, queue: str) -> bool:
+        """Whether jobs of this queue run here."""
+        return any(
+            queue.startswith(pattern[:-1]) if pattern.endswith("*") else queue == pattern
+            for pattern in self.queues
+        )
+
+    def wants(self) -> int:
+        """How many more jobs to claim now."""
+        return wanted(free=self.size - self.running, waiting=len(self.waiting), pace=self._measured_pace())
+
+    def fill(self, start: Callable[[Slots, Claimed], None], may_start: Callable[[], bool]) -> None:
+        """Start waiting jobs while there is room."""
+        while self.waiting and self.running < self.size and may_start():
+            self.running += 1
+            start(self, self.waiting.popleft())
+
+    def ended(self) -> None:
+        """A job has left its slot."""
+        self.running -= 1
+        self._ended += 1
+
+    def take_back(self) -> list[Claimed]:
+        """All that has not started; it is to be released."""
+        back = [*self.waiting]
+        self.waiting.clear()
+        return back
+
+    def _measured_pace(self) -> float:
+        """Jobs a second, smoothed over some tenths of a second."""
+        now = time.monotonic()
+        passed = now - self._since
+        if passed >= 0.05:
+            weight = min(1.0, passed / 0.3)
+            self._pace += weight * (self._ended / passed - self._pace)
+            self._ended, self._since = 0, now
+        return self._pace

@@ -1,0 +1,68 @@
+"""Threads for plain functions: as many as are needed, kept for the next, never waited for at exit.
+
+The standard pool has a fixed size and joins its threads when the interpreter ends; here a thread whose
+task ignores its timeout is left behind, and another takes its place.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any
+
+_Work = tuple[Future[Any], Callable[[], Any]]
+
+
+class Threads:
+    """Runs functions in daemon threads; `stop` lets idle ones end."""
+
+    def __init__(self) -> None:
+        self._idle: deque[SimpleQueue[_Work | None]] = deque()
+        self._count = 0
+
+    def submit(self, do: Callable[[], Any]) -> Future[Any]:
+        """Run it in an idle thread, or a new one."""
+        future: Future[Any] = Future()
+        try:
+            box = self._idle.pop()
+        except IndexError:
+            box = self._new_thread()
+        box.put((future, do))
+        return future
+
+    def stop(self) -> None:
+        """End the idle threads."""
+        while self._idle:
+            self._idle.pop().put(None)
+
+    def _new_thread(self) -> SimpleQueue[_Work | None]:
+        box: SimpleQueue[_Work | None] = SimpleQueue()
+        self._count += 1
+        name = f"howdah thread {self._count}"
+        threading.Thread(target=self._serve, args=(box,), name=name, daemon=True).start()
+        return box
+
+    def _serve(self, box: SimpleQueue[_Work | None]) -> None:
+        while (work := box.get()) is not None:
+            future, do = work
+            try:
+                result = do()
+            except BaseException as error:
+                _settle(future, error=error)
+            else:
+                _settle(future, result=result)
+            del work, future, do
+            self._idle.append(box)
+
+
+def _settle(future: Future[Any], *, result: Any = None, error: BaseException | None = None) -> None:
+    """Give the future its result, unless nobody waits for it any more."""
+    if not future.set_running_or_notify_cancel():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)

@@ -1,0 +1,159 @@
+"""What all tests share: one PostgreSQL per run, one database per test process, clean before each test."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import psycopg
+import pytest
+
+from howdah import App, embedded
+from howdah.migrate import migrate
+from howdah.settings import Settings
+
+TEMPLATE = "howdah_template"
+QUICK = {"fsync": "off", "synchronous_commit": "on", "full_page_writes": "off", "max_connections": "200"}
+_SERVER: list[embedded.Server] = []
+_FOLDER: list[Path] = []
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The first process of the run starts the server; the others inherit where it is."""
+    for name in [*os.environ]:
+        if name.startswith("PG") or name == "DATABASE_URL":
+            del os.environ[name]
+    if hasattr(config, "workerinput"):
+        return
+    for name in [*os.environ]:
+        if name.startswith("HOWDAH_") and name != "HOWDAH_PG_BINDIR":
+            del os.environ[name]
+    folder = Path(tempfile.mkdtemp(prefix="howdah-test-"))
+    _FOLDER.append(folder)
+    server = embedded.start(folder / "data", settings=QUICK)
+    _SERVER.append(server)
+    os.environ["HOWDAH_TEST_SERVER"] = server.dsn("{}")
+    asyncio.run(_make_template())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Nothing is left behind."""
+    while _SERVER:
+        _SERVER.pop().stop()
+    while _FOLDER:
+        shutil.rmtree(_FOLDER.pop(), ignore_errors=True)
+
+
+def server_dsn(database: str) -> str:
+    """The URL of a database on the run's server."""
+    return os.environ["HOWDAH_TEST_SERVER"].format(database)
+
+
+async def _make_template() -> None:
+    await _execute("postgres", f"create database {TEMPLATE}")
+    connection = await asyncpg.connect(server_dsn(TEMPLATE))
+    await migrate(connection, "howdah")
+    await connection.close()
+
+
+async def _execute(database: str, *statements: str) -> None:
+    connection = await asyncpg.connect(server_dsn(database))
+    for statement in statements:
+        await connection.execute(statement)
+    await connection.close()
+
+
+@pytest.fixture(scope="session")
+def _database() -> str:
+    name = f"test_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+    asyncio.run(_execute("postgres", f"create database {name} template {TEMPLATE}"))
+    return server_dsn(name)
+
+
+@pytest.fixture
+def dsn(_database: str) -> Iterator[str]:
+    """A database with the schema installed and nothing in it."""
+    with psycopg.connect(_database, autocommit=True) as connection:
+        connection.execute(CLEAN)
+    yield _database
+
+
+@pytest.fixture
+def empty_dsn(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database of the test's own, with nothing in it, not even the schema."""
+    yield from _own_database("template0")
+
+
+@pytest.fixture
+def own_dsn(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database of the test's own, with the schema installed: for tests that change the schema."""
+    yield from _own_database(TEMPLATE)
+
+
+def _own_database(template: str) -> Iterator[str]:
+    name = f"own_{os.urandom(6).hex()}"
+    asyncio.run(_execute("postgres", f"create database {name} template {template}"))
+    yield server_dsn(name)
+    asyncio.run(_execute("postgres", f"drop database {name} with (force)"))
+
+
+@pytest.fixture
+def db(dsn: str) -> Iterator[psycopg.Connection]:
+    """A connection of psycopg, each statement in a transaction of its own."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def settings(dsn: str) -> Settings:
+    """Settings for this test's database."""
+    return Settings(database_url=dsn)
+
+
+@pytest.fixture
+async def app(dsn: str) -> AsyncIterator[App]:
+    """An app on this test's database."""
+    async with App(dsn) as app:
+        yield app
+
+
+class Clock:
+    """The store's clock, moved by replacing its function as owner: no setting could do it."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection, self._ahead = connection, "0"
+
+    def forward(self, interval: str) -> None:
+        """Move the store's time forward (or, with a minus, back) by an interval."""
+        self._ahead = f"{self._ahead}, {interval}"
+        total = " + ".join(f"interval '{part.strip()}'" for part in self._ahead.split(","))
+        self._connection.execute(
+            "create or replace function _howdah.clock() returns timestamptz language sql volatile "
+            f"parallel safe as $$ select pg_catalog.clock_timestamp() + {total} $$"
+        )
+
+
+@pytest.fixture
+def clock(db: psycopg.Connection) -> Iterator[Clock]:
+    """The store's clock, to be moved."""
+    clock = Clock(db)
+    yield clock
+    db.execute(
+        "create or replace function _howdah.clock() returns timestamptz language sql volatile "
+        "parallel safe as $$ select pg_catalog.clock_timestamp() $$"
+    )
+
+
+CLEAN = """
+set lock_timeout = '10s';
+delete from _howdah.job; delete from _howdah.lease; delete from _howdah.finished; delete from _howdah.attempt;
+delete from _howdah.given_id; delete from _howdah.cancel_request; delete from _howdah.waiter;
+delete from _howdah.idle; delete from _howdah.worker; delete from _howdah.task; delete from _howdah.queue;
+delete from _howdah.granted; delete from _howdah.setting; insert into _howdah.setting default values;
+update _howdah.pulse set resumed_at = 'epoch', beat_at = 'epoch';
+"""
