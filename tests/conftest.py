@@ -37,7 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
     _FOLDER.append(folder)
     server = embedded.start(folder / "data", settings=QUICK)
     _SERVER.append(server)
-    os.environ["HOWDAH_TEST_SERVER"] = server.dsn("{}")
+    os.environ["HOWDAH_TEST_SERVER"] = server.dsn("DATABASE")
     asyncio.run(_make_template())
 
 
@@ -51,7 +51,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def server_dsn(database: str) -> str:
     """The URL of a database on the run's server."""
-    return os.environ["HOWDAH_TEST_SERVER"].format(database)
+    return os.environ["HOWDAH_TEST_SERVER"].replace("DATABASE", database)
 
 
 async def _make_template() -> None:
