@@ -18,7 +18,12 @@ from howdah.migrate import migrate
 from howdah.settings import Settings
 
 TEMPLATE = "howdah_template"
-QUICK = {"fsync": "off", "synchronous_commit": "on", "full_page_writes": "off", "max_connections": "200"}
+QUICK = {
+    "fsync": "off",
+    "synchronous_commit": "on",
+    "full_page_writes": "off",
+    "max_connections": "200",
+}
 _SERVER: list[embedded.Server] = []
 _FOLDER: list[Path] = []
 

@@ -92,7 +92,8 @@ class App:
         """Declare a function as a task; `async def` runs on the loop, `def` in a thread.
 
         Its name is the dotted name from its module on, unless one is given. `timeout` (60 s unless
-        told otherwise) counts from the start of each attempt. Raises BadInput, BadArguments, Conflict.
+        told otherwise) counts from the start of each attempt. Raises BadInput, BadArguments or
+        Conflict.
         """
 
         def declared(what: Callable[..., Any]) -> Task[..., Any]:
@@ -222,7 +223,7 @@ class App:
         name: str | None = None,
         burst: bool = False,
     ) -> None:
-        """Run a worker until SIGTERM or SIGINT, or with `burst` until nothing is left to do. Blocks."""
+        """Block in a worker until SIGTERM or SIGINT; with `burst` until nothing is left to do."""
         runner = asyncio.Runner(loop_factory=_loop_factory())
         with runner:
             runner.run(self._work(self.worker(queues=queues, slots=slots, name=name), burst=burst))

@@ -1,4 +1,4 @@
-"""A task's arguments: bound by its signature, validated by its annotations, kept as one JSON object."""
+"""A task's arguments: bound by signature, validated by annotations, kept as a JSON object."""
 
 from __future__ import annotations
 
@@ -58,7 +58,11 @@ class Arguments:
                 return {**extra, **known}
         except (msgspec.DecodeError, ValueError, RecursionError, OverflowError) as error:
             raise BadArguments(self.task, _readable(error)) from error
-        return {name: value for name in self.names if (value := getattr(found, name)) is not msgspec.UNSET}
+        return {
+            name: value
+            for name in self.names
+            if (value := getattr(found, name)) is not msgspec.UNSET
+        }
 
     def call(self, function: Callable[..., Any], given: dict[str, Any]) -> Any:
         """Call the function with decoded arguments, positional-only ones in their place."""
@@ -90,7 +94,9 @@ def arguments_of(function: Callable[..., Any], task: str, context: type) -> Argu
             context_name = parameter.name
             continue
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-            raise BadArguments(task, f"*{parameter.name} has no names, and arguments travel by name")
+            raise BadArguments(
+                task, f"*{parameter.name} has no names, and arguments travel by name"
+            )
         kept.append(parameter)
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
             takes_any = True
@@ -99,7 +105,10 @@ def arguments_of(function: Callable[..., Any], task: str, context: type) -> Argu
         else:
             fields.append((parameter.name, hint, msgspec.UNSET))
     model = msgspec.defstruct(
-        "Arguments", [_field(*field) for field in fields], kw_only=True, forbid_unknown_fields=not takes_any
+        "Arguments",
+        [_field(*field) for field in fields],
+        kw_only=True,
+        forbid_unknown_fields=not takes_any,
     )
     positional = (p.name for p in kept if p.kind is inspect.Parameter.POSITIONAL_ONLY)
     return Arguments(
@@ -126,7 +135,7 @@ def _decoder(model: type[msgspec.Struct], task: str) -> msgspec.json.Decoder[Any
 
 
 def encode(task: str, values: Mapping[str, Any]) -> bytes:
-    """The JSON of named arguments; raises BadArguments or TooLarge for what the store cannot hold."""
+    """The JSON of named arguments; BadArguments or TooLarge for what the store cannot hold."""
     try:
         text = msgspec.json.encode(values, enc_hook=_to_json)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:

@@ -1,4 +1,4 @@
-"""A call is a value: which statement of the contract, with what, and how to read the rows. A client runs it."""
+"""A call is a value: which statement, with what, how to read the rows. A client runs it."""
 
 from __future__ import annotations
 

@@ -125,7 +125,9 @@ class Client:
 
     def _ready_portal(self) -> _Portal:
         with self._guard:
-            if self._portal is None or self._portal.pid != os.getpid():  # forked: threads stay behind
+            if (
+                self._portal is None or self._portal.pid != os.getpid()
+            ):  # forked: threads stay behind
                 self._portal = _Portal(self.settings)
             return self._portal
 
@@ -137,7 +139,9 @@ class _Portal:
         self.pid = os.getpid()
         self.loop = asyncio.new_event_loop()
         self.client = AsyncClient(settings)
-        self._thread = threading.Thread(target=self.loop.run_forever, name="howdah client", daemon=True)
+        self._thread = threading.Thread(
+            target=self.loop.run_forever, name="howdah client", daemon=True
+        )
         self._thread.start()
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:

@@ -31,7 +31,13 @@ async def open_connection(
             statement_cache_size=100 if settings.prepare else 0,
             server_settings={"application_name": name[:63]},
         )
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, ValueError) as error:
+    except (
+        OSError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        TimeoutError,
+        ValueError,
+    ) as error:
         raise no_connection(error, where) from error
 
 

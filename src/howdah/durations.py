@@ -55,5 +55,7 @@ def _parse(text: str) -> float:
     except ValueError:
         pass
     if not compact or _PART.sub("", compact).strip():
-        raise BadInput(f"{text!r} is not a duration", hint='Write for example "30s", "5m" or "1h 30m".')
+        raise BadInput(
+            f"{text!r} is not a duration", hint='Write for example "30s", "5m" or "1h 30m".'
+        )
     return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(compact))

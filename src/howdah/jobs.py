@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from builtins import list as _List
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,9 +16,6 @@ from howdah.errors import BadInput, TooLarge
 from howdah.ids import new_ids
 from howdah.job import MAX_BATCH, Job
 from howdah.outcome import Outcome
-
-
-_List = list
 
 
 class Claimed(msgspec.Struct, frozen=True):
@@ -36,7 +34,7 @@ class Claimed(msgspec.Struct, frozen=True):
     delivery: str
     leased_until: datetime | None  # None: as long as the worker's heart beats
     headers: str | None  # JSON text
-    tags: list[str] | None
+    tags: _List[str] | None
 
     @property
     def failures(self) -> int:
@@ -63,7 +61,7 @@ class Found(msgspec.Struct, frozen=True):
     worker: UUID | None
     result: str | None
     error: str | None
-    tags: list[str] | None
+    tags: _List[str] | None
     headers: str | None
     delivery: str
     unique_key: str | None
@@ -135,7 +133,7 @@ def enqueue(job: Job) -> Call[UUID]:
     )
 
 
-def enqueue_many(jobs: Sequence[Job]) -> Call[list[UUID]]:
+def enqueue_many(jobs: Sequence[Job]) -> Call[_List[UUID]]:
     """Store up to 10,000 jobs, all or none; gives their ids in input order."""
     if len(jobs) > MAX_BATCH:
         raise TooLarge(
@@ -163,7 +161,7 @@ def _alike(jobs: Sequence[Job]) -> bool:
     )
 
 
-def _enqueue_batch(jobs: Sequence[Job]) -> Call[list[UUID]]:
+def _enqueue_batch(jobs: Sequence[Job]) -> Call[_List[UUID]]:
     o = jobs[0].options
     ids = new_ids(len(jobs))
     return function(
@@ -201,7 +199,7 @@ def claim(
     worker: UUID | None = None,
     tasks: Sequence[str] | None = None,
     idle: bool = False,
-) -> Call[list[Claimed]]:
+) -> Call[_List[Claimed]]:
     """Lease up to `n` ready jobs, greatest priority first, then first come.
 
     Queues and tasks are names or patterns with a trailing `*`; None: all. Without a worker each job
@@ -224,7 +222,12 @@ def claim(
 def ack(job_id: UUID, lease: UUID, result: object = None) -> Call[None]:
     """Finish one job as succeeded; raises LeaseLost when the lease is not, or no longer, yours."""
     return function(
-        "ack", "ack", nothing, id=("uuid", job_id), lease=("uuid", lease), result=("jsonb", _json(result))
+        "ack",
+        "ack",
+        nothing,
+        id=("uuid", job_id),
+        lease=("uuid", lease),
+        result=("jsonb", _json(result)),
     )
 
 
@@ -255,7 +258,7 @@ def nack(
 
 def finish(
     outcomes: Sequence[Outcome], *, done: Sequence[UUID] = (), skip_locked: bool = False
-) -> Call[list[Refused]]:
+) -> Call[_List[Refused]]:
     """End many attempts in one round trip; gives those that were refused, and why.
 
     `done` are leases of which the caller holds no further job.
@@ -278,7 +281,7 @@ def finish(
     )
 
 
-def _column(values: list[Any]) -> list[Any] | None:
+def _column(values: _List[Any]) -> _List[Any] | None:
     return None if all(value is None for value in values) else values
 
 
@@ -346,7 +349,7 @@ def get(job_id: UUID) -> Call[Found | None]:
     return Call(text, (job_id,), first_of(Found))
 
 
-def attempts(job_id: UUID) -> Call[list[Attempt]]:
+def attempts(job_id: UUID) -> Call[_List[Attempt]]:
     """The attempts of a job that did not simply succeed, oldest first."""
     text = (
         f"select {ATTEMPT_COLUMNS} from {{schema}}.attempts "
@@ -394,10 +397,11 @@ def storable(text: str) -> str:
     """The text as PostgreSQL can hold it: NUL and lone surrogates replaced, at most 64 KiB kept."""
     clean = text.replace("\x00", "\ufffd").encode("utf-8", "backslashreplace").decode()
     if len(clean) > 65_536:
-        clean = f"{clean[:16_384]}\n… {len(clean) - 65_536} characters left out …\n{clean[-49_152:]}"
+        clean = (
+            f"{clean[:16_384]}\n… {len(clean) - 65_536} characters left out …\n{clean[-49_152:]}"
+        )
     return clean
 
 
 def _json(value: object) -> str | None:
     return None if value is None else msgspec.json.encode(value).decode()
-

@@ -24,7 +24,9 @@ class Listener:
         up: whether it hears at the moment.
     """
 
-    def __init__(self, settings: Settings, heard: Callable[[str], None], gap: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: Settings, heard: Callable[[str], None], gap: Callable[[], None]
+    ) -> None:
         self._settings, self._heard, self._gap = settings, heard, gap
         self.up = asyncio.Event()
 

@@ -83,8 +83,12 @@ async def grant(connection: Any, schema: str, role: str, kind: str) -> None:
     """Give a role what its kind needs: producer, worker, viewer or operator."""
     check_kind(kind)
     async with connection.transaction():
-        if not await connection.fetchval("select exists (select from pg_roles where rolname = $1)", role):
-            raise NotFound(f"there is no role {role!r}", hint=f'Create it first: create role "{role}"')
+        if not await connection.fetchval(
+            "select exists (select from pg_roles where rolname = $1)", role
+        ):
+            raise NotFound(
+                f"there is no role {role!r}", hint=f'Create it first: create role "{role}"'
+            )
         for statement in grant_statements(role, kind):
             await connection.execute(statement.format(schema=schema))
         await connection.execute(
@@ -143,12 +147,24 @@ async def _apply(connection: Any, schema: str, migration: sql.Migration) -> bool
     return True
 
 
-async def _apply_functions(connection: Any, schema: str) -> None:
-    await _lock(connection, schema)
+async def install(connection: Any, schema: str) -> None:
+    """Install everything but the days of history, in the transaction that the connection is in."""
+    await connection.execute(_bootstrap(schema))
+    for migration in sql.migrations():
+        await connection.execute(sql.named(migration.text, schema))
+    await _define(connection, schema)
+
+
+async def _define(connection: Any, schema: str) -> None:
     await connection.execute("set local check_function_bodies = off")
     for text in _definitions(schema):
         await connection.execute(text)
     await connection.execute(sql.CLOSE.format(schema=schema))
+
+
+async def _apply_functions(connection: Any, schema: str) -> None:
+    await _lock(connection, schema)
+    await _define(connection, schema)
     await connection.execute(f"select _{schema}.make_partitions()")
     for row in await connection.fetch(
         f"select g.role, g.kind from _{schema}.granted g join pg_roles r on r.rolname = g.role"

@@ -37,7 +37,9 @@ def translated(error: BaseException) -> errors.HowdahError | None:
             hint="Arguments are one JSON object of at most 1 MiB, nested at most 64 deep.",
         )
     if word.code in {"22P05", "22P02", "22021", "22003", "22008", "22007"}:
-        return errors.BadInput(f"the database cannot take this value: {word.message}", hint=word.hint)
+        return errors.BadInput(
+            f"the database cannot take this value: {word.message}", hint=word.hint
+        )
     if word.code == "25006":
         return errors.ReadOnly(
             f"the server accepts no writes here ({word.message})",

@@ -27,7 +27,7 @@ class Settings:
         app: where the App is, as "package.module:name".
         env: "production" forbids the embedded PostgreSQL.
         slots: jobs that a worker runs at once.
-        poll_every, beat_every: how often a worker looks, and how often it says that it lives.
+        poll_every: how often a worker looks around, and says that it lives.
         lost_after: how long a silent worker keeps its jobs; None: the store's setting (30 s).
         shutdown_after: how long running jobs get to end when a worker is told to stop.
         prepare: whether statements may be prepared; off for poolers that cannot have it.
@@ -40,7 +40,6 @@ class Settings:
     env: str = "development"
     slots: int = 100
     poll_every: float = 1.0
-    beat_every: float = 5.0
     lost_after: float | None = None
     shutdown_after: float = 25.0
     prepare: bool = True
@@ -54,7 +53,16 @@ class Loaded:
     sources: Mapping[str, str]
 
 
-_PG = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGSERVICE", "PGPASSFILE", "PGPASSWORD")
+_PG = (
+    "PGHOST",
+    "PGHOSTADDR",
+    "PGPORT",
+    "PGDATABASE",
+    "PGUSER",
+    "PGSERVICE",
+    "PGPASSFILE",
+    "PGPASSWORD",
+)
 
 
 def load(
@@ -66,7 +74,9 @@ def load(
     """Settings for this process; raises BadInput for a name or value that cannot be one."""
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    places = _places(arguments or {}, os.environ if environ is None else environ, folder or Path.cwd())
+    places = _places(
+        arguments or {}, os.environ if environ is None else environ, folder or Path.cwd()
+    )
     for source, given in places:
         for name, value in given.items():
             if value is not None and name not in values:
@@ -102,7 +112,9 @@ def _places(
 def project_root(folder: Path) -> Path:
     """The nearest folder upwards with a pyproject.toml, howdah.toml or .howdah; else the folder itself."""
     for candidate in (folder, *folder.parents):
-        if any((candidate / name).exists() for name in ("pyproject.toml", "howdah.toml", ".howdah")):
+        if any(
+            (candidate / name).exists() for name in ("pyproject.toml", "howdah.toml", ".howdah")
+        ):
             return candidate
     return folder
 

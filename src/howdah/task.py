@@ -186,4 +186,3 @@ def dotted_name(function: Callable[..., Any]) -> str:
 def declarations(tasks: Mapping[str, Task[..., Any]]) -> str:
     """All declarations as one JSON array."""
     return msgspec.json.encode([task.declaration() for task in tasks.values()]).decode()
-

@@ -61,7 +61,11 @@ class Waits:
 
     def _listen(self) -> None:
         loop = asyncio.get_running_loop()
-        if self._listening is None or self._listening.done() or self._listening.get_loop() is not loop:
+        if (
+            self._listening is None
+            or self._listening.done()
+            or self._listening.get_loop() is not loop
+        ):
             listener = Listener(self._client.settings, self._heard, self._look_again)
             self._listening = loop.create_task(listener.run(), name="howdah results")
 
@@ -96,7 +100,9 @@ async def _wait(ended: asyncio.Event, job_id: UUID, poll: float, until: float | 
 
 def _value(job_id: UUID, end: End | None) -> Any:
     if end is None:
-        raise NotFound(f"there is no job {job_id}", hint="It never was, was deleted, or has left history.")
+        raise NotFound(
+            f"there is no job {job_id}", hint="It never was, was deleted, or has left history."
+        )
     if end.state == "failed":
         raise JobFailed(job_id, end.error)
     if end.state == "cancelled":

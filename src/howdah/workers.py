@@ -51,7 +51,9 @@ COLUMNS = (
 
 def list() -> Call[Sequence[Worker]]:  # noqa: A001 - workers.list reads as it should
     """All workers, oldest first."""
-    return Call(f"select {COLUMNS} from {{schema}}.workers order by started_at, id", (), rows_of(Worker))
+    return Call(
+        f"select {COLUMNS} from {{schema}}.workers order by started_at, id", (), rows_of(Worker)
+    )
 
 
 def _control(rows: Sequence[Row]) -> Control:
@@ -100,12 +102,16 @@ def leave(worker: UUID) -> Call[bool]:
     return function("leave", "leave", one_bool, worker=("uuid", worker))
 
 
-def drain(worker: UUID | None = None, *, name: str | None = None, host: str | None = None) -> Call[int]:
+def drain(
+    worker: UUID | None = None, *, name: str | None = None, host: str | None = None
+) -> Call[int]:
     """Tell workers to finish what they run and leave; gives how many were told."""
     return _tell("drain", worker, name, host)
 
 
-def kill(worker: UUID | None = None, *, name: str | None = None, host: str | None = None) -> Call[int]:
+def kill(
+    worker: UUID | None = None, *, name: str | None = None, host: str | None = None
+) -> Call[int]:
     """Tell workers to stop at once and hand back; gives how many were told."""
     return _tell("kill", worker, name, host)
 

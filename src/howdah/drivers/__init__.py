@@ -24,7 +24,9 @@ class SyncRun(Protocol):
 class AsyncRun(Protocol):
     """Runs a rendered statement; awaited, it gives the rows."""
 
-    def __call__(self, connection: Any, text: str, values: Sequence[Any], /) -> Awaitable[Sequence[Row]]: ...
+    def __call__(
+        self, connection: Any, text: str, values: Sequence[Any], /
+    ) -> Awaitable[Sequence[Row]]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from howdah.errors import BadInput
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,50}")
 _QUALIFIED = re.compile(r"\b(_?)howdah\.")
 
+SCHEMA = "howdah"  # as the files have it
 BOOTSTRAP = """\
 create schema if not exists {schema};
 create schema if not exists _{schema};
@@ -64,4 +65,3 @@ def functions() -> Iterator[str]:
         for file in sorted(files(__name__).joinpath(folder).iterdir(), key=lambda f: f.name):
             if file.name.endswith(".sql"):
                 yield file.read_text("utf-8")
-

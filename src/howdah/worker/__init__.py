@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from howdah import jobs, store, workers
+from howdah.call import Call
 from howdah.connect import database_url
 from howdah.errors import BadInput, WorkerUnknown
 from howdah.events import (
-    AttemptFinished,
     Events,
-    TaskStuck,
     WorkerStarted,
     WorkerStopped,
     WorkerStopping,
     WorkerSwept,
 )
-from howdah.jobs import Claimed
 from howdah.listener import Listener
-from howdah.outcome import Outcome, Released
+from howdah.outcome import Outcome
 from howdah.settings import Settings
 from howdah.task import Task, declarations
 from howdah.worker import chores
@@ -34,18 +31,14 @@ from howdah.worker.identity import Identity
 from howdah.worker.leases import Leases
 from howdah.worker.link import Link, Patience
 from howdah.worker.looker import Looker
+from howdah.worker.runner import Runner
 from howdah.worker.slots import Slots
-from howdah.worker.threads import Threads
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from howdah.workers import Control
 
 __all__ = ["Worker"]
 
-SWEEP_EVERY = 0.05  # seconds between two looks at the running jobs' deadlines
-GRACE = 1.0  # seconds that a task gets to end after it was told to
 STATE_EVERY = 60.0  # seconds between two statements of the leases that are held
 
 
@@ -76,13 +69,12 @@ class Worker:
             tasks=sorted(tasks),
             slots=sum(group.size for group in self._groups),
             lost_after=settings.lost_after,
+            direct=settings.prepare and settings.listen_url is None,
         )
-        self._leases, self._threads = Leases(), Threads()
-        self._running: dict[UUID, Attempt] = {}
-        self._sweeping = False
+        self._leases = Leases()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._ended = asyncio.Event()
+        self._fetched = asyncio.Event()
         self._why = "stop"
         self._loops: asyncio.Task[None] | None = None
         self._event_loop: asyncio.AbstractEventLoop | None = None
@@ -90,14 +82,22 @@ class Worker:
         self._finishes = Link(settings, self._link_name("finishes"))
         self._looks = Link(settings, self._link_name("looks"), self._hold_lock)
         self._finisher = Finisher(self._finishes, self._leases, events, self._stored)
+        self._runner = Runner(
+            tasks=tasks,
+            groups=self._groups,
+            finisher=self._finisher,
+            events=events,
+            has_room=lambda: self._fetcher.poke(),
+            extend=self._extend,
+        )
         self._fetcher = Fetcher(
             self._claims,
             self.identity,
             self._groups,
             self._leases,
             Patience("fetcher", events),
-            fill=self._fill,
-            fell_idle=self._look,
+            fill=self._runner.fill,
+            fell_idle=lambda: self._looker.poke(),
         )
         self._looker = Looker(
             self._looks,
@@ -148,9 +148,9 @@ class Worker:
         while not self._stop.is_set():
             await self._fetcher.found_nothing.wait()
             await self._finisher.stored()
-            if not self._running and self._fetcher.found_nothing.is_set():
+            await self._runner.empty()
+            if self._finisher.is_empty and self._fetcher.found_nothing.is_set():
                 return
-            await asyncio.sleep(0.01)
 
     def status(self) -> dict[str, object]:
         """What it does at the moment, for people."""
@@ -159,7 +159,7 @@ class Worker:
             "name": self.identity.name,
             "queues": list(self.identity.queues),
             "slots": self.identity.slots,
-            "running": [str(job_id) for job_id in self._running],
+            "running": [str(job_id) for job_id in self._runner.job_ids],
             "waiting": sum(len(group.waiting) for group in self._groups),
             "listening": self._listener.up.is_set(),
             "stopping": self._stop.is_set(),
@@ -172,14 +172,16 @@ class Worker:
             await asyncio.wait({loops, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if not loops.done():
                 await self._shut_down()
+            else:
+                self._runner.close()
+                self._runner.stop_all("shutdown")
         finally:
             stopped.cancel()
             loops.cancel()
             await asyncio.wait({loops})
-            self._threads.stop()
+            self._runner.end()
             for link in (self._claims, self._finishes, self._looks):
                 await link.close()
-            self._ended.set()
         if not loops.cancelled() and (error := loops.exception()) is not None:
             raise error
 
@@ -191,88 +193,32 @@ class Worker:
             group.create_task(self._looker.run(), name="looker")
             group.create_task(self._listener.run(), name="listener")
             group.create_task(self._restate(), name="leases")
-            for names, every in ((chores.OFTEN, chores.OFTEN_EVERY), (chores.SELDOM, chores.SELDOM_EVERY)):
-                group.create_task(chores.keep_doing(self._looks, often("chores"), names, every), name="chores")
+            for names, every in (
+                (chores.OFTEN, chores.OFTEN_EVERY),
+                (chores.SELDOM, chores.SELDOM_EVERY),
+            ):
+                group.create_task(
+                    chores.keep_doing(self._looks, often("chores"), names, every), name="chores"
+                )
 
     async def _fetch(self) -> None:
-        while not self._stop.is_set():
-            try:
-                await self._fetcher.run()
-            except WorkerUnknown:
-                await self._swept()
-
-    # Starting and ending attempts
-
-    def _fill(self) -> None:
-        if self._stop.is_set():
-            return
-        for group in self._groups:
-            group.fill(self._start, self._may_start)
-            if group.wants():
-                self._fetcher.poke()
-
-    def _stored(self, outcomes: Sequence[Outcome]) -> None:
-        self._fill()
-        if any(outcome.retry_in is not None for outcome in outcomes):
-            self._look()  # it may be due before the next look
-
-    def _look(self) -> None:
-        self._looker.poke()
-
-    def _may_start(self) -> bool:
-        return self._finisher.has_room
-
-    def _start(self, slots: Slots, job: Claimed) -> None:
-        attempt = Attempt(job, self._tasks.get(job.task), self._threads, self._extend)
-        handle = asyncio.get_running_loop().create_task(attempt.run())
-        attempt.handle = handle
-        self._running[job.id] = attempt
-        handle.add_done_callback(partial(self._done, slots, attempt))
-        if attempt.ends_at is not None and not self._sweeping:
-            self._sweeping = True
-            asyncio.get_running_loop().call_later(SWEEP_EVERY, self._sweep)
-
-    def _done(self, slots: Slots, attempt: Attempt, handle: asyncio.Task[Outcome]) -> None:
-        if self._running.get(attempt.job.id) is not attempt:
-            return  # given up before: its slot is another's
-        del self._running[attempt.job.id]
-        # A task cancelled before its first step never reaches its own code.
-        outcome = attempt.stopped() if handle.cancelled() else handle.result()
-        self._take(slots, attempt, outcome)
-
-    def _take(self, slots: Slots, attempt: Attempt, outcome: Outcome) -> None:
-        slots.ended()
-        if attempt.stopping != "lost":
-            self._finisher.put(outcome)
-        if self.events:
-            took = time.monotonic() - attempt.started
-            self.events.emit(AttemptFinished(job=attempt.job, outcome=outcome, took=took))
-        if not self._stop.is_set():
-            slots.fill(self._start, self._may_start)
-            if not slots.waiting:
-                self._fetcher.poke()
-
-    def _sweep(self) -> None:
-        """One timer for all deadlines."""
-        now = time.monotonic()
-        for attempt in [*self._running.values()]:
-            if attempt.stopping is None and attempt.ends_at is not None and now >= attempt.ends_at:
-                attempt.stop("timeout")
-            elif attempt.stopping is not None and now >= attempt.stopped_at + GRACE:
-                self._give_up(attempt)
-        self._sweeping = bool(self._running)
-        if self._sweeping:
-            asyncio.get_running_loop().call_later(SWEEP_EVERY, self._sweep)
-
-    def _give_up(self, attempt: Attempt) -> None:
-        """It does not end although it was told to: report it, and give its slot to another."""
-        del self._running[attempt.job.id]
-        self.events.emit(TaskStuck(job=attempt.job))
-        slots = next(group for group in self._groups if group.serves(attempt.job.queue))
-        self._take(slots, attempt, attempt.stopped())
+        try:
+            while not self._stop.is_set():
+                try:
+                    await self._fetcher.run()
+                except WorkerUnknown:
+                    self._looker.poke()  # its answer will say so too, and then we are renewed
+                    await asyncio.sleep(0.1)
+        finally:
+            self._fetched.set()
 
     async def _extend(self, attempt: Attempt, duration: float) -> None:
         await self._looks.run(jobs.extend(attempt.job.id, attempt.job.lease, duration))
+
+    def _stored(self, outcomes: Sequence[Outcome]) -> None:
+        self._runner.fill()
+        if any(outcome.retry_in is not None for outcome in outcomes):
+            self._looker.poke()  # it may be due before the next look
 
     # Being told things
 
@@ -286,8 +232,7 @@ class Worker:
 
     async def _obey(self, control: Control) -> None:
         for job_id in control.cancel or ():
-            if job_id in self._running:
-                self._running[job_id].stop("cancel")
+            self._runner.stop(job_id, "cancel")
         if control.action == "swept":
             await self._swept()
         elif control.action in {"drain", "kill"} and not self._stop.is_set():
@@ -296,17 +241,15 @@ class Worker:
     async def _swept(self) -> None:
         """Our jobs were given to others: drop everything and register under a new id."""
         self.events.emit(WorkerSwept(worker=self.identity.id))
-        for group in self._groups:
-            group.take_back()
-        for attempt in [*self._running.values()]:
-            attempt.stop("lost")
+        self._runner.drop_waiting()
+        self._runner.stop_all("lost")
         self._leases.forget()
         self.identity.renew()
+        await self._looks.close()  # its next opening takes the new identity's lock
         await Patience("looker", self.events).until_done(
             lambda: self._looks.run(self.identity.registration())
         )
-        await self._claims.close()  # its next opening states what is held: nothing
-        self._fetcher.poke()
+        self._fetcher.renewed()
 
     async def _state_leases(self, link: Link) -> None:
         """After each reconnect: a claim whose answer never arrived is released."""
@@ -320,8 +263,8 @@ class Worker:
 
     async def _hold_lock(self, link: Link) -> None:
         """A lock of this session: gone with it, so that a death shows sooner than by silence."""
-        await link.run_now(_session_lock(self.identity.lock_key))
-        await link.run_now(workers.heartbeat(self.identity.id, lock_key=self.identity.lock_key))
+        if self.identity.lock_key is not None:
+            await link.run_now(_session_lock(self.identity.lock_key))
 
     # Stopping, in three steps
 
@@ -336,21 +279,21 @@ class Worker:
     async def _shut_down(self) -> None:
         """Hand back what has not started; let attempts end; cancel and release the rest."""
         self.events.emit(
-            WorkerStopping(worker=self.identity.id, why=self._why, running=len(self._running))
+            WorkerStopping(worker=self.identity.id, why=self._why, running=len(self._runner))
         )
-        released = 0
-        for group in self._groups:
-            for job in group.take_back():
-                released += 1
-                self._finisher.put(Released(id=job.id, lease=job.lease, reason="released"))
-        deadline = time.monotonic() + self._settings.shutdown_after
-        while self._running and not self._hurry.is_set() and time.monotonic() < deadline:
-            await asyncio.sleep(0.02)
-        for attempt in [*self._running.values()]:
-            released += 1
-            attempt.stop("shutdown")
-        while self._running:
-            await asyncio.sleep(0.02)
+        released = self._runner.close()
+        await asyncio.wait({asyncio.ensure_future(self._fetched.wait())}, timeout=1)
+        released += self._runner.close()  # what a claim under way brought in
+        ended = asyncio.ensure_future(self._runner.empty())
+        hurry = asyncio.ensure_future(self._hurry.wait())
+        await asyncio.wait(
+            {ended, hurry},
+            timeout=self._settings.shutdown_after,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        hurry.cancel()
+        released += self._runner.stop_all("shutdown")
+        await ended
         await self._leave()
         self.events.emit(WorkerStopped(worker=self.identity.id, released=released))
 
@@ -367,8 +310,8 @@ class Worker:
         return f"howdah worker {os.getpid()} {what}"
 
 
-def _session_lock(key: int) -> jobs.Call[None]:
-    return jobs.Call("select pg_try_advisory_lock(cast($1 as bigint))", (key,), lambda _: None)
+def _session_lock(key: int) -> Call[None]:
+    return Call("select pg_try_advisory_lock(cast($1 as bigint))", (key,), lambda _: None)
 
 
 def _groups(queues: Sequence[str] | None, slots: int) -> list[Slots]:

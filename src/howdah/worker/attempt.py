@@ -106,7 +106,9 @@ class Attempt:
     def context(self) -> Context:
         """The context, made when first asked for."""
         if self._context is None:
-            self._context = Context(self.job, _object(self.job.args), _object(self.job.headers), extend=self._more)
+            self._context = Context(
+                self.job, _object(self.job.args), _object(self.job.headers), extend=self._more
+            )
             if self.stopping is not None:
                 self._context.stop()
         return self._context
@@ -145,7 +147,9 @@ class Attempt:
             return self.end(Succeeded, result=encode_result(task.name, returned))
         except (BadArguments, TooLarge) as error:
             problem = getattr(error, "problem", error.message)
-            return self.end(Failed, error=f"the result cannot be stored: {problem}", reason="bad result")
+            return self.end(
+                Failed, error=f"the result cannot be stored: {problem}", reason="bad result"
+            )
 
     def _judge_error(self, task: Task[..., Any], error: BaseException) -> Outcome:
         if isinstance(error, Snooze | Cancel):

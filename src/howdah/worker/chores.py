@@ -15,7 +15,9 @@ OFTEN_EVERY = 5.0  # seconds
 SELDOM_EVERY = 300.0
 
 
-async def keep_doing(link: Link, patience: Patience, names: tuple[str, ...], every: float) -> NoReturn:
+async def keep_doing(
+    link: Link, patience: Patience, names: tuple[str, ...], every: float
+) -> NoReturn:
     """These chores, for ever."""
     while True:
         await patience.until_done(lambda: link.run(store.chores(*names)))

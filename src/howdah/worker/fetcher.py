@@ -38,10 +38,11 @@ class Fetcher:
         self._marked: set[Slots] = set()
         self._turn = asyncio.Lock()
         self._stopping = False
-        self.found_nothing = asyncio.Event()  # set after a round that found no work anywhere
+        self.found_nothing = asyncio.Event()  # a round over all queues found nothing, nothing came since
 
     def poke(self) -> None:
         """Look again: there may be work, or room."""
+        self.found_nothing.clear()
         self._poked.set()
 
     async def state(self, held: Callable[[], list[UUID]]) -> None:
@@ -49,6 +50,11 @@ class Fetcher:
         async with self._turn:
             call = workers.heartbeat(self._identity.id, leases=held())
             await self._patience.until_done(lambda: self._link.run(call))
+
+    def renewed(self) -> None:
+        """The worker has a new identity: nothing is marked as idle under it."""
+        self._marked.clear()
+        self.poke()
 
     def stop(self) -> None:
         """Claim no more; `run` ends."""
@@ -59,10 +65,12 @@ class Fetcher:
         """Claim until stopped."""
         while not self._stopping:
             self._poked.clear()
-            found = [await self._claim_for(slots) for slots in self._groups if slots.wants() > 0]
-            if not any(found):
+            asked = [slots for slots in self._groups if slots.wants() > 0]
+            if any([await self._claim_for(slots) for slots in asked]):
+                continue
+            if len(asked) == len(self._groups) and not self._poked.is_set():
                 self.found_nothing.set()
-                await self._poked.wait()
+            await self._poked.wait()
 
     async def _claim_for(self, slots: Slots) -> bool:
         """Whether it found something; marks this worker as idle when it did not."""
@@ -84,7 +92,6 @@ class Fetcher:
         if not claimed:
             return False
         self._marked.clear()  # the claim that found something cleared the mark
-        self.found_nothing.clear()
         slots.waiting.extend(claimed)
         self._fill()
         return True

@@ -22,7 +22,11 @@ class Finisher:
     """Takes outcomes with `put`, stores them in the order they came, keeps them while the database is away."""
 
     def __init__(
-        self, link: Link, leases: Leases, events: Events, has_stored: Callable[[list[Outcome]], None]
+        self,
+        link: Link,
+        leases: Leases,
+        events: Events,
+        has_stored: Callable[[list[Outcome]], None],
     ) -> None:
         self._link, self._leases, self._events = link, leases, events
         self._has_stored = has_stored
@@ -37,6 +41,11 @@ class Finisher:
     def has_room(self) -> bool:
         """Whether more jobs may be started: their outcomes would not pile up beyond the bound."""
         return len(self._waiting) + self._under_way < MOST_WAITING
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything is stored."""
+        return self._all_stored.is_set()
 
     def put(self, outcome: Outcome) -> None:
         """Have it stored soon."""

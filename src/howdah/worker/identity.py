@@ -17,12 +17,19 @@ class Identity:
     """A worker's id, which changes when it was swept, and what does not change."""
 
     def __init__(
-        self, *, name: str | None, queues: Sequence[str], tasks: Sequence[str], slots: int, lost_after: float | None
+        self,
+        *,
+        name: str | None,
+        queues: Sequence[str],
+        tasks: Sequence[str],
+        slots: int,
+        lost_after: float | None,
+        direct: bool,
     ) -> None:
         self.host, self.pid = socket.gethostname(), os.getpid()
         self.name = name or f"{self.host}.{self.pid}"
         self.queues, self.tasks, self.slots = tuple(queues), tuple(tasks), slots
-        self.lost_after = lost_after
+        self.lost_after, self._direct = lost_after, direct
         self.id: UUID = uuid4()
 
     @property
@@ -31,9 +38,9 @@ class Identity:
         return str(self.id)[:8]
 
     @property
-    def lock_key(self) -> int:
-        """The session advisory lock that shows an early death."""
-        return int.from_bytes(self.id.bytes[:8], "big", signed=True)
+    def lock_key(self) -> int | None:
+        """The session advisory lock that shows an early death; None behind a pooler."""
+        return int.from_bytes(self.id.bytes[:8], "big", signed=True) if self._direct else None
 
     def renew(self) -> None:
         """Take a new id: the old one was swept."""
@@ -51,4 +58,5 @@ class Identity:
             tasks=self.tasks,
             slots=self.slots,
             lost_after=self.lost_after,
+            lock_key=self.lock_key,
         )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from howdah import store, workers
+from howdah.call import Call
 from howdah.settings import Settings
 from howdah.worker.identity import Identity
 from howdah.worker.link import Link, Patience
@@ -31,8 +33,8 @@ class Looker:
     ) -> None:
         self._link, self._identity, self._patience = link, identity, patience
         self._obey, self._work = obey, work
-        longest = settings.lost_after / 6 if settings.lost_after else settings.beat_every
-        self._every = min(settings.poll_every, settings.beat_every, longest)
+        longest = settings.lost_after / 6 if settings.lost_after else settings.poll_every
+        self._every = min(settings.poll_every, longest)
         self._poked = asyncio.Event()
 
     def poke(self) -> None:
@@ -49,7 +51,7 @@ class Looker:
                 self._work()
             await self._sleep(await self._stage(control))
 
-    def _beat(self) -> workers.Call[Control]:
+    def _beat(self) -> Call[Control]:
         return workers.heartbeat(self._identity.id, queues=self._identity.queues)
 
     async def _stage(self, control: Control) -> float:
@@ -66,7 +68,5 @@ class Looker:
         return min(usual, 0.05)  # another worker is at it
 
     async def _sleep(self, length: float) -> None:
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(self._poked.wait(), length)
-        except TimeoutError:
-            pass

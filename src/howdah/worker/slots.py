@@ -47,7 +47,9 @@ class Slots:
 
     def wants(self) -> int:
         """How many more jobs to claim now."""
-        return wanted(free=self.size - self.running, waiting=len(self.waiting), pace=self._measured_pace())
+        return wanted(
+            free=self.size - self.running, waiting=len(self.waiting), pace=self._measured_pace()
+        )
 
     def fill(self, start: Callable[[Slots, Claimed], None], may_start: Callable[[], bool]) -> None:
         """Start waiting jobs while there is room."""

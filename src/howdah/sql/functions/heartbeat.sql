@@ -35,8 +35,8 @@ begin
         return answer;
     elsif found then
         answer.action := known.control;
-        -- It may be called often, to look around: the row is written six times within lost_after.
-        if heartbeat.name is not null or known.beat_at not between moment - known.lost_after / 6 and moment then
+        -- It may be called often, to look around: the row is written fifteen times within lost_after.
+        if heartbeat.name is not null or known.beat_at not between moment - known.lost_after / 15 and moment then
             update _howdah.worker w
             set beat_at = moment, tasks = coalesce(heartbeat.tasks, w.tasks), queues = coalesce(heartbeat.queues, w.queues),
                 slots = coalesce(heartbeat.slots, w.slots), lock_key = coalesce(heartbeat.lock_key, w.lock_key)

@@ -1,0 +1,172 @@
+"""unique_key: one unfinished job per key; a conflict returns its id."""
+
+from __future__ import annotations
+
+from threading import Thread
+
+import pytest
+
+
+def test_a_conflict_returns_the_unfinished_job(door):
+    id = door.enqueue("a", unique_key="k")
+
+    again = door.enqueue("b", unique_key="k", priority=9)
+
+    assert again == id
+    assert (door.job(id).task, door.job(id).priority) == ("a", 0)
+    assert door.counts() == (1, 0)
+
+
+@pytest.mark.parametrize("how", ["scheduled", "ready", "running", "waiting to be retried"])
+def test_a_key_is_held_in_every_unfinished_state(door, how):
+    id = door.enqueue(unique_key="k", delay="1 hour" if how == "scheduled" else None)
+    if how in {"running", "waiting to be retried"}:
+        job = door.take()
+    if how == "waiting to be retried":
+        door.nack(job)
+
+    again = door.enqueue(unique_key="k")
+
+    assert again == id
+    assert door.counts() == (1, 0)
+
+
+@pytest.mark.parametrize("end", ["ack", "fail", "cancel", "delete"])
+def test_a_key_is_free_when_its_job_has_ended(door, end):
+    id = door.enqueue(unique_key="k")
+    match end:
+        case "ack":
+            door.ack(door.take())
+        case "fail":
+            door.nack(door.take(), retry=False)
+        case _:
+            door.value(end, id=id)
+
+    again = door.enqueue(unique_key="k")
+
+    assert again != id
+    assert door.counts()[0] == 1
+
+
+def test_a_key_is_one_for_all_queues_and_tasks(door):
+    id = door.enqueue("a", queue="x", unique_key="k")
+
+    again = door.enqueue("b", queue="y", unique_key="k")
+
+    assert again == id
+
+
+def test_keys_are_compared_to_the_letter(door):
+    ids = {door.enqueue(unique_key=key) for key in ("k", "K", "k ", " k", "ｋ", "x" * 200)}
+
+    assert len(ids) == 6
+
+
+def test_the_loser_gets_a_job_of_its_own_when_the_winner_rolls_back(
+    door, another_door, waits_for_lock
+):
+    winner, loser, answers = another_door(), another_door(), []
+    winner.rows("begin")
+    first = winner.enqueue("winner", unique_key="k")
+    thread = Thread(target=lambda: answers.append(loser.enqueue("loser", unique_key="k")))
+
+    thread.start()
+    waits_for_lock(loser)
+    winner.rows("rollback")
+    thread.join()
+
+    assert answers != [first]
+    assert door.job(answers[0]).task == "loser"
+    assert door.counts() == (1, 0)
+
+
+def test_the_loser_gets_the_winners_id_when_the_winner_commits(door, another_door, waits_for_lock):
+    winner, loser, answers = another_door(), another_door(), []
+    winner.rows("begin")
+    first = winner.enqueue("winner", unique_key="k")
+    thread = Thread(target=lambda: answers.append(loser.enqueue("loser", unique_key="k")))
+
+    thread.start()
+    waits_for_lock(loser)
+    winner.rows("commit")
+    thread.join()
+
+    assert answers == [first]
+    assert door.counts() == (1, 0)
+
+
+def test_batches_that_share_keys_in_opposite_order_do_not_deadlock(another_door, door):
+    doors, errors = [another_door() for _ in range(4)], []
+
+    def enqueue_all(mine, keys):
+        try:
+            for turn in range(10):
+                mine.enqueue_json(*[{"task": "t", "unique_key": f"{turn}-{key}"} for key in keys])
+        except Exception as error:
+            errors.append(error)
+
+    threads = [
+        Thread(target=enqueue_all, args=(mine, [*range(20)][:: 1 if i % 2 else -1]))
+        for i, mine in enumerate(doors)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert errors == []
+    assert door.counts() == (200, 0)
+
+
+def test_many_producers_of_one_key_make_one_job(door, another_door):
+    doors, answers = [another_door() for _ in range(6)], []
+
+    def enqueue_often(mine):
+        answers.extend(mine.enqueue(unique_key="k") for _ in range(20))
+
+    threads = [Thread(target=enqueue_often, args=(mine,)) for mine in doors]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(answers) == 120
+    assert len({*answers}) == 1
+    assert door.counts() == (1, 0)
+
+
+def test_retry_of_a_job_whose_key_is_taken_again_is_a_conflict(door, refused):
+    old = door.enqueue(unique_key="k")
+    door.nack(door.take(), retry=False)
+    door.enqueue(unique_key="k")
+
+    with refused("JQ003"):
+        door.value("retry", id=old)
+
+    assert door.state(old) == "failed"
+
+
+def test_retry_takes_the_key_back(door):
+    id = door.enqueue(unique_key="k")
+    door.nack(door.take(), retry=False)
+
+    door.value("retry", id=id)
+
+    assert door.enqueue(unique_key="k") == id
+
+
+def test_a_key_conflict_sees_jobs_that_end_meanwhile(door, another_door, waits_for_lock):
+    finisher, producer, answers = another_door(), another_door(), []
+    id = door.enqueue(unique_key="k")
+    job = door.take()
+    finisher.rows("begin")
+    finisher.ack(job)
+    thread = Thread(target=lambda: answers.append(producer.enqueue(unique_key="k")))
+
+    thread.start()
+    waits_for_lock(producer)
+    finisher.rows("commit")
+    thread.join()
+
+    assert answers != [id]
+    assert door.state(answers[0]) == "ready"
