@@ -1,4 +1,4 @@
-"""What all tests share: one PostgreSQL per run, one database per test process, clean before each test."""
+"""What all tests share: one PostgreSQL per run, one database per process, clean for each test."""
 
 from __future__ import annotations
 
@@ -81,11 +81,11 @@ def _database() -> str:
 
 
 @pytest.fixture
-def dsn(_database: str) -> Iterator[str]:
+def dsn(_database: str) -> str:
     """A database with the schema installed and nothing in it."""
     with psycopg.connect(_database, autocommit=True) as connection:
         connection.execute(CLEAN)
-    yield _database
+    return _database
 
 
 @pytest.fixture
@@ -154,11 +154,13 @@ def clock(db: psycopg.Connection) -> Iterator[Clock]:
     )
 
 
-CLEAN = """
-set lock_timeout = '10s';
-delete from _howdah.job; delete from _howdah.lease; delete from _howdah.finished; delete from _howdah.attempt;
-delete from _howdah.given_id; delete from _howdah.cancel_request; delete from _howdah.waiter;
-delete from _howdah.idle; delete from _howdah.worker; delete from _howdah.task; delete from _howdah.queue;
-delete from _howdah.granted; delete from _howdah.setting; insert into _howdah.setting default values;
-update _howdah.pulse set resumed_at = 'epoch', beat_at = 'epoch';
-"""
+_TABLES = (
+    "job", "lease", "finished", "attempt", "given_id", "cancel_request", "waiter", "idle",
+    "worker", "task", "queue", "granted", "setting",
+)  # fmt: skip
+CLEAN = (
+    "set lock_timeout = '10s';"
+    + "".join(f"delete from _howdah.{table};" for table in _TABLES)
+    + "insert into _howdah.setting default values;"
+    "update _howdah.pulse set resumed_at = 'epoch', beat_at = 'epoch';"
+)

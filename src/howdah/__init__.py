@@ -1,30 +1,37 @@
 """Howdah: a job queue that rides on PostgreSQL."""
 
-from howdah.app import App
-from howdah.client import AsyncClient, Client, on
-from howdah.context import Context, current
-from howdah.errors import (
-    BadArguments,
-    BadInput,
-    Conflict,
-    DatabaseError,
-    Denied,
-    HowdahError,
-    JobCancelled,
-    JobFailed,
-    LeaseLost,
-    NoDatabase,
-    NotFound,
-    ReadOnly,
-    SchemaMismatch,
-    TooLarge,
-    UnknownTask,
-    WorkerUnknown,
-)
-from howdah.job import Job, Options
-from howdah.outcome import Cancel, Snooze
-from howdah.retry import Retry
-from howdah.task import Task
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from howdah import errors, events, jobs, queues, store, workers
+    from howdah.app import App
+    from howdah.client import AsyncClient, Client, on
+    from howdah.context import Context, current
+    from howdah.errors import (
+        BadArguments,
+        BadInput,
+        Conflict,
+        DatabaseError,
+        Denied,
+        HowdahError,
+        JobCancelled,
+        JobFailed,
+        LeaseLost,
+        NoDatabase,
+        NotFound,
+        ReadOnly,
+        SchemaMismatch,
+        TooLarge,
+        UnknownTask,
+        WorkerUnknown,
+    )
+    from howdah.job import Job, Options
+    from howdah.outcome import Cancel, Snooze
+    from howdah.retry import Retry
+    from howdah.task import Task
 
 __all__ = [
     "App",
@@ -54,5 +61,42 @@ __all__ = [
     "UnknownTask",
     "WorkerUnknown",
     "current",
+    "errors",
+    "events",
+    "jobs",
     "on",
+    "queues",
+    "store",
+    "workers",
 ]
+
+_HOMES = {
+    "App": "app",
+    "AsyncClient": "client",
+    "Client": "client",
+    "on": "client",
+    "Context": "context",
+    "current": "context",
+    "Job": "job",
+    "Options": "job",
+    "Cancel": "outcome",
+    "Snooze": "outcome",
+    "Retry": "retry",
+    "Task": "task",
+}
+_MODULES = ("errors", "events", "jobs", "queues", "store", "workers")
+
+
+def __getattr__(name: str) -> Any:
+    """Each name is imported when it is first used, so that the command line starts at once."""
+    if name not in __all__:
+        raise AttributeError(f"module 'howdah' has no attribute {name!r}")
+    if name in _MODULES:
+        return import_module(f"howdah.{name}")
+    found = getattr(import_module(f"howdah.{_HOMES.get(name, 'errors')}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

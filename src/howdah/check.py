@@ -1,8 +1,8 @@
 """Compares the schema that is installed with what this version would install.
 
-The truth is made rather than written down: this version is installed under a scratch name in a transaction
-that is rolled back, and the two are compared by the catalogue's own words. So there is no list of
-fingerprints that could go stale, on any server version.
+The truth is made rather than written down: this version is installed under a scratch name, in a
+transaction that is rolled back, and the two are compared by the catalogue's own words. So there is
+no list of fingerprints that could go stale, on any server version.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 from typing import Any
-
 
 from howdah import sql
 from howdah.grants import grant_statements
@@ -22,42 +21,49 @@ _CATALOGUE = {
     "function": """
         select p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')',
                pg_get_functiondef(p.oid) || coalesce((
-                   select string_agg('granted to public', '') from aclexplode(p.proacl) a where a.grantee = 0), '')
+                   select string_agg('granted to public', '')
+                   from aclexplode(p.proacl) a where a.grantee = 0), '')
         from pg_proc p where p.pronamespace = to_regnamespace($1) and p.prokind = 'f'""",
     "view": """
         select c.relname, pg_get_viewdef(c.oid) from pg_class c
         where c.relnamespace = to_regnamespace($1) and c.relkind = 'v'""",
     "index": """
-        select c.relname, pg_get_indexdef(c.oid) || case when i.indisvalid then '' else ' (invalid)' end
-        from pg_class c join pg_index i on i.indexrelid = c.oid join pg_class t on t.oid = i.indrelid
+        select c.relname,
+               pg_get_indexdef(c.oid) || case when i.indisvalid then '' else ' (invalid)' end
+        from pg_class c
+        join pg_index i on i.indexrelid = c.oid join pg_class t on t.oid = i.indrelid
         where c.relnamespace = to_regnamespace($1) and t.relname !~ $2""",
     "column": """
         select c.relname || '.' || a.attname,
-               concat_ws(' ', format_type(a.atttypid, a.atttypmod), case when a.attnotnull then 'not null' end,
+               concat_ws(' ', format_type(a.atttypid, a.atttypmod),
+                         case when a.attnotnull then 'not null' end,
                          pg_get_expr(d.adbin, d.adrelid))
         from pg_class c join pg_attribute a on a.attrelid = c.oid
         left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
-        where c.relnamespace = to_regnamespace($1) and c.relkind in ('r', 'p', 'v', 'c') and a.attnum > 0
-          and not a.attisdropped and c.relname !~ $2""",
+        where c.relnamespace = to_regnamespace($1) and c.relkind in ('r', 'p', 'v', 'c')
+          and a.attnum > 0 and not a.attisdropped and c.relname !~ $2""",
     "constraint": """
         select c.relname || '.' || k.conname, pg_get_constraintdef(k.oid)
         from pg_constraint k join pg_class c on c.oid = k.conrelid
-        where c.relnamespace = to_regnamespace($1) and c.relname !~ $2 and k.contype in ('c', 'p', 'u', 'f')""",
+        where c.relnamespace = to_regnamespace($1) and c.relname !~ $2
+          and k.contype in ('c', 'p', 'u', 'f')""",
     "trigger": """
         select c.relname || '.' || t.tgname, pg_get_triggerdef(t.oid) || ' ' || t.tgenabled::text
         from pg_trigger t join pg_class c on c.oid = t.tgrelid
         where c.relnamespace = to_regnamespace($1) and not t.tgisinternal""",
     "table": """
-        select c.relname, concat_ws(' ', c.relkind::text, array_to_string(c.reloptions, ' ')) from pg_class c
-        where c.relnamespace = to_regnamespace($1) and c.relkind in ('r', 'p', 'S') and c.relname !~ $2""",
+        select c.relname, concat_ws(' ', c.relkind::text, array_to_string(c.reloptions, ' '))
+        from pg_class c
+        where c.relnamespace = to_regnamespace($1) and c.relkind in ('r', 'p', 'S')
+          and c.relname !~ $2""",
 }  # fmt: skip
 
 
 async def check(connection: Any, schema: str) -> list[str]:
     """What differs from what this version needs, as sentences; empty when all is well.
 
-    Needs the right to create schemas, as the owner has; what it creates is rolled back. Grants that were
-    made by `howdah db grant` are checked too.
+    Needs the right to create schemas, as the owner has; what it creates is rolled back. Grants that
+    were made by `howdah db grant` are checked too.
     """
     found = await status(connection, schema)
     if not found.is_current:

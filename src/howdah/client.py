@@ -1,4 +1,4 @@
-"""Clients run Calls: `AsyncClient` on an event loop, `Client` where there is none, `on(connection)` in the caller's transaction."""
+"""Clients run Calls: AsyncClient on a loop, Client without, on(connection) in a transaction."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def _no_reset(_: Any) -> None:
 
 
 class Client:
-    """Runs Calls where there is no event loop: on a loop in a thread of its own, made at the first use."""
+    """Runs Calls where there is no event loop: on one in a thread, made at the first use."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or load().settings

@@ -26,7 +26,7 @@ def current() -> Context | None:
 
 
 def enter(make: Callable[[], Context]) -> None:
-    """Let `current()` give this context in this asyncio task or thread; made when first asked for."""
+    """Let `current()` give this context in this asyncio task or thread; made when asked for."""
     _current.set(make)
 
 
@@ -80,7 +80,7 @@ class Context:
         return self._cancelled.wait(seconds(timeout))
 
     async def extend(self, duration: Duration) -> None:
-        """Give this attempt so much time from now; raises LeaseLost if the job is no longer its own."""
+        """Give this attempt so much time from now; LeaseLost if the job is no longer its own."""
         more = seconds(duration)
         if self._extend is not None:
             await self._extend(more)

@@ -1,4 +1,4 @@
-"""Durations as people give them: seconds, timedelta, or "30s", "5m", "2h", "1d"; kept as seconds."""
+"""Durations as people give them: seconds, timedelta, or "30s", "5m", "2h"; kept as seconds."""
 
 from __future__ import annotations
 

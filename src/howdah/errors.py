@@ -1,4 +1,4 @@
-"""What can go wrong, in few classes: each takes facts, writes its own sentence, and keeps the facts.
+"""What can go wrong, in few classes: each takes facts, writes its sentence, and keeps the facts.
 
 HowdahError
 ├── BadInput                refused where it enters; nothing was stored

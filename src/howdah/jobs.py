@@ -1,8 +1,8 @@
-"""What can be asked about jobs: functions that return Calls; a client, or `on(connection)`, runs them."""
+"""What can be asked about jobs: functions that return Calls, which a client runs."""
 
 from __future__ import annotations
 
-from builtins import list as _List
+from builtins import list as _List  # noqa: N812 - jobs.list is a verb of ours
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,7 +19,7 @@ from howdah.outcome import Outcome
 
 
 class Claimed(msgspec.Struct, frozen=True):
-    """A leased job. `args` is JSON text, decoded when it is attempted, so that a bad row fails alone."""
+    """A leased job. `args` is JSON text, decoded at the attempt, so that a bad row fails alone."""
 
     id: UUID
     lease: UUID
@@ -82,7 +82,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """A finish that was not taken: `lost` (no longer yours), `done` (taken before), `busy` (again)."""
+    """A finish not taken: `lost` (no longer yours), `done` (taken before), `busy` (send again)."""
 
     id: UUID
     reason: str
@@ -97,13 +97,13 @@ class End(msgspec.Struct, frozen=True):
 
 
 CLAIMED_COLUMNS = (
-    "id, lease, queue, task, args::text, priority, attempt, base_attempt, max_attempts, timeout_ms, "
-    "delivery, leased_until, headers::text, tags"
+    "id, lease, queue, task, args::text, priority, attempt, base_attempt, max_attempts, "
+    "timeout_ms, delivery, leased_until, headers::text, tags"
 )
 FOUND_COLUMNS = (
     "id, queue, task, args::text, state, priority, attempt, max_attempts, timeout, run_at, "
-    "created_at, started_at, finished_at, worker, result::text, error, tags, headers::text, delivery, "
-    "unique_key, crashes, leased_until"
+    "created_at, started_at, finished_at, worker, result::text, error, tags, headers::text, "
+    "delivery, unique_key, crashes, leased_until"
 )
 ATTEMPT_COLUMNS = "job_id, attempt, outcome, error, started_at, finished_at, worker"
 STATES = ("scheduled", "blocked", "ready", "running", "succeeded", "failed", "cancelled")
@@ -308,7 +308,7 @@ def cancel(job_id: UUID) -> Call[bool]:
 
 
 def retry(job_id: UUID) -> Call[bool]:
-    """Bring a finished job back under its id, with fresh room for attempts; False if it has not finished."""
+    """Bring a finished job back, with fresh room for attempts; False if it has not finished."""
     return function("retry", "retry", one_bool, id=("uuid", job_id))
 
 
@@ -371,7 +371,7 @@ def list(  # noqa: A001 - jobs.list reads as it should
 ) -> Call[Sequence[Found]]:
     """Jobs, newest id first, a page at a time; `before` is the last id of the page before.
 
-    Age counts from creation. Nothing is counted, so a page costs the same however many jobs there are.
+    Age counts from creation. No job is counted, so a page costs the same however many there are.
     """
     if state is not None and state not in STATES:
         raise BadInput(f"{state!r} is no state", hint=f"States are {', '.join(STATES)}.")

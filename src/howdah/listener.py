@@ -1,4 +1,4 @@
-"""Listens to the schema's channel on a connection of its own; hints only, so a loss costs time and nothing else."""
+"""Listens to the schema's channel; what it hears are hints, so a loss costs time and no more."""
 
 from __future__ import annotations
 

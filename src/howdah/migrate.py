@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -43,7 +44,7 @@ async def status(connection: Any, schema: str) -> Status:
         version = await connection.fetchval(
             f"select coalesce(max(number), 0) from _{schema}.migration"
         )
-    pending = [f"{m.number:04}_{m.name}" for m in sql.migrations() if m.number > version]
+    pending = [m.label for m in sql.migrations() if m.number > version]
     return Status(schema=schema, version=version, newest=NEWEST, pending=tuple(pending))
 
 
@@ -55,11 +56,12 @@ async def migrate(connection: Any, schema: str) -> list[str]:
     """
     sql.check_schema(schema)
     _check_server(connection)
-    applied = []
-    for migration in sql.migrations():
-        if await _patiently(connection, lambda m=migration: _apply(connection, schema, m)):  # type: ignore[misc]
-            applied.append(f"{migration.number:04}_{migration.name}")
-    await _patiently(connection, lambda: _apply_functions(connection, schema))
+    applied = [
+        migration.label
+        for migration in sql.migrations()
+        if await _patiently(connection, partial(_apply, connection, schema, migration))
+    ]
+    await _patiently(connection, partial(_apply_functions, connection, schema))
     return applied
 
 
@@ -70,7 +72,7 @@ def script(schema: str, *, from_version: int = 0) -> str:
     for migration in sql.migrations():
         if migration.number > from_version:
             parts += [
-                f"-- migration {migration.number:04}_{migration.name}",
+                f"-- migration {migration.label}",
                 sql.named(migration.text, schema),
                 _record(schema, migration) + ";",
             ]

@@ -58,15 +58,15 @@ class Released(Outcome, frozen=True, kw_only=True):
     kind: ClassVar[str] = "released"
 
 
-class Snooze(Exception):  # noqa: N818 - it is a word that a task says, not an error
-    """Return or raise it in a task: run this job again after so long, without charging an attempt."""
+class Snooze(Exception):
+    """Return or raise it in a task: run the job again after so long, no attempt charged."""
 
     def __init__(self, delay: Duration) -> None:
         super().__init__(delay)
         self.delay = seconds(delay)
 
 
-class Cancel(Exception):  # noqa: N818 - it is a word that a task says, not an error
+class Cancel(Exception):
     """Return or raise it in a task: this job is to be cancelled, for this reason."""
 
     def __init__(self, reason: str = "cancelled by its task") -> None:

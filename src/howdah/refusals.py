@@ -23,46 +23,55 @@ def translated(error: BaseException) -> errors.HowdahError | None:
     word = server_word(error)
     if word is None:
         return None
-    kind = _KINDS.get(word.code)
-    if kind is not None:
-        return kind(word.message, hint=word.hint)
-    if word.code in {"3F000", "42P01", "42883", "42704", "42703"}:
-        return errors.SchemaMismatch(
-            f"the schema is missing here, or is not what this version needs ({word.message})",
-            hint=MIGRATE,
-        )
-    if word.code == "23514":
-        return errors.TooLarge(
-            f"a job cannot be stored like that ({word.message})",
-            hint="Arguments are one JSON object of at most 1 MiB, nested at most 64 deep.",
-        )
-    if word.code in {"22P05", "22P02", "22021", "22003", "22008", "22007"}:
-        return errors.BadInput(
-            f"the database cannot take this value: {word.message}", hint=word.hint
-        )
-    if word.code == "25006":
-        return errors.ReadOnly(
-            f"the server accepts no writes here ({word.message})",
-            hint="Connect to the primary, or end the read-only transaction.",
-        )
-    if word.code == "42501":
-        return errors.Denied(word.message, hint="Run: howdah db grant ROLE --as producer|worker|…")
-    if word.code in {"28P01", "28000"}:
-        return errors.Denied(
-            f"could not log in: {word.message}", hint="Check user and password in the URL."
-        )
-    if word.code == "3D000":
-        return errors.NoDatabase(word.message, hint="Create it, or correct the URL.")
+    if word.code in _OURS:
+        return _OURS[word.code](word.message, hint=word.hint)
+    for codes, kind, sentence, hint in _SERVERS:
+        if word.code in codes.split():
+            return kind(sentence.format(word.message), hint=hint or word.hint)
     return None
 
 
-_KINDS: dict[str, type[errors.HowdahError]] = {
+_OURS: dict[str, type[errors.HowdahError]] = {
     "JQ001": errors.BadInput,
     "JQ002": errors.LeaseLost,
     "JQ003": errors.Conflict,
     "JQ004": errors.NotFound,
     "JQ005": errors.WorkerUnknown,
 }
+_SERVERS: tuple[tuple[str, type[errors.HowdahError], str, str | None], ...] = (
+    (
+        "3F000 42P01 42883 42704 42703",
+        errors.SchemaMismatch,
+        "the schema is missing here, or is not what this version needs ({})",
+        MIGRATE,
+    ),
+    (
+        "23514",
+        errors.TooLarge,
+        "a job cannot be stored like that ({})",
+        "Arguments are one JSON object of at most 1 MiB, nested at most 64 deep.",
+    ),
+    (
+        "22P05 22P02 22021 22003 22008 22007",
+        errors.BadInput,
+        "the database cannot take this value: {}",
+        None,
+    ),
+    (
+        "25006",
+        errors.ReadOnly,
+        "the server accepts no writes here ({})",
+        "Connect to the primary, or end the read-only transaction.",
+    ),
+    (
+        "42501",
+        errors.Denied,
+        "{}",
+        "Run: howdah db grant ROLE --as producer|worker|viewer|operator",
+    ),
+    ("28P01 28000", errors.Denied, "could not log in: {}", "Check user and password in the URL."),
+    ("3D000", errors.NoDatabase, "{}", "Create it, or correct the URL."),
+)
 
 
 def server_word(error: BaseException | None) -> ServerWord | None:

@@ -14,8 +14,8 @@ from howdah.errors import BadInput
 class Retry:
     """How often and how soon a job is attempted again.
 
-    After the n-th failed attempt a job waits `first` · `factor`ⁿ⁻¹, at most `longest`, plus or minus
-    the share `jitter`. `never` names errors that fail the job at once.
+    After the n-th failed attempt a job waits `first` · `factor`ⁿ⁻¹, at most `longest`, plus or
+    minus the share `jitter`. `never` names errors that fail the job at once.
 
     Attributes:
         max_attempts: attempts in all; 4 is one run and three retries.

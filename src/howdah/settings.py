@@ -1,4 +1,8 @@
-"""Settings and where each came from: arguments > HOWDAH_* > DATABASE_URL / PG* > pyproject.toml > howdah.toml > default."""
+"""Settings, and where each came from.
+
+Arguments win over HOWDAH_*, these over DATABASE_URL and PG*, these over [tool.howdah] in
+pyproject.toml, that over howdah.toml, and all over the defaults.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ class Settings:
 
     Attributes:
         database_url: where the store is; None: an embedded PostgreSQL, where that is allowed.
-        listen_url: a direct connection for notifications, where database_url leads through a pooler.
+        listen_url: a direct connection for notifications, where database_url leads to a pooler.
         schema: name of the contract's schema; the store's has an underscore before it.
         app: where the App is, as "package.module:name".
         env: "production" forbids the embedded PostgreSQL.
@@ -110,7 +114,7 @@ def _places(
 
 
 def project_root(folder: Path) -> Path:
-    """The nearest folder upwards with a pyproject.toml, howdah.toml or .howdah; else the folder itself."""
+    """The nearest folder upwards with a pyproject.toml, howdah.toml or .howdah; else this one."""
     for candidate in (folder, *folder.parents):
         if any(
             (candidate / name).exists() for name in ("pyproject.toml", "howdah.toml", ".howdah")

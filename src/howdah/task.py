@@ -55,6 +55,7 @@ class Task(Generic[P, R]):
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function itself, here and now."""
         return self.function(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -151,7 +152,7 @@ def declare(
     if delivery == "transactional":
         raise BadInput(
             f"{chosen}: tasks in Python cannot be transactional yet",
-            hint="Use at_least_once, and finish on your own connection: on(connection).run(jobs.ack(…)).",
+            hint="Use at_least_once, or finish by hand: on(connection).run(jobs.ack(…)).",
         )
     defaults = checked(
         Options(

@@ -76,8 +76,8 @@ def heartbeat(
 ) -> Call[Control]:
     """Keep a worker and its leases alive; with a name, register it.
 
-    `leases` states all that it holds: jobs under any other lease of its are released. Not to be sent
-    while a claim is under way.
+    `leases` states all that it holds: jobs under any other lease of its are released. Not to be
+    sent while a claim is under way.
     """
     return function(
         "heartbeat",

@@ -18,7 +18,9 @@ from howdah.errors import BadInput
 class SyncRun(Protocol):
     """Runs a rendered statement and returns its rows."""
 
-    def __call__(self, connection: Any, text: str, values: Sequence[Any], /) -> Sequence[Row]: ...
+    def __call__(self, connection: Any, text: str, values: Sequence[Any], /) -> Sequence[Row]:
+        """The rows."""
+        ...
 
 
 class AsyncRun(Protocol):
@@ -26,7 +28,9 @@ class AsyncRun(Protocol):
 
     def __call__(
         self, connection: Any, text: str, values: Sequence[Any], /
-    ) -> Awaitable[Sequence[Row]]: ...
+    ) -> Awaitable[Sequence[Row]]:
+        """The rows, awaited."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +77,6 @@ def driver_of(connection: object) -> Driver:
             return driver
     raise BadInput(
         f"cannot enqueue on a {type(connection).__module__}.{type(connection).__qualname__}",
-        hint="Give a connection of asyncpg, psycopg, psycopg2 or Django, or a connection or session "
-        "of SQLAlchemy.",
+        hint="Give a connection of asyncpg, psycopg, psycopg2 or Django, or a connection or "
+        "session of SQLAlchemy.",
     )

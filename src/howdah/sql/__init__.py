@@ -1,4 +1,4 @@
-"""The SQL files, as they are installed: both schema names come from one setting and are put in here."""
+"""The SQL files as they are installed: the schema names come from one setting, put in here."""
 
 from __future__ import annotations
 
@@ -32,6 +32,11 @@ class Migration:
     number: int
     name: str
     text: str
+
+    @property
+    def label(self) -> str:
+        """Number and name, as the file has them."""
+        return f"{self.number:04}_{self.name}"
 
 
 def check_schema(schema: str) -> str:

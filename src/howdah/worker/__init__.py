@@ -45,8 +45,8 @@ STATE_EVERY = 60.0  # seconds between two statements of the leases that are held
 class Worker:
     """Runs an app's jobs inside this process: `async with app.worker(): …`.
 
-    `queues` are names or patterns with a trailing `*`; "mail:10" gives a queue slots of its own, the
-    others share `slots`. It has no parent process: a task that blocks the event loop blocks the
+    `queues` are names or patterns with a trailing `*`; "mail:10" gives a queue slots of its own,
+    the others share `slots`. It has no parent process: a task that blocks the event loop blocks the
     heartbeat too, and after `lost_after` its jobs are given to others.
     """
 
@@ -87,17 +87,17 @@ class Worker:
             groups=self._groups,
             finisher=self._finisher,
             events=events,
-            has_room=lambda: self._fetcher.poke(),
+            has_room=lambda: self._fetcher.poke(),  # noqa: PLW0108 - made below
             extend=self._extend,
         )
         self._fetcher = Fetcher(
-            self._claims,
-            self.identity,
-            self._groups,
-            self._leases,
-            Patience("fetcher", events),
+            link=self._claims,
+            identity=self.identity,
+            groups=self._groups,
+            leases=self._leases,
+            patience=Patience("fetcher", events),
             fill=self._runner.fill,
-            fell_idle=lambda: self._looker.poke(),
+            fell_idle=lambda: self._looker.poke(),  # noqa: PLW0108 - made below
         )
         self._looker = Looker(
             self._looks,

@@ -37,11 +37,11 @@ class Attempt:
     Attributes:
         started: monotonic seconds.
         ends_at: when its time is up, monotonic; None without a timeout.
-        stopping: why it was told to stop: "timeout", "cancel", "shutdown", "lost"; None while it was not.
+        stopping: why it was told to stop: "timeout", "cancel", "shutdown", "lost"; else None.
     """
 
     __slots__ = (
-        "_context", "_extend", "_given", "ends_at", "handle", "job", "started", "stopped_at", "stopping",
+        "_context", "_extend", "ends_at", "handle", "job", "started", "stopped_at", "stopping",
         "task", "threads",
     )  # fmt: skip
 
@@ -59,7 +59,6 @@ class Attempt:
         self.stopped_at = 0.0
         self.handle: asyncio.Task[Outcome] | None = None
         self._context: Context | None = None
-        self._given: Mapping[str, Any] | None = None
 
     @property
     def remaining(self) -> float | None:
@@ -185,7 +184,7 @@ def _object(text: str | None) -> Mapping[str, Any]:
 
 
 def _traceback(error: BaseException) -> str:
-    """The traceback from the task's own frames on; never raises, whatever the error's __str__ does."""
+    """The traceback from the task's own frames on; whatever the error's __str__ does."""
     try:
         frames = traceback.extract_tb(error.__traceback__)
         ours = sum(1 for frame in frames[:6] if "/howdah/" in frame.filename)

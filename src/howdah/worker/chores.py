@@ -1,4 +1,4 @@
-"""Does the store's chores every few seconds, with jitter; every worker does, and none is special."""
+"""Does the store's chores every few seconds, with jitter; every worker does, none is special."""
 
 from __future__ import annotations
 

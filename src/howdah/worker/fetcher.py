@@ -17,12 +17,13 @@ from howdah.worker.slots import Slots
 class Fetcher:
     """Claims while there is room and work; sleeps, marked as idle, until it is poked.
 
-    Marked as idle, committed, and then once more claimed before sleeping: a job enqueued between the
-    look and the mark would otherwise wait for the next poll.
+    Marked as idle, committed, and then once more claimed before sleeping: a job enqueued between
+    the look and the mark would otherwise wait for the next poll.
     """
 
     def __init__(
         self,
+        *,
         link: Link,
         identity: Identity,
         groups: Sequence[Slots],
@@ -38,7 +39,7 @@ class Fetcher:
         self._marked: set[Slots] = set()
         self._turn = asyncio.Lock()
         self._stopping = False
-        self.found_nothing = asyncio.Event()  # a round over all queues found nothing, nothing came since
+        self.found_nothing = asyncio.Event()  # by a round over all queues, and no poke since
 
     def poke(self) -> None:
         """Look again: there may be work, or room."""
@@ -46,7 +47,7 @@ class Fetcher:
         self._poked.set()
 
     async def state(self, held: Callable[[], list[UUID]]) -> None:
-        """State the leases that are held, between two claims: what the store has beyond them is released."""
+        """State the leases that are held, between two claims: others of ours are released."""
         async with self._turn:
             call = workers.heartbeat(self._identity.id, leases=held())
             await self._patience.until_done(lambda: self._link.run(call))

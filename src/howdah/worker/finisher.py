@@ -1,4 +1,4 @@
-"""Writes outcomes in batches: at once when idle, and while a flush is under way the next ones gather."""
+"""Writes outcomes in batches: at once when idle; while one is under way the next gather."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_WAITING = 1000  # outcomes not yet stored: what a crash can make run again
 
 
 class Finisher:
-    """Takes outcomes with `put`, stores them in the order they came, keeps them while the database is away."""
+    """Takes outcomes with `put`, stores them in order, keeps them while the database is away."""
 
     def __init__(
         self,

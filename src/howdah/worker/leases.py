@@ -11,7 +11,7 @@ from howdah.outcome import Outcome
 
 
 class Leases:
-    """Counts the open jobs of each lease, from the claim until the store has taken their outcomes."""
+    """Counts the open jobs of each lease, from the claim until their outcomes are stored."""
 
     def __init__(self) -> None:
         self._open: Counter[UUID] = Counter()

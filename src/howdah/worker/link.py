@@ -87,8 +87,8 @@ class Patience:
     async def until_done(self, do: Callable[[], Awaitable[T]]) -> T:
         """The result of `do`, however long the database is away.
 
-        Goes on after anything the database says, but for WorkerUnknown, which is the worker's to solve;
-        a mistake of ours (TypeError and the like) is raised.
+        Goes on after anything the database says, but for WorkerUnknown, which is the worker's to
+        solve; a mistake of ours (TypeError and the like) is raised.
         """
         tries = 0
         while True:

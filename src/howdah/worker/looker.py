@@ -1,4 +1,4 @@
-"""Looks around about once a second: says that the worker lives, hears what it is to do, stages what is due."""
+"""Looks around once a second: says that the worker lives, hears what to do, stages what is due."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The attempts that run now: starts them in their slots, ends them when their time is up, takes their outcomes."""
+"""The attempts that run now: starts them in their slots, ends them in time, takes outcomes."""
 
 from __future__ import annotations
 
@@ -109,10 +109,8 @@ class Runner:
             loop.call_later(SWEEP_EVERY, self._sweep)
 
     def _done(self, slots: Slots, attempt: Attempt, handle: asyncio.Task[Outcome]) -> None:
-        if handle.cancelled():  # before its first step: it never reached its own code
-            outcome = attempt.stopped()
-        else:
-            outcome = handle.result()
+        # Cancelled before its first step, it never reached its own code.
+        outcome = attempt.stopped() if handle.cancelled() else handle.result()
         entry = self._running.get(attempt.job.id)
         if entry is not None and entry[1] is attempt:  # else it was given up before
             self._take(slots, attempt, outcome)

@@ -1,7 +1,7 @@
 """Threads for plain functions: as many as are needed, kept for the next, never waited for at exit.
 
-The standard pool has a fixed size and joins its threads when the interpreter ends; here a thread whose
-task ignores its timeout is left behind, and another takes its place.
+The standard pool has a fixed size and joins its threads when the interpreter ends; here a thread
+whose task ignores its timeout is left behind, and another takes its place.
 """
 
 from __future__ import annotations

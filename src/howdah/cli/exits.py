@@ -1,0 +1,123 @@
+"""From what went wrong to exit codes, in one place; and how errors are told: what happened, then what to do."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from howdah import errors
+from howdah.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FAILED, USAGE, NO_DATABASE, NOT_FOUND, REFUSED, INTERRUPTED = 1, 2, 3, 4, 5, 130
+
+# The first that fits; those that are more special stand before those that are less.
+CODES: Mapping[type[BaseException], int] = {
+    errors.BadInput: USAGE,
+    errors.NotFound: NOT_FOUND,
+    errors.UnknownTask: NOT_FOUND,
+    errors.WorkerUnknown: NOT_FOUND,
+    errors.Conflict: REFUSED,
+    errors.LeaseLost: REFUSED,
+    errors.ReadOnly: REFUSED,
+    errors.Denied: REFUSED,
+    errors.DatabaseError: NO_DATABASE,
+    errors.HowdahError: FAILED,
+}
+
+
+def exit_code(command: click.Command, arguments: list[str] | None) -> int:
+    """Run a command; errors that can be expected are told in two lines on stderr, without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = command.main(arguments, prog_name="howdah", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.ClickException as error:
+        tell(error.format_message(), _usage(error))
+        return USAGE
+    except (KeyboardInterrupt, click.Abort):
+        tell("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _told(error)
+    return code if isinstance(code, int) else 0
+
+
+def code_of(error: BaseException) -> int | None:
+    """The exit code of an error; None for one that nobody expects."""
+    return next((code for kind, code in CODES.items() if isinstance(error, kind)), None)
+
+
+def tell(message: str, hint: str | None = None) -> None:
+    """An error, on stderr; with `hint` what to do about it."""
+    click.echo(f"{_styled('error:', 'red')} {_safe(message)}", err=True)
+    if hint:
+        click.echo(f"{_styled('hint:', 'cyan')} {_safe(hint)}", err=True)
+
+
+def _told(error: Exception) -> int:
+    code = code_of(error)
+    if code is not None and isinstance(error, errors.HowdahError):
+        tell(error.message, error.hint)
+        return code
+    if isinstance(error, TimeoutError):
+        tell(str(error) or "that took too long")
+        return FAILED
+    if _is_of_the_database(error):
+        return _told_of_database(error)
+    raise error
+
+
+def _is_of_the_database(error: Exception) -> bool:
+    from howdah.refusals import is_connection_loss
+
+    return isinstance(error, OSError) or is_connection_loss(error) or hasattr(error, "sqlstate")
+
+
+def _told_of_database(error: Exception) -> int:
+    from howdah.refusals import is_connection_loss, translated
+
+    known = translated(error)
+    if known is not None:
+        return _told(known)
+    if is_connection_loss(error):
+        tell(f"the database went away: {error}", "Try again; howdah doctor looks closer.")
+        return NO_DATABASE
+    tell(f"the database said: {error}")
+    return FAILED
+
+
+def _usage(error: click.ClickException) -> str | None:
+    context = getattr(error, "ctx", None)
+    return f"{context.command_path} --help shows how it is used." if context else None
+
+
+def _safe(text: str) -> str:
+    return printable(_without_secrets(text), lines=True)
+
+
+def _without_secrets(text: str) -> str:
+    """No password of the environment gets through, whatever message it sits in."""
+    secrets = [os.environ.get("PGPASSWORD", "")]
+    for name in ("HOWDAH_DATABASE_URL", "DATABASE_URL", "HOWDAH_LISTEN_URL"):
+        secrets += re.findall(r"://[^/@:]*:(.*)@", os.environ.get(name, ""))
+    for secret in secrets:
+        text = text.replace(secret, "***") if len(secret) > 3 else text
+    return text
+
+
+def _styled(text: str, colour: str) -> str:
+    return text if os.environ.get("NO_COLOR") else click.style(text, fg=colour, bold=True)

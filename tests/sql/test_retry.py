@@ -1,0 +1,127 @@
+"""howdah.retry: a finished job comes back as the same id, with fresh room for attempts."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+
+@pytest.mark.parametrize("end", ["succeeded", "failed", "cancelled"])
+def test_a_finished_job_comes_back_as_the_same_id(door, end):
+    id = door.enqueue("t", args={"n": 1}, queue="q", priority=4, tags=["x"], headers={"h": 1})
+    door.finish([door.take()], outcomes=[end], errors=["e"])
+
+    did = door.value("retry", id=id)
+    again = door.take()
+
+    assert did is True
+    assert (again.id, again.task, again.args, again.queue) == (id, "t", {"n": 1}, "q")
+    assert (again.priority, again.tags, again.headers) == (4, ["x"], {"h": 1})
+    assert door.counts() == (1, 0)
+
+
+def test_it_goes_on_counting_with_as_much_room_as_at_first(door):
+    id = door.enqueue(max_attempts=2)
+    for _ in range(2):
+        door.nack(door.take(), retry_in="0")
+    assert door.state(id) == "failed"
+
+    door.value("retry", id=id)
+    counted = []
+    while door.state(id) != "failed":
+        counted.append((job := door.take()).attempt)
+        door.nack(job, retry_in="0")
+
+    assert counted == [3, 4]
+    assert [a.attempt for a in door.attempts(id)] == [1, 2, 3, 4]
+
+
+def test_backoff_begins_anew_after_a_retry(door):
+    id = door.enqueue(max_attempts=6)
+    for _ in range(6):
+        door.nack(door.take(), retry_in="0")
+    door.value("retry", id=id)
+
+    door.nack(door.take())
+
+    wait = door.job(id).run_at - door.attempts(id)[-1].finished_at
+    assert wait.total_seconds() == pytest.approx(3, rel=0.3)
+
+
+def test_a_job_that_kept_killing_workers_gets_fresh_room_for_crashes(door, clock):
+    id = door.enqueue()
+    crash_until_failed(door, clock, id)
+
+    door.value("retry", id=id)
+    worker = door.worker()
+    door.take(worker=worker)
+    clock.forward("1 min")
+    door.chores()
+
+    assert door.state(id) == "ready"
+
+
+def crash_until_failed(door, clock, id):
+    while door.state(id) != "failed":
+        door.take(worker=door.worker())
+        clock.forward("1 min")
+        door.chores()
+
+
+@pytest.mark.parametrize("state", ["ready", "scheduled", "running"])
+def test_an_unfinished_job_is_left_alone(door, state):
+    id = door.enqueue(delay="1 hour" if state == "scheduled" else None)
+    if state == "running":
+        door.take()
+
+    did = door.value("retry", id=id)
+
+    assert did is False
+    assert door.state(id) == state
+
+
+def test_an_unknown_job_is_not_retried(door):
+    assert door.value("retry", id=uuid4()) is False
+
+
+def test_a_retried_job_has_left_history(door):
+    id = door.enqueue()
+    door.ack(door.take(), result={"old": True})
+
+    door.value("retry", id=id)
+    row = door.job(id)
+
+    assert (row.state, row.result, row.finished_at) == ("ready", None, None)
+    assert door.rows("select id from howdah.jobs where id = %s", id) == [(id,)]
+
+
+def test_the_lease_of_the_run_before_is_worth_nothing(door, refused):
+    id = door.enqueue()
+    old = door.take()
+    door.ack(old)
+    door.value("retry", id=id)
+
+    with refused("JQ002"):
+        door.ack(old)
+
+    assert door.state(id) == "ready"
+
+
+def test_two_retries_at_once_bring_back_one_job(door, another_door, waits_for_lock):
+    from threading import Thread
+
+    one, two, answers = another_door(), another_door(), []
+    id = door.enqueue()
+    door.ack(door.take())
+    one.rows("begin")
+    first = one.value("retry", id=id)
+    thread = Thread(target=lambda: answers.append(two.value("retry", id=id)))
+
+    thread.start()
+    waits_for_lock(two)
+    one.rows("commit")
+    thread.join()
+
+    assert (first, answers) == (True, [False])
+    assert door.counts() == (1, 0)

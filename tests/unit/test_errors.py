@@ -1,0 +1,105 @@
+"""Errors: few classes, each says what was wrong, and keeps the facts."""
+
+from __future__ import annotations
+
+import pickle
+from uuid import uuid4
+
+import pytest
+
+from howdah import BadArguments, BadInput, HowdahError, JobCancelled, JobFailed, TooLarge, UnknownTask, errors
+from howdah.refusals import is_connection_loss, server_word, translated
+
+
+class Said(Exception):
+    """An error as a driver raises it."""
+
+    def __init__(self, sqlstate: str, message: str = "words", hint: str | None = None) -> None:
+        super().__init__(message)
+        self.sqlstate, self.message, self.hint = sqlstate, message, hint
+
+
+ALL = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, HowdahError)]
+
+
+def test_every_error_of_ours_has_the_one_root() -> None:
+    assert len(ALL) > 10
+    assert issubclass(BadArguments, BadInput)
+    assert issubclass(TooLarge, BadInput)
+    assert issubclass(BadInput, ValueError)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BadInput("no", hint="do"),
+        BadArguments("mail.send", "user_id: missing"),
+        UnknownTask("mail.send"),
+        JobFailed(uuid4(), "Traceback\nValueError: no"),
+        JobCancelled(uuid4(), "gone"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_survives_the_way_to_another_process_with_its_facts(error: HowdahError) -> None:
+    back = pickle.loads(pickle.dumps(error))
+
+    assert type(back) is type(error)
+    assert str(back) == str(error)
+    assert vars(back) == vars(error)
+
+
+def test_a_hint_is_said_on_a_line_of_its_own() -> None:
+    assert str(BadInput("no", hint="do")) == "no\ndo"
+    assert str(BadInput("no")) == "no"
+
+
+def test_a_failed_job_is_told_by_the_last_line_of_its_error() -> None:
+    job_id = uuid4()
+
+    error = JobFailed(job_id, "Traceback …\n  File …\nValueError: no such user\n")
+
+    assert str(error) == f"job {job_id} failed: ValueError: no such user"
+    assert error.error is not None
+    assert error.error.startswith("Traceback")
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("JQ001", errors.BadInput),
+        ("JQ002", errors.LeaseLost),
+        ("JQ003", errors.Conflict),
+        ("JQ004", errors.NotFound),
+        ("JQ005", errors.WorkerUnknown),
+        ("3F000", errors.SchemaMismatch),
+        ("42883", errors.SchemaMismatch),
+        ("23514", errors.TooLarge),
+        ("22P05", errors.BadInput),
+        ("25006", errors.ReadOnly),
+        ("42501", errors.Denied),
+        ("28P01", errors.Denied),
+        ("3D000", errors.NoDatabase),
+    ],
+)
+def test_a_sqlstate_becomes_an_error_of_ours(code: str, kind: type[HowdahError]) -> None:
+    found = translated(Said(code, "the words", "the hint"))
+
+    assert type(found) is kind
+    assert "the words" in str(found)
+
+
+def test_an_error_that_is_not_about_us_is_left_as_it_is() -> None:
+    assert translated(Said("40001")) is None
+    assert translated(RuntimeError("other")) is None
+    assert server_word(None) is None
+
+
+@pytest.mark.parametrize("code", ["08006", "53300", "57P01", "57P03", "25006"])
+def test_a_lost_connection_is_known_by_its_sqlstate(code: str) -> None:
+    assert is_connection_loss(Said(code))
+    assert is_connection_loss(ConnectionResetError())
+
+
+def test_a_refusal_is_no_lost_connection() -> None:
+    assert not is_connection_loss(Said("JQ002"))
+    assert not is_connection_loss(ValueError("closed"))

@@ -1,0 +1,94 @@
+"""How many jobs a worker asks for, and how many run at once."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from howdah.jobs import Claimed
+from howdah.worker.slots import MOST_ASKED, Slots, prefetch, wanted
+
+
+def claimed(queue: str = "default") -> Claimed:
+    return Claimed(
+        id=uuid4(), lease=uuid4(), queue=queue, task="t", args="{}", priority=0, attempt=1,
+        base_attempt=0, max_attempts=4, timeout_ms=60_000, delivery="at_least_once", leased_until=None,
+        headers=None, tags=None,
+    )  # fmt: skip
+
+
+def test_slow_tasks_are_not_prefetched_at_all() -> None:
+    assert prefetch(0.0) == 0
+    assert prefetch(5.0) == 0
+    assert wanted(free=10, waiting=0, pace=5.0) == 10
+
+
+def test_quick_tasks_are_prefetched_for_a_tenth_of_a_second_or_two() -> None:
+    held = prefetch(10_000.0)
+
+    assert 1_000 <= held <= 2_000
+
+
+def test_nothing_is_asked_for_until_half_of_what_is_held_is_used_up() -> None:
+    assert wanted(free=0, waiting=800, pace=10_000) == 0
+    assert wanted(free=0, waiting=751, pace=10_000) == 0
+    assert wanted(free=0, waiting=750, pace=10_000) == 750
+
+
+def test_without_a_free_slot_and_without_pace_nothing_is_asked_for() -> None:
+    assert wanted(free=0, waiting=0, pace=0.0) == 0
+
+
+@given(st.integers(0, 10_000), st.integers(0, 5_000), st.floats(0, 1e6))
+def test_what_is_asked_for_is_never_negative_nor_more_than_one_call_takes(
+    free: int, waiting: int, pace: float
+) -> None:
+    n = wanted(free=free, waiting=waiting, pace=pace)
+
+    assert 0 <= n <= MOST_ASKED <= 10_000
+    assert n == 0 or waiting + n <= free + prefetch(pace)
+
+
+def test_a_pattern_serves_the_queues_that_begin_like_it() -> None:
+    slots = Slots(["mail", "report.*"], 1)
+
+    assert slots.serves("mail")
+    assert slots.serves("report.daily")
+    assert not slots.serves("mailbox")
+    assert not slots.serves("report")
+
+
+def test_no_more_jobs_start_than_there_are_slots() -> None:
+    slots, started = Slots(["*"], 2), []
+    jobs = [claimed() for _ in range(3)]
+    slots.waiting.extend(jobs)
+
+    slots.fill(lambda _, job: started.append(job), lambda: True)
+    first = [*started]
+    slots.ended()
+    slots.fill(lambda _, job: started.append(job), lambda: True)
+
+    assert first == jobs[:2]
+    assert started == jobs
+
+
+def test_nothing_starts_while_outcomes_pile_up() -> None:
+    slots, started = Slots(["*"], 2), []
+    slots.waiting.append(claimed())
+
+    slots.fill(lambda _, job: started.append(job), lambda: False)
+
+    assert started == []
+    assert slots.running == 0
+
+
+def test_what_has_not_started_is_taken_back_once() -> None:
+    slots = Slots(["*"], 1)
+    slots.waiting.extend(jobs := [claimed(), claimed()])
+
+    back, again = slots.take_back(), slots.take_back()
+
+    assert back == jobs
+    assert again == []
