@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, Self, TypeVar, overload
 from uuid import UUID
@@ -18,6 +17,7 @@ from howdah.job import Job
 from howdah.jobs import Claimed
 from howdah.outcome import Outcome
 from howdah.retry import Retry
+from howdah.runner import run_worker
 from howdah.settings import Settings, load
 from howdah.task import Task, declare
 from howdah.waits import Waits
@@ -224,25 +224,4 @@ class App:
         burst: bool = False,
     ) -> None:
         """Block in a worker until SIGTERM or SIGINT; with `burst` until nothing is left to do."""
-        runner = asyncio.Runner(loop_factory=_loop_factory())
-        with runner:
-            runner.run(self._work(self.worker(queues=queues, slots=slots, name=name), burst=burst))
-
-    async def _work(self, worker: Worker, *, burst: bool) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, worker.stop, signal.Signals(number).name)
-        async with worker:
-            if burst:
-                await worker.idle()
-                worker.stop("burst")
-            await worker.wait()
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's, where it is installed."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
+        run_worker(self.worker(queues=queues, slots=slots, name=name), burst=burst)

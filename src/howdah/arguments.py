@@ -14,6 +14,7 @@ import msgspec
 from howdah.errors import BadArguments, TooLarge
 from howdah.job import MAX_ARGS, MAX_DEPTH
 
+_PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -32,7 +33,7 @@ class Arguments:
     decoder: msgspec.json.Decoder[Any]
     names: tuple[str, ...]
     model: type[msgspec.Struct]
-    takes_any: bool
+    rest: msgspec.json.Decoder[Any] | None  # of what **kwargs take; None: there are none
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
         """The JSON object for a call with these arguments, if the function would take them."""
@@ -43,7 +44,10 @@ class Arguments:
         values = dict(bound.arguments)
         for parameter in self.signature.parameters.values():
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                values.update(values.pop(parameter.name, {}))
+                rest = values.pop(parameter.name, {})
+                if twice := rest.keys() & values.keys():
+                    raise BadArguments(self.task, f"{', '.join(twice)}: given twice")
+                values.update(rest)
         text = encode(self.task, values)
         self.decode(text)
         return text.decode()
@@ -52,17 +56,28 @@ class Arguments:
         """Keyword arguments from JSON, each converted to its annotated type."""
         try:
             found = self.decoder.decode(text)
-            if self.takes_any:
-                extra = msgspec.json.decode(text)
-                known = {name: getattr(found, name) for name in self.names if name in extra}
-                return {**extra, **known}
+            rest = {} if self.rest is None else self._rest(self.rest, text)
         except (msgspec.DecodeError, ValueError, RecursionError, OverflowError) as error:
+            if isinstance(error, BadArguments):
+                raise
             raise BadArguments(self.task, _readable(error)) from error
-        return {
-            name: value
-            for name in self.names
-            if (value := getattr(found, name)) is not msgspec.UNSET
-        }
+        for name in self.names:
+            if (value := getattr(found, name)) is not msgspec.UNSET:
+                rest[name] = value
+        return rest
+
+    def _rest(self, decoder: msgspec.json.Decoder[Any], text: str | bytes) -> dict[str, Any]:
+        """What is given beside the named parameters, for **kwargs."""
+        rest = {}
+        for name, raw in _PARTS.decode(text).items():
+            if name == self.context_name:
+                raise BadArguments(self.task, f"{name}: the worker gives it, a caller cannot")
+            if name not in self.names:
+                try:
+                    rest[name] = decoder.decode(raw)
+                except (msgspec.DecodeError, ValueError, RecursionError, OverflowError) as error:
+                    raise BadArguments(self.task, _readable(error, name)) from error
+        return rest
 
     def call(self, function: Callable[..., Any], given: dict[str, Any]) -> Any:
         """Call the function with decoded arguments, positional-only ones in their place."""
@@ -84,10 +99,10 @@ def arguments_of(function: Callable[..., Any], task: str, context: type) -> Argu
     signature = inspect.signature(function)
     try:
         hints = get_type_hints(function, include_extras=True)
-    except NameError as error:
+    except (NameError, AttributeError, TypeError, SyntaxError) as error:
         raise BadArguments(task, f"an annotation cannot be resolved: {error}") from error
     fields: list[tuple[str, Any, Any]] = []
-    kept, context_name, takes_any = [], None, False
+    kept, context_name, rest = [], None, None
     for parameter in signature.parameters.values():
         hint = hints.get(parameter.name, Any)
         if hint is context or hint == context | None:
@@ -99,7 +114,7 @@ def arguments_of(function: Callable[..., Any], task: str, context: type) -> Argu
             )
         kept.append(parameter)
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            takes_any = True
+            rest = _decoder(hint, task)
         elif parameter.default is inspect.Parameter.empty:
             fields.append((parameter.name, hint, msgspec.NODEFAULT))
         else:
@@ -108,9 +123,11 @@ def arguments_of(function: Callable[..., Any], task: str, context: type) -> Argu
         "Arguments",
         [_field(*field) for field in fields],
         kw_only=True,
-        forbid_unknown_fields=not takes_any,
+        forbid_unknown_fields=rest is None,
     )
-    positional = (p.name for p in kept if p.kind is inspect.Parameter.POSITIONAL_ONLY)
+    positional = (
+        p.name for p in signature.parameters.values() if p.kind is inspect.Parameter.POSITIONAL_ONLY
+    )
     return Arguments(
         task=task,
         signature=signature.replace(parameters=kept),
@@ -119,7 +136,7 @@ def arguments_of(function: Callable[..., Any], task: str, context: type) -> Argu
         decoder=_decoder(model, task),
         names=tuple(name for name, _, _ in fields),
         model=model,
-        takes_any=takes_any,
+        rest=rest,
     )
 
 
@@ -127,36 +144,48 @@ def _field(name: str, hint: Any, default: Any) -> Any:
     return (name, hint) if default is msgspec.NODEFAULT else (name, hint, default)
 
 
-def _decoder(model: type[msgspec.Struct], task: str) -> msgspec.json.Decoder[Any]:
+def _decoder(kind: Any, task: str) -> msgspec.json.Decoder[Any]:
     try:
-        return msgspec.json.Decoder(model, dec_hook=_from_json)
+        return msgspec.json.Decoder(kind, dec_hook=_from_json)
     except TypeError as error:
         raise BadArguments(task, f"its annotations cannot travel as JSON: {error}") from error
 
 
-def encode(task: str, values: Mapping[str, Any]) -> bytes:
-    """The JSON of named arguments; BadArguments or TooLarge for what the store cannot hold."""
+def encode(
+    task: str, values: Mapping[str, Any], *, what: str = "arguments", deepest: int = MAX_DEPTH
+) -> bytes:
+    """The JSON of named arguments; raises BadArguments or TooLarge for what the store cannot hold."""
     try:
         text = msgspec.json.encode(values, enc_hook=_to_json)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise BadArguments(task, _unencodable(values, error)) from error
-    if b"\\u0000" in text and _NUL.search(text):
-        raise BadArguments(task, "text with a NUL character cannot be stored")
-    if b"null" in text and _has_nan(values):
-        raise BadArguments(task, "NaN and infinity are not JSON")
+    if flaw := unstorable(text, values):
+        raise BadArguments(task, flaw)
     if len(text) > MAX_ARGS:
         raise TooLarge(
-            f"arguments for {task} take {len(text)} bytes, at most {MAX_ARGS} are kept",
+            f"{what} for {task} take {len(text)} bytes, at most {MAX_ARGS} are kept",
             hint="Store the data elsewhere and pass a reference to it.",
         )
-    if text.count(b"{") + text.count(b"[") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
-        raise TooLarge(f"arguments for {task} are nested more than {MAX_DEPTH} deep")
+    if text.count(b"{") + text.count(b"[") > deepest and _depth(text) > deepest:
+        raise TooLarge(f"{what} for {task} are nested more than {MAX_DEPTH} deep")
     return text
+
+
+def unstorable(text: bytes, values: Any) -> str | None:
+    """Why PostgreSQL, or JSON, cannot hold what was encoded; None when it can."""
+    if b"\\u0000" in text and _NUL.search(text):
+        return "text with a NUL character cannot be stored"
+    if b"null" in text and _has_nan(msgspec.to_builtins(values, enc_hook=_to_json)):
+        return "NaN and infinity are not JSON"
+    return None
 
 
 def encode_result(task: str, value: Any) -> str | None:
     """The JSON of what a task returned; None for None."""
-    return None if value is None else encode(task, {"": value}).decode()[4:-1]
+    if value is None:
+        return None
+    text = encode(task, {"": value}, what="results", deepest=MAX_DEPTH + 1)
+    return text.decode()[4:-1]
 
 
 def _unencodable(values: Mapping[str, Any], error: Exception) -> str:
@@ -182,10 +211,11 @@ def _from_json(kind: type, value: Any) -> Any:
     raise NotImplementedError(f"cannot make a {kind.__qualname__} from JSON")
 
 
-def _readable(error: BaseException) -> str:
+def _readable(error: BaseException, name: str = "") -> str:
     """msgspec's message with `$.user_id` said as the argument's name."""
-    message, at, path = str(error).partition(" - at `$.")
-    return f"{path.rstrip('`')}: {message}" if at else message
+    message, at, path = str(error).partition(" - at `$")
+    path = f"{name}{path.rstrip('`')}".lstrip(".")
+    return f"{path}: {message}" if path else message
 
 
 def _has_nan(value: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import timedelta
 
@@ -11,6 +10,7 @@ from howdah.errors import BadInput
 Duration = float | int | timedelta | str
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+LONGEST = 1000 * 366 * 86400.0  # a thousand years: what timedelta and interval surely hold
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
 
 
@@ -21,12 +21,12 @@ def seconds(duration: Duration) -> float:
     elif isinstance(duration, str):
         found = _parse(duration)
     elif isinstance(duration, int | float) and not isinstance(duration, bool):
-        found = float(duration)
+        found = duration
     else:
         raise BadInput(f"{duration!r} is not a duration", hint='Use seconds, a timedelta or "5m".')
-    if not math.isfinite(found) or found < 0:
-        raise BadInput(f"{duration!r} is not a duration of zero or more seconds")
-    return found
+    if not 0 <= found <= LONGEST:  # NaN is neither
+        raise BadInput(f"{duration!r} is not a duration between zero and a thousand years")
+    return float(found)
 
 
 def span(duration: Duration | None) -> timedelta | None:

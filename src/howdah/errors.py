@@ -19,7 +19,7 @@ HowdahError
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -35,6 +35,9 @@ class HowdahError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.args, vars(self))
 
 
 class BadInput(HowdahError, ValueError):
@@ -117,6 +120,13 @@ class ReadOnly(DatabaseError):
 
 class Denied(DatabaseError):
     """The role may not do this, or could not log in."""
+
+
+def _again(kind: type[HowdahError], args: tuple[Any, ...], facts: dict[str, Any]) -> HowdahError:
+    """The same error in another process: its __init__ takes facts, not the sentence it made of them."""
+    error = kind.__new__(kind, *args)
+    vars(error).update(facts)
+    return error
 
 
 def _last_line(error: str | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from howdah.errors import BadInput
 
 _EVERYONE = ("schema_version", "channel")
-_LOOK = ("why", "backlog", "outcome")
+_LOOK = ("why", "backlog", "outcome", "list_jobs")
 _VIEWS = (
     "jobs", "ready", "scheduled", "running", "expired", "failed", "attempts", "queues", "workers",
     "tasks", "settings",

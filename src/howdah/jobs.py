@@ -207,6 +207,9 @@ def claim(
     """
     if not 1 <= n <= 10_000:
         raise BadInput(f"cannot claim {n} jobs", hint="Ask for 1 to 10000.")
+    for names in (queues, tasks):
+        if isinstance(names, str):
+            raise BadInput(f"{names!r} is one text, not a list of names", hint=f"Give [{names!r}].")
     return function(
         "claim",
         CLAIMED_COLUMNS,
@@ -375,22 +378,21 @@ def list(  # noqa: A001 - jobs.list reads as it should
     """
     if state is not None and state not in STATES:
         raise BadInput(f"{state!r} is no state", hint=f"States are {', '.join(STATES)}.")
-    conditions = {
-        "state = cast({} as text)": state,
-        "queue = cast({} as text)": queue,
-        "task = cast({} as text)": task,
-        "cast({} as text) = any (tags)": tag,
-        "created_at < clock_timestamp() - cast({} as interval)": span(older_than),
-        "created_at > clock_timestamp() - cast({} as interval)": span(newer_than),
-        "id < cast({} as uuid)": before,
-    }
-    given = [(text, value) for text, value in conditions.items() if value is not None]
-    where = " and ".join(text.format(f"${n}") for n, (text, _) in enumerate(given, 1)) or "true"
-    text = (
-        f"select {FOUND_COLUMNS} from {{schema}}.jobs where {where} "
-        f"order by id desc limit cast(${len(given) + 1} as int)"
+    if not 1 <= limit <= 10_000:
+        raise BadInput(f"cannot list {limit} jobs at once", hint="Ask for 1 to 10000.")
+    return function(
+        "list_jobs",
+        FOUND_COLUMNS,
+        rows_of(Found),
+        state=("text", state),
+        queue=("text", queue),
+        task=("text", task),
+        tag=("text", tag),
+        older_than=("interval", span(older_than)),
+        newer_than=("interval", span(newer_than)),
+        before=("uuid", before),
+        n=("int", limit),
     )
-    return Call(text, (*(value for _, value in given), limit), rows_of(Found))
 
 
 def storable(text: str) -> str:

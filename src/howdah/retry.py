@@ -20,7 +20,7 @@ class Retry:
     Attributes:
         max_attempts: attempts in all; 4 is one run and three retries.
         first, longest: durations (seconds, timedelta or "5m").
-        factor: growth from one wait to the next, 1 or more.
+        factor: growth from one wait to the next, 1 to 1000.
         jitter: share between 0 and 1, so that many failures do not come back at one instant.
         never: exception types after which the job is not tried again.
     """
@@ -35,8 +35,8 @@ class Retry:
     def __post_init__(self) -> None:
         if not 1 <= self.max_attempts <= 10_000:
             raise BadInput(f"max_attempts must lie between 1 and 10000, got {self.max_attempts}")
-        if self.factor < 1 or not 0 <= self.jitter <= 1:
-            raise BadInput("a retry policy needs factor >= 1 and 0 <= jitter <= 1")
+        if not 1 <= self.factor <= 1000 or not 0 <= self.jitter <= 1:
+            raise BadInput("a retry policy needs 1 <= factor <= 1000 and 0 <= jitter <= 1")
         object.__setattr__(self, "first", seconds(self.first))
         object.__setattr__(self, "longest", seconds(self.longest))
 

@@ -7,12 +7,12 @@ pyproject.toml, that over howdah.toml, and all over the defaults.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
@@ -47,6 +47,19 @@ class Settings:
     lost_after: float | None = None
     shutdown_after: float = 25.0
     prepare: bool = True
+
+    def __repr__(self) -> str:
+        shown = (f"{f.name}={_shown(getattr(self, f.name))!r}" for f in fields(self))
+        return f"Settings({', '.join(shown)})"
+
+
+_DAY = 86400.0
+_BOUNDS = {
+    "slots": (1, 10_000),
+    "poll_every": (0.01, _DAY),
+    "lost_after": (0.1, _DAY),
+    "shutdown_after": (0.0, _DAY),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +121,7 @@ def _places(
     if any(environ.get(name) for name in _PG):
         yield "environment (PG*)", {"database_url": "postgresql://"}
     project = project_root(folder)
-    pyproject = _read(project / "pyproject.toml").get("tool", {}).get("howdah", {})
-    yield "pyproject.toml", pyproject
+    yield "pyproject.toml", _tables(project / "pyproject.toml", "tool", "howdah")
     yield "howdah.toml", _read(project / "howdah.toml")
 
 
@@ -123,6 +135,16 @@ def project_root(folder: Path) -> Path:
     return folder
 
 
+def _tables(file: Path, *path: str) -> dict[str, Any]:
+    """The table at a path of tables; nothing where there is none."""
+    found: Any = _read(file)
+    for name in path:
+        found = found.get(name, {})
+        if not isinstance(found, dict):
+            raise BadInput(f"{file.name}: {name} is no table")
+    return found
+
+
 def _read(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text("utf-8"))
@@ -134,9 +156,14 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _typed(name: str, value: Any, kind: Any, source: str) -> Any:
     try:
-        return msgspec.convert(value, kind, strict=False)
+        typed = msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
         raise BadInput(f"{source}: {name} = {value!r}: {error}") from error
+    if name in _BOUNDS and typed is not None:
+        least, most = _BOUNDS[name]
+        if not least <= typed <= most:
+            raise BadInput(f"{source}: {name} = {value!r} must lie between {least} and {most}")
+    return typed
 
 
 def plain_url(url: str) -> str:
@@ -146,12 +173,10 @@ def plain_url(url: str) -> str:
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be shown."""
-    try:
-        parts = urlsplit(url)
-        if not parts.password:
-            return url
-        host = parts.netloc.rpartition("@")[2]
-        return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
-    except ValueError:
-        return "***"
+    """The URL as it may be shown; one that cannot be parsed hides everything up to its last @."""
+    url = re.sub(r"(?<=://)([^:@/?#]*):.*@", r"\1:***@", url, flags=re.DOTALL)
+    return re.sub(r"([?&](?:ssl)?password=)[^&]*", r"\1***", url)
+
+
+def _shown(value: object) -> object:
+    return without_password(value) if isinstance(value, str) else value

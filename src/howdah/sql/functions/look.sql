@@ -10,11 +10,10 @@ begin
         insert into _howdah.waiter (job_id, waiter, until) values (outcome.id, outcome.waiter, _howdah.clock() + interval '1 hour')
         on conflict do nothing;
     end if;
-    return query
-    select _howdah.state_name(j.state), null::jsonb, null::text from _howdah.job j where j.id = outcome.id
-    union all
-    select _howdah.state_name(f.state), f.result, f.error from _howdah.finished f where f.id = outcome.id
-    limit 1;
+    return query select _howdah.state_name(j.state), null::jsonb, null::text from _howdah.job j where j.id = outcome.id;
+    if not found then
+        return query select _howdah.state_name(f.state), f.result, f.error from _howdah.finished f where f.id = outcome.id;
+    end if;
 end $$;
 
 -- Jobs that are due and not paused, of one queue or all, counted up to `cap`: for autoscalers.

@@ -1,0 +1,48 @@
+"""`howdah worker`: runs jobs until told to stop."""
+
+from __future__ import annotations
+
+import click
+
+from howdah.cli import database
+from howdah.cli.apps import chosen_app
+from howdah.errors import BadInput
+from howdah.reporter import Reporter, write_logs
+from howdah.runner import run_worker
+
+
+@click.command("worker")
+@click.argument("app", required=False)
+@click.option("--import", "modules", multiple=True, metavar="MODULE", help="A module whose public functions become tasks.")
+@click.option("--queue", "-q", "queues", multiple=True, metavar="NAME[:SLOTS]", help="A queue, or prefix*; with slots of its own. All, if none is named.")
+@click.option("--slots", "-c", type=int, help="Jobs to run at once.")
+@click.option("--burst", is_flag=True, help="Leave when there is nothing left to do.")
+@click.option("--name", help="How the worker is called; host and process id, if not said.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(
+    app: str | None,
+    modules: tuple[str, ...],
+    queues: tuple[str, ...],
+    slots: int | None,
+    burst: bool,
+    name: str | None,
+    log_format: str,
+) -> None:
+    """Run the jobs of APP (package.module:app), or of the functions of imported modules.
+
+    The first SIGTERM or Ctrl-C lets running jobs end, the second hands them back, the third leaves.
+    """
+    chosen = chosen_app(app, modules)
+    if chosen is None:
+        raise BadInput(
+            "which app?",
+            hint="howdah worker yourpackage.module:app, or howdah worker --import yourpackage.module, "
+            'or app = "yourpackage.module:app" under [tool.howdah] in pyproject.toml.',
+        )
+    if slots is not None and slots < 1:
+        raise BadInput(f"{slots} slots cannot be had", hint="Use 1 to 10000.")
+    write_logs(as_json=log_format == "json")
+    chosen.use(database.ready(chosen.settings))
+    worker = chosen.worker(queues=queues or None, slots=slots, name=name)
+    chosen.events.subscribe(Reporter(worker, chosen.settings))
+    run_worker(worker, burst=burst)

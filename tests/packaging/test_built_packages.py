@@ -1,0 +1,74 @@
+"""A wheel and an sdist, each in an empty environment, run a job."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import psycopg
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SQL = sorted(
+    f"howdah/sql/{path.relative_to(ROOT / 'src/howdah/sql')}"
+    for path in (ROOT / "src/howdah/sql").rglob("*.sql")
+)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist, and the wheel that was made from it."""
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT))
+    return folder
+
+
+@pytest.mark.xdist_group("packaging")
+def test_wheel_and_sdist_contain_every_sql_file(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    (sdist,) = built.glob("*.tar.gz")
+
+    in_wheel = zipfile.ZipFile(wheel).namelist()
+    with tarfile.open(sdist) as archive:
+        in_sdist = archive.getnames()
+
+    assert [name for name in SQL if name not in in_wheel] == []
+    assert [name for name in SQL if not any(n.endswith(f"/src/{name}") for n in in_sdist)] == []
+    assert "howdah/py.typed" in in_wheel
+
+
+@pytest.mark.xdist_group("packaging")
+@pytest.mark.parametrize("kind", ["*.whl", "*.tar.gz"])
+def test_a_built_package_runs_a_job_in_an_empty_environment(
+    kind: str, built: Path, tmp_path: Path, empty_dsn: str
+) -> None:
+    (package,) = built.glob(kind)
+    run(sys.executable, "-m", "venv", str(tmp_path / "venv"))
+    binaries = tmp_path / "venv/bin"
+    run(str(binaries / "pip"), "install", "--quiet", str(package))
+    (tmp_path / "greet.py").write_text("def hello(name: str) -> str:\n    return f'hello {name}'\n")
+    howdah = str(binaries / "howdah")
+
+    run(howdah, "db", "migrate", dsn=empty_dsn, cwd=tmp_path)
+    with psycopg.connect(empty_dsn, autocommit=True) as db:
+        db.execute("""select howdah.enqueue('greet.hello', '{"name": "wheel"}')""")
+    run(howdah, "worker", "--import", "greet", "--burst", dsn=empty_dsn, cwd=tmp_path)
+
+    with psycopg.connect(empty_dsn) as db:
+        assert db.execute("select state, result from howdah.jobs").fetchall() == [
+            ("succeeded", "hello wheel")
+        ]
+
+
+def run(*command: str, dsn: str | None = None, cwd: Path | None = None) -> None:
+    """Run a command to its good end; its output is shown when it has none."""
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("HOWDAH_")}
+    environ |= {"DATABASE_URL": dsn} if dsn else {}
+    done = subprocess.run(
+        command, cwd=cwd, env=environ, capture_output=True, text=True, timeout=110, check=False
+    )
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
