@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,10 +11,9 @@ from typing import Any, get_type_hints
 import msgspec
 
 from howdah.errors import BadArguments, TooLarge
-from howdah.job import MAX_ARGS, MAX_DEPTH
+from howdah.job import MAX_ARGS, MAX_DEPTH, unstorable
 
 _PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +157,7 @@ def encode(
         text = msgspec.json.encode(values, enc_hook=_to_json)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise BadArguments(task, _unencodable(values, error)) from error
-    if flaw := unstorable(text, values):
+    if flaw := unstorable(text, values, _to_json):
         raise BadArguments(task, flaw)
     if len(text) > MAX_ARGS:
         raise TooLarge(
@@ -169,15 +167,6 @@ def encode(
     if text.count(b"{") + text.count(b"[") > deepest and _depth(text) > deepest:
         raise TooLarge(f"{what} for {task} are nested more than {MAX_DEPTH} deep")
     return text
-
-
-def unstorable(text: bytes, values: Any) -> str | None:
-    """Why PostgreSQL, or JSON, cannot hold what was encoded; None when it can."""
-    if b"\\u0000" in text and _NUL.search(text):
-        return "text with a NUL character cannot be stored"
-    if b"null" in text and _has_nan(msgspec.to_builtins(values, enc_hook=_to_json)):
-        return "NaN and infinity are not JSON"
-    return None
 
 
 def encode_result(task: str, value: Any) -> str | None:
@@ -216,16 +205,6 @@ def _readable(error: BaseException, name: str = "") -> str:
     message, at, path = str(error).partition(" - at `$")
     path = f"{name}{path.rstrip('`')}".lstrip(".")
     return f"{path}: {message}" if path else message
-
-
-def _has_nan(value: Any) -> bool:
-    if isinstance(value, float):
-        return not math.isfinite(value)
-    if isinstance(value, Mapping):
-        return any(_has_nan(item) for item in value.values())
-    if isinstance(value, list | tuple | set | frozenset):
-        return any(_has_nan(item) for item in value)
-    return False
 
 
 def _depth(text: bytes) -> int:

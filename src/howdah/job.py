@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -14,6 +18,8 @@ DELIVERIES = ("at_least_once", "at_most_once", "transactional")
 MAX_ARGS = 1_048_576  # bytes
 MAX_DEPTH = 64
 MAX_BATCH = 10_000
+MAX_HEADERS = 65_536  # bytes
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -48,6 +54,24 @@ class Job(msgspec.Struct, frozen=True):
     options: Options = NO_OPTIONS
 
 
+_EITHER = (
+    ("run_at", "delay"),
+    ("delay", "run_at"),
+    ("timeout", "no_timeout"),
+    ("no_timeout", "timeout"),
+)
+_TYPES: dict[str, type] = {
+    "queue": str,
+    "priority": int,
+    "run_at": datetime,
+    "max_attempts": int,
+    "delivery": str,
+    "id": UUID,
+    "unique_key": str,
+    "headers": Mapping,
+}
+
+
 def make_options(
     base: Options = NO_OPTIONS,
     *,
@@ -65,6 +89,8 @@ def make_options(
     tags: list[str] | tuple[str, ...] | None = None,
 ) -> Options:
     """Options over `base`, each checked where it enters; raises BadInput."""
+    if isinstance(tags, str):
+        raise BadInput(f"tags must be a list, got {tags!r}", hint=f"Give [{tags!r}].")
     changes: dict[str, object] = {
         "queue": queue,
         "priority": priority,
@@ -80,11 +106,20 @@ def make_options(
         "tags": None if tags is None else tuple(tags),
     }
     given = {key: value for key, value in changes.items() if value is not None}
+    for one, other in _EITHER:  # what is said later takes the place of its counterpart
+        if one in given and other not in given:
+            given[other] = getattr(NO_OPTIONS, other)
     return checked(msgspec.structs.replace(base, **given))
 
 
 def checked(options: Options) -> Options:
     """The options, if they can be stored; raises BadInput with what is wrong."""
+    for name, kind in _TYPES.items():
+        value = getattr(options, name)
+        if value is not None and not isinstance(value, kind):
+            raise BadInput(f"{name} must be of type {kind.__name__}, got {value!r}")
+    if options.headers is not None and (flaw := _headers_flaw(options.headers)):
+        raise BadInput(f"headers: {flaw}")
     for flaw, message, hint in _flaws(options):
         if flaw:
             raise BadInput(message, hint=hint)
@@ -132,7 +167,7 @@ def _flaws(o: Options) -> list[tuple[bool, str, str | None]]:
             None,
         ),
         (
-            len(o.tags) > 32 or any(_bad_name(tag, stars=True) for tag in o.tags),
+            len(o.tags) > 32 or any(not isinstance(tag, str) or _bad_name(tag, stars=True) for tag in o.tags),
             "there may be 32 tags of 1 to 120 characters",
             None,
         ),
@@ -146,6 +181,37 @@ def _bad_name(name: str | None, *, stars: bool = False) -> bool:
     if name is None:
         return False
     return not 1 <= len(name) <= 120 or (not stars and "*" in name) or _bytes(name) == 0
+
+
+def _headers_flaw(headers: Mapping[str, object]) -> str | None:
+    try:
+        text = msgspec.json.encode(headers)
+    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        return str(error)
+    if len(text) > MAX_HEADERS:
+        return f"{len(text)} bytes, at most {MAX_HEADERS} are kept"
+    return unstorable(text, headers)
+
+
+def unstorable(
+    text: bytes, values: object, enc_hook: Callable[[Any], Any] | None = None
+) -> str | None:
+    """Why PostgreSQL, or JSON, cannot hold what was encoded as this text; None when it can."""
+    if b"\\u0000" in text and _NUL.search(text):
+        return "text with a NUL character cannot be stored"
+    if b"null" in text and _has_nan(msgspec.to_builtins(values, enc_hook=enc_hook)):
+        return "NaN and infinity are not JSON"
+    return None
+
+
+def _has_nan(value: object) -> bool:
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    if isinstance(value, dict):
+        return any(_has_nan(item) for item in value.values())
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(_has_nan(item) for item in value)
+    return False
 
 
 def check_task_name(name: str) -> str:

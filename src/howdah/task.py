@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from howdah.arguments import Arguments, arguments_of
 from howdah.context import Context
@@ -61,7 +62,7 @@ class Task(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<Task {self.name}>"
 
-    def job(self, *args: Any, **kwargs: Any) -> Job:
+    def job(self, *args: P.args, **kwargs: P.kwargs) -> Job:
         """A job with these arguments, validated; nothing has happened yet. Raises BadArguments."""
         return Job(self.name, self.arguments.bind(args, kwargs), self._options)
 
@@ -107,11 +108,11 @@ class Task(Generic[P, R]):
             options=changed,
         )
 
-    async def enqueue(self, *args: Any, **kwargs: Any) -> UUID:
+    async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> UUID:
         """Make a job and store it in a transaction of its own; gives its id."""
         return await self.app.enqueue(self.job(*args, **kwargs))
 
-    def enqueue_sync(self, *args: Any, **kwargs: Any) -> UUID:
+    def enqueue_sync(self, *args: P.args, **kwargs: P.kwargs) -> UUID:
         """The same where there is no event loop."""
         return self.app.enqueue_sync(self.job(*args, **kwargs))
 
@@ -148,7 +149,7 @@ def declare(
     delivery: str | None,
 ) -> Task[P, R]:
     """A task for the function; raises BadInput for what cannot be one."""
-    chosen = check_task_name(name or dotted_name(function))
+    chosen = check_task_name(dotted_name(function) if name is None else name)
     if delivery == "transactional":
         raise BadInput(
             f"{chosen}: tasks in Python cannot be transactional yet",
@@ -170,6 +171,8 @@ def declare(
         defaults=defaults,
         retry=retry or Retry(),
         arguments=arguments_of(function, chosen, Context),
+        # What is declared here goes with each job: the store knows it only once a worker has run.
+        options=replace(defaults, max_attempts=None if retry is None else retry.max_attempts),
     )
 
 

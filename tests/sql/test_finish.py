@@ -254,3 +254,35 @@ def test_a_finish_mixed_of_many_tasks_queues_and_workers_works(door):
 
     assert refused == {}
     assert door.counts() == (30, 60)
+
+
+@pytest.mark.parametrize("road", ["rescue", "expiry", "release", "retry by hand"])
+def test_who_lost_the_job_is_told_that_it_is_lost(door, clock, road):
+    worker = door.worker()
+    door.enqueue(timeout="10 s")
+    [job] = door.claim(worker=None if road == "expiry" else worker)
+    match road:
+        case "release":
+            door.release(job)
+        case "retry by hand":
+            door.ack(job)
+            door.value("retry", id=job.id)
+        case _:
+            clock.forward("1 min")
+            door.chores()
+    before = door.job(job.id)
+
+    refused = door.finish([job], results=[Jsonb("late")])
+
+    assert refused == {job.id: "lost"}
+    assert door.job(job.id) == before
+
+
+def test_a_success_after_a_retry_under_the_same_lease_is_not_done(door):
+    door.enqueue()
+    [job] = door.claim()
+    door.finish([job], outcomes=["retry"])
+
+    refused = door.finish([job], outcomes=["succeeded"])
+
+    assert refused == {job.id: "lost"}

@@ -1,0 +1,24 @@
+-- A paused queue is not claimed from; enqueue goes on.
+create or replace function howdah.pause(queue text) returns boolean
+language sql volatile security definer set search_path = pg_catalog, pg_temp
+as $$ select _howdah.set_paused(pause.queue, true) $$;
+
+create or replace function howdah.resume(queue text) returns boolean
+language sql volatile security definer set search_path = pg_catalog, pg_temp
+as $$ select _howdah.set_paused(resume.queue, false) $$;
+
+create or replace function _howdah.set_paused(queue text, paused boolean) returns boolean
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    if set_paused.queue is null or length(set_paused.queue) not between 1 and 120 or strpos(set_paused.queue, '*') > 0 then
+        perform _howdah.refuse('JQ001', 'a queue name has 1 to 120 characters and no *', 'Name one queue.');
+    end if;
+    insert into _howdah.queue as q (name, paused, created_at) values (set_paused.queue, set_paused.paused, _howdah.clock())
+    on conflict (name) do update set paused = excluded.paused where q.paused <> excluded.paused;
+    if found and not set_paused.paused then
+        perform _howdah.wake(set_paused.queue, 100);
+    end if;
+    return found;
+end $$;

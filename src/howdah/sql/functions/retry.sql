@@ -1,0 +1,34 @@
+-- Brings a finished job back as the same id. It goes on counting attempts, with as much room for them as it had at first.
+create or replace function howdah.retry(id uuid) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    job  record;
+begin
+    if exists (select from _howdah.finished f join _howdah.job j on j.unique_key = f.unique_key where f.id = retry.id) then
+        perform _howdah.refuse('JQ003', format('job %s cannot come back: another unfinished job has its unique key', retry.id),
+                               'Wait for that job, or cancel it, and retry again.');
+    end if;
+    if current_setting('synchronous_commit') = 'off' then
+        perform _howdah.durable((select array_agg(f.queue::text) from _howdah.finished f where f.id = retry.id));
+    end if;
+    perform pg_current_xact_id();  -- before nextval: a transaction is always older than its seqs (the scan floor)
+    with gone as (
+        delete from _howdah.finished f where f.id = retry.id
+        returning f.created_at, f.timeout_ms, f.priority, f.attempt, f.base_attempt, f.max_attempts, f.id, f.delivery, f.queue,
+                  f.task, f.args, f.unique_key, f.headers, f.tags
+    )
+    insert into _howdah.job
+        (seq, created_at, timeout_ms, priority, attempt, base_attempt, max_attempts, id, state, delivery, queue, task, args,
+         unique_key, headers, tags)
+    select nextval('_howdah.seq'), g.created_at, g.timeout_ms, g.priority, g.attempt, g.attempt,
+           g.attempt + coalesce(g.max_attempts, 4) - coalesce(g.base_attempt, 0), g.id, 'r', g.delivery, g.queue, g.task, g.args,
+           g.unique_key, g.headers, g.tags
+    from gone g
+    returning id, queue into job;
+    if found and exists (select from _howdah.idle) then
+        perform _howdah.wake(job.queue, 1);
+    end if;
+    return job.id is not null;
+end $$;

@@ -1,0 +1,67 @@
+"""Patterns of queue and task names: a trailing * and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+NAMES = ["a", "ab", "a.b", "a_b", "axb", "a%b", "ab\\c", "b", "A", "*", "a*", "a*b", ""]
+
+
+def matching(pattern):
+    names = [name for name in NAMES if name]
+    if pattern.endswith("*"):
+        return sorted(name for name in names if name.startswith(pattern[:-1]))
+    return [name for name in names if name == pattern]
+
+
+PATTERNS = ["a", "a*", "*", "a_b", "a_*", "a%b", "a%*", "ab\\c", "ab\\*", "a.*", "A*", "b", "c*"]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_queue_patterns_take_what_they_say(door, pattern):
+    door.enqueue_json(*[{"task": "t", "queue": name} for name in NAMES if name])
+
+    claimed = door.claim(99, queues=[pattern])
+
+    assert sorted(job.queue for job in claimed) == matching(pattern)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_task_patterns_take_what_they_say(door, pattern):
+    door.enqueue_json(*[{"task": name} for name in NAMES if name])
+
+    claimed = door.claim(99, tasks=[pattern])
+
+    assert sorted(job.task for job in claimed) == matching(pattern)
+
+
+def test_a_job_of_another_task_at_the_head_hides_nobody(door):
+    door.enqueue_json(*[{"task": "other", "priority": 5}] * 30, {"task": "mine"})
+
+    claimed = door.claim(5, tasks=["mine"])
+
+    assert [job.task for job in claimed] == ["mine"]
+
+
+def test_several_patterns_take_the_union_in_order(door):
+    for name in ("mail.a", "sms", "push.x", "mail.b"):
+        door.enqueue(queue=name)
+
+    claimed = door.claim(9, queues=["mail.*", "sms"])
+
+    assert [job.queue for job in claimed] == ["mail.a", "sms", "mail.b"]
+
+
+@pytest.mark.parametrize("bad", [[""], [None], ["x" * 200]], ids=["empty", "null", "too long"])
+def test_patterns_that_no_name_could_match_are_refused_or_match_nothing(door, bad):
+    import psycopg
+
+    door.enqueue()
+
+    try:
+        claimed = door.rows("select * from howdah.claim(queues => %s::text[], n => 3)", bad)
+    except psycopg.Error as error:
+        assert error.sqlstate == "JQ001"
+        claimed = []
+
+    assert claimed == []
