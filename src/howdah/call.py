@@ -45,8 +45,15 @@ def function(
 
 @lru_cache(maxsize=256)
 def _function_text(name: str, columns: str, types: tuple[tuple[str, str], ...]) -> str:
-    given = ", ".join(f"{key} => cast(${n} as {kind})" for n, (key, kind) in enumerate(types, 1))
+    given = ", ".join(f"{key} => {_cast(n, kind)}" for n, (key, kind) in enumerate(types, 1))
     return f"select {columns} from {{schema}}.{name}({given})"
+
+
+def _cast(n: int, kind: str) -> str:
+    """JSON goes as text: a caller's connection may have a codec that would encode it once more."""
+    if kind.startswith("jsonb"):
+        return f"cast(cast(${n} as {kind.replace('jsonb', 'text')}) as {kind})"
+    return f"cast(${n} as {kind})"
 
 
 @lru_cache(maxsize=1024)

@@ -36,11 +36,11 @@ def span(duration: Duration | None) -> timedelta | None:
 
 def written(length: float) -> str:
     """Seconds for people: 850ms, 12.4s, 5m 10s, 2h 5m, 3d 4h."""
-    if length < 1:
+    if round(length, 3) < 1:
         return f"{length * 1000:.0f}ms"
-    if length < 60:
+    if round(length, 1) < 60:
         return f"{length:.1f}s".replace(".0s", "s")
-    whole = int(length)
+    whole = round(length)
     for unit, below, size in (("d", "h", 86400), ("h", "m", 3600), ("m", "s", 60)):
         if whole >= size:
             rest = whole % size // {"h": 3600, "m": 60, "s": 1}[below]

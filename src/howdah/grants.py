@@ -13,7 +13,7 @@ _VIEWS = (
     "tasks", "settings",
 )  # fmt: skip
 # Functions inside a view run with the rights of whoever selects from it.
-_VIEW_HELPERS = ("clock", "state_name", "delivery_name", "timeout_span", "ready_queues")
+_VIEW_HELPERS = ("clock", "state_name", "delivery_name", "timeout_span", "ready_queues", "oldest")
 
 FUNCTIONS = {
     "producer": ("enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "outcome"),

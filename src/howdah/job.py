@@ -174,13 +174,13 @@ def _flaws(o: Options) -> list[tuple[bool, str, str | None]]:
     ]
 
 
-NAMES = "Names have 1 to 120 characters and no *, which marks a pattern."
+NAMES = "Names have 1 to 120 characters and no * at the end, which marks a pattern."
 
 
 def _bad_name(name: str | None, *, stars: bool = False) -> bool:
     if name is None:
         return False
-    return not 1 <= len(name) <= 120 or (not stars and "*" in name) or _bytes(name) == 0
+    return not 1 <= len(name) <= 120 or (not stars and name.endswith("*")) or _bytes(name) == 0
 
 
 def _headers_flaw(headers: Mapping[str, object]) -> str | None:

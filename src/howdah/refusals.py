@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from howdah import errors
@@ -22,7 +23,7 @@ def translated(error: BaseException) -> errors.HowdahError | None:
     """Our error for a driver's; None where it is not about us and should go on as it is."""
     word = server_word(error)
     if word is None:
-        return None
+        return _unsent(error)
     if word.code in _OURS:
         return _OURS[word.code](word.message, hint=word.hint)
     for codes, kind, sentence, hint in _SERVERS:
@@ -74,19 +75,37 @@ _SERVERS: tuple[tuple[str, type[errors.HowdahError], str, str | None], ...] = (
 )
 
 
+def _unsent(error: BaseException) -> errors.HowdahError | None:
+    """For what a driver cannot even send: text with NUL or lone surrogates, too great a number."""
+    for each in _chain(error):
+        cannot_be_text = isinstance(each, UnicodeEncodeError) or (
+            isinstance(each, ValueError) and "NUL" in str(each)
+        )
+        if cannot_be_text or type(each).__name__ == "DataError":
+            return errors.BadInput(f"the database cannot take this value: {each}")
+    return None
+
+
 def server_word(error: BaseException | None) -> ServerWord | None:
     """SQLSTATE, message and hint of an error by asyncpg, psycopg 2 or 3, SQLAlchemy or Django."""
-    for _ in range(5):  # SQLAlchemy and Django wrap the driver's own error, at most a few deep
+    found = None
+    for each in _chain(error):
+        code = getattr(each, "sqlstate", None) or getattr(each, "pgcode", None)
+        if isinstance(code, str):  # the innermost knows most: SQLAlchemy's own for asyncpg has no hint
+            said = getattr(each, "diag", each)
+            message = getattr(said, "message_primary", None) or getattr(each, "message", None)
+            hint = getattr(said, "message_hint", None) or getattr(each, "hint", None)
+            found = ServerWord(code, str(message or each), hint if isinstance(hint, str) else None)
+    return found
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and those inside it: SQLAlchemy and Django wrap the driver's own, a few deep."""
+    for _ in range(5):
         if error is None:
-            return None
-        code = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-        if isinstance(code, str):
-            said = getattr(error, "diag", error)
-            message = getattr(said, "message_primary", None) or getattr(error, "message", None)
-            hint = getattr(said, "message_hint", None) or getattr(error, "hint", None)
-            return ServerWord(code, str(message or error), hint if isinstance(hint, str) else None)
+            return
+        yield error
         error = getattr(error, "orig", None) or error.__cause__
-    return None
 
 
 def is_connection_loss(error: BaseException) -> bool:

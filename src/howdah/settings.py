@@ -172,11 +172,9 @@ def plain_url(url: str) -> str:
     return scheme + url[url.index("://") :] if plus else url
 
 
+_PASSWORD = re.compile(r"(://[^/@:?]*):(.*)@|([?&]\w*password=)[^&]*", re.DOTALL)
+
+
 def without_password(url: str) -> str:
-    """The URL as it may be shown; one that cannot be parsed hides everything up to its last @."""
-    url = re.sub(r"(?<=://)([^:@/?#]*):.*@", r"\1:***@", url, flags=re.DOTALL)
-    return re.sub(r"([?&](?:ssl)?password=)[^&]*", r"\1***", url)
-
-
-def _shown(value: object) -> object:
-    return without_password(value) if isinstance(value, str) else value
+    """The URL as it may be shown; made for URLs that are wrong, too, and hides rather too much."""
+    return _PASSWORD.sub(lambda found: f"{found[3]}***" if found[3] else f"{found[1]}:***@", url)

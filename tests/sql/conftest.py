@@ -213,3 +213,32 @@ def role(request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
         yield make
         for name in made:
             connection.execute(f"drop role {name}")
+
+
+class OwnDoor(Door):
+    """A door to a database of the test's own, whose clock can be moved and whose schema be changed."""
+
+    _ahead = ""
+
+    def forward(self, interval: str) -> None:
+        """Move this store's time forward by an interval."""
+        self._ahead += f" + interval '{interval}'"
+        self.rows(
+            "create or replace function _howdah.clock() returns timestamptz language sql volatile"
+            f" parallel safe as $$ select pg_catalog.clock_timestamp(){self._ahead} $$"
+        )
+
+    def partitions(self, parent: str = "finished") -> set[str]:
+        """The days that a part of history has tables for."""
+        found = self.rows(
+            "select relid::regclass::text as name from pg_partition_tree(%s::regclass) where isleaf",
+            f"_{self.schema}.{parent}",
+        )
+        return {row.name.split(".")[-1] for row in found}
+
+
+@pytest.fixture
+def own_door(own_dsn: str) -> Iterator[OwnDoor]:
+    """A door to a database of the test's own."""
+    with psycopg.connect(own_dsn, autocommit=True) as connection:
+        yield OwnDoor(connection)

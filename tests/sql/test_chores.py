@@ -62,7 +62,8 @@ def test_an_expired_job_without_attempts_left_fails(door, clock):
     door.chores()
 
     assert door.state(id) == "failed"
-    assert "expired" in door.job(id).error
+    assert [a.outcome for a in door.attempts(id)] == ["expired"]
+    assert door.job(id).error
 
 
 def test_a_lease_that_holds_is_left_alone(door, clock):

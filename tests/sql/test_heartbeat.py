@@ -86,15 +86,6 @@ def test_workers_that_start_later_are_not_affected(door):
     assert door.beat(later).action == "go"
 
 
-def test_a_killed_worker_does_not_become_a_draining_one(door):
-    worker = door.worker()
-
-    door.value("kill", worker=worker)
-    door.value("drain", worker=worker)
-
-    assert door.beat(worker).action == "kill"
-
-
 def test_leases_that_a_worker_does_not_state_are_released_uncharged(door):
     worker = door.worker()
     door.enqueue_json({"task": "arrived"}, {"task": "lost on the way"})

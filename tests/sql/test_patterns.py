@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-NAMES = ["a", "ab", "a.b", "a_b", "axb", "a%b", "ab\\c", "b", "A", "*", "a*", "a*b", ""]
+NAMES = ["a", "ab", "a.b", "a_b", "axb", "a%b", "ab\\c", "b", "A"]
 
 
 def matching(pattern):
-    names = [name for name in NAMES if name]
     if pattern.endswith("*"):
-        return sorted(name for name in names if name.startswith(pattern[:-1]))
-    return [name for name in names if name == pattern]
+        return sorted(name for name in NAMES if name.startswith(pattern[:-1]))
+    return [name for name in NAMES if name == pattern]
 
 
 PATTERNS = ["a", "a*", "*", "a_b", "a_*", "a%b", "a%*", "ab\\c", "ab\\*", "a.*", "A*", "b", "c*"]
@@ -19,7 +18,7 @@ PATTERNS = ["a", "a*", "*", "a_b", "a_*", "a%b", "a%*", "ab\\c", "ab\\*", "a.*",
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_queue_patterns_take_what_they_say(door, pattern):
-    door.enqueue_json(*[{"task": "t", "queue": name} for name in NAMES if name])
+    door.enqueue_json(*[{"task": "t", "queue": name} for name in NAMES])
 
     claimed = door.claim(99, queues=[pattern])
 
@@ -28,7 +27,7 @@ def test_queue_patterns_take_what_they_say(door, pattern):
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_task_patterns_take_what_they_say(door, pattern):
-    door.enqueue_json(*[{"task": name} for name in NAMES if name])
+    door.enqueue_json(*[{"task": name} for name in NAMES])
 
     claimed = door.claim(99, tasks=[pattern])
 

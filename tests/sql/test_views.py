@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import psycopg
 import pytest
 
 PROMISED = {
@@ -125,20 +126,23 @@ def test_attempts_keep_every_attempt_that_did_not_simply_succeed(door):
     assert len(kept) == 2
 
 
-def test_views_cannot_be_written_around_the_engine(door):
-    import psycopg
-
-    door.enqueue()
-
-    for statement in (
+@pytest.mark.parametrize(
+    "statement",
+    [
         "update howdah.jobs set state = 'succeeded'",
         "delete from howdah.jobs",
         "delete from howdah.ready",
+        "update howdah.ready set priority = 7",
         "update howdah.running set attempt = 0",
         "insert into howdah.queues (queue) values ('q')",
-    ):
-        with pytest.raises(psycopg.Error):
-            door.rows(statement)
+        "update howdah.settings set max_crashes = 9",
+    ],
+)
+def test_views_cannot_be_written_around_the_engine(door, statement):
+    door.enqueue()
+
+    with pytest.raises(psycopg.Error):
+        door.rows(statement)
 
     assert door.counts() == (1, 0)
 

@@ -111,14 +111,6 @@ def test_a_job_whose_lease_ran_out_does_not_claim_to_run(door, clock):
     assert "expired" in door.why(id) or "ran out" in door.why(id)
 
 
-def test_a_running_job_that_is_to_be_cancelled_says_so(door):
-    id = door.enqueue()
-    door.take()
-    door.value("cancel", id=id)
-
-    assert "cancel" in door.why(id)
-
-
 def test_finished_jobs_say_how_they_ended(door):
     said = {}
 

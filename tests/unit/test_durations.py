@@ -79,7 +79,7 @@ def test_what_is_written_is_never_sixty_seconds_nor_a_thousand_milliseconds(leng
     assert not text.startswith("60s")
 
 
-@given(st.floats(min_value=0, max_value=1e6), st.sampled_from(["ms", "s", "m", "h", "d", "w"]))
+@given(st.floats(min_value=0, max_value=1e4), st.sampled_from(["ms", "s", "m", "h", "d", "w"]))
 def test_a_number_with_a_unit_is_that_many_of_the_unit(number: float, unit: str) -> None:
     factor = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[unit]
 

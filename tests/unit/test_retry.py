@@ -50,7 +50,7 @@ def test_durations_of_a_policy_may_be_written_in_words() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"max_attempts": 0}, {"max_attempts": -1}, {"max_attempts": 10_001}, {"factor": 0.5}, {"jitter": -0.1},
+    [{"max_attempts": 0}, {"max_attempts": -1}, {"max_attempts": 10_001}, {"factor": 0.5}, {"factor": 1001}, {"jitter": -0.1},
      {"jitter": 1.1}, {"first": -1}, {"longest": "never"}, {"factor": float("nan")},
      {"factor": float("inf")}, {"jitter": float("nan")}],
 )  # fmt: skip
@@ -62,7 +62,7 @@ def test_a_policy_that_makes_no_sense_is_refused_where_it_is_written(wrong: dict
 @given(
     st.integers(1, 10_000),
     st.floats(0, 1e6),
-    st.floats(1, 1e300, allow_infinity=False),
+    st.floats(1, 1000),
     st.floats(0, 1),
     st.floats(0, 1, exclude_max=True),
 )

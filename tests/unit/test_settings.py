@@ -40,7 +40,7 @@ def test_each_setting_is_taken_from_the_first_place_that_has_it(project: Path) -
 
     assert (loaded.settings.slots, loaded.sources["slots"]) == (7, "pyproject.toml")
     assert (loaded.settings.poll_every, loaded.sources["poll_every"]) == (0.5, "howdah.toml")
-    assert (loaded.settings.beat_every, loaded.sources["beat_every"]) == (5.0, "default")
+    assert (loaded.settings.shutdown_after, loaded.sources["shutdown_after"]) == (25.0, "default")
 
 
 def test_our_own_variable_wins_over_the_common_one_and_that_over_the_clients(tmp_path: Path) -> None:
@@ -96,8 +96,7 @@ def test_text_of_the_environment_becomes_the_type_of_its_setting(tmp_path: Path)
         ({"HOWDAH_POLL_EVERY": "0"}, "poll_every"),
         ({"HOWDAH_POLL_EVERY": "-1"}, "poll_every"),
         ({"HOWDAH_POLL_EVERY": "nan"}, "poll_every"),
-        ({"HOWDAH_BEAT_EVERY": "0"}, "beat_every"),
-        ({"HOWDAH_BEAT_EVERY": "inf"}, "beat_every"),
+        ({"HOWDAH_POLL_EVERY": "inf"}, "poll_every"),
         ({"HOWDAH_LOST_AFTER": "0"}, "lost_after"),
         ({"HOWDAH_SHUTDOWN_AFTER": "-1"}, "shutdown_after"),
     ],

@@ -327,7 +327,7 @@ def _groups(queues: Sequence[str] | None, slots: int) -> list[Slots]:
 
 
 def _pattern(text: str) -> str:
-    if not 1 <= len(text) <= 120 or "*" in text[:-1] or "\x00" in text:
+    if not 1 <= len(text) <= 120 or "\x00" in text:
         raise BadInput(
             f"{text!r} is no queue or pattern", hint="Write a name, or a prefix with a trailing *."
         )

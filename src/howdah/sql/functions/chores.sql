@@ -5,6 +5,10 @@ create or replace function howdah.chores(which text[] default null) returns tabl
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
+    if exists (select from unnest(chores.which) w
+               where w is null or w not in ('stage', 'rescue', 'expire', 'partitions', 'prune', 'unknown')) then
+        perform _howdah.refuse('JQ001', 'there is no such chore', 'Chores are stage, rescue, expire, partitions, prune and unknown.');
+    end if;
     perform _howdah.beat();
     return query
     select c.chore, c.done

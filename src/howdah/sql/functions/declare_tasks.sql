@@ -8,6 +8,13 @@ as $$
 declare
     changed  int;
 begin
+    if jsonb_typeof(declare_tasks.tasks) is distinct from 'array'
+       or exists (select from jsonb_array_elements(declare_tasks.tasks) d
+                  where _howdah.flaw(d ->> 'name', null, d ->> 'queue', null, null, null, (d ->> 'max_attempts')::int, null, null,
+                                     d ->> 'delivery', null, null, null) is not null
+                     or (d ->> 'timeout_ms')::bigint < 0) then
+        perform _howdah.refuse('JQ001', 'a declaration is none', 'Give a JSON array of objects, each with a name.');
+    end if;
     insert into _howdah.task as t
         (name, queue, priority, max_attempts, timeout_ms, delivery, first_ms, factor, longest_ms, jitter, parameters, declared_at)
     select d.name, d.queue, d.priority, d.max_attempts, d.timeout_ms, _howdah.delivery_code(d.delivery), coalesce(d.first_ms, 3000),

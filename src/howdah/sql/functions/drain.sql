@@ -22,7 +22,7 @@ begin
     end if;
     with hit as (
         update _howdah.worker w set control = tell_workers.control
-        where (tell_workers.worker is null or w.id = tell_workers.worker)
+        where w.control <> 'kill' and (tell_workers.worker is null or w.id = tell_workers.worker)
           and (tell_workers.name is null or w.name like any (_howdah.like_patterns(array[tell_workers.name])))
           and (tell_workers.host is null or w.host = tell_workers.host)
           and (tell_workers.version is null or w.version = tell_workers.version)

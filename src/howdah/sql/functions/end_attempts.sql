@@ -8,7 +8,8 @@ create or replace function _howdah.end_attempts(
     kinds     text[],
     reasons   text[],                       -- what attempts.outcome says: error, timeout, lost, expired, …
     errors    text[],
-    retry_in  interval[]                    -- NULL: the task's backoff
+    retry_in  interval[],                   -- NULL: the task's backoff
+    retry_at  timestamptz[] default null    -- instead of retry_in
 ) returns uuid[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -22,7 +23,7 @@ declare
 begin
     with ended as materialized (
         select j.id, j.lease, j.attempt, j.task, j.attempt - coalesce(j.base_attempt, 0) as tried, o.kind, o.reason, o.error,
-               o.retry_in, o.ordinal, l.worker, l.claimed_at, j.delivery,
+               coalesce(o.retry_at, moment + o.retry_in) as again_at, o.ordinal, l.worker, l.claimed_at, j.delivery,
                case
                    when o.kind in ('failed', 'cancelled') then o.kind
                    when exists (select from _howdah.cancel_request c where c.job_id = j.id) then 'cancelled'
@@ -32,8 +33,8 @@ begin
                    when o.kind = 'snoozed' then 'retry'
                    else o.kind
                end as verdict
-        from unnest(ids, leases, kinds, reasons, errors, retry_in) with ordinality
-             o (id, lease, kind, reason, error, retry_in, ordinal)
+        from unnest(ids, leases, kinds, reasons, errors, retry_in, retry_at) with ordinality
+             o (id, lease, kind, reason, error, retry_in, retry_at, ordinal)
         join _howdah.job j on j.id = o.id and j.lease = o.lease
         left join _howdah.lease l on l.lease = j.lease
         order by j.id
@@ -43,18 +44,19 @@ begin
     )
     select array_agg(e.id) filter (where e.verdict = 'failed') as failed_ids,
            array_agg(e.lease) filter (where e.verdict = 'failed') as failed_leases,
-           array_agg(case when e.kind <> 'lost' then e.error when e.delivery = 'm' then 'lost' else 'worker lost' end)
+           array_agg(case when e.reason not in ('lost', 'expired') then e.error when e.delivery = 'm' then 'lost'
+                          when e.reason = 'lost' then 'worker lost' else e.error end)
                filter (where e.verdict = 'failed') as failed_errors,
            array_agg(e.id) filter (where e.verdict = 'cancelled') as cancelled_ids,
            array_agg(e.lease) filter (where e.verdict = 'cancelled') as cancelled_leases,
            array_agg(e.error) filter (where e.verdict = 'cancelled') as cancelled_errors,
            array_agg(e.id order by e.ordinal) filter (where e.verdict = 'retry' and e.kind = 'retry') as retry_ids,
            array_agg(e.lease order by e.ordinal) filter (where e.verdict = 'retry' and e.kind = 'retry') as retry_leases,
-           array_agg(moment + coalesce(e.retry_in, _howdah.backoff(e.task, e.tried)) order by e.ordinal)
+           array_agg(coalesce(e.again_at, moment + _howdah.backoff(e.task, e.tried)) order by e.ordinal)
                filter (where e.verdict = 'retry' and e.kind = 'retry') as retry_at,
            array_agg(e.id order by e.ordinal) filter (where e.verdict = 'retry' and e.kind = 'snoozed') as snoozed_ids,
            array_agg(e.lease order by e.ordinal) filter (where e.verdict = 'retry' and e.kind = 'snoozed') as snoozed_leases,
-           array_agg(moment + e.retry_in order by e.ordinal)
+           array_agg(e.again_at order by e.ordinal)
                filter (where e.verdict = 'retry' and e.kind = 'snoozed') as snoozed_until,
            array_agg(e.id) filter (where e.verdict = 'released') as released_ids,
            array_agg(e.lease) filter (where e.verdict = 'released') as released_leases,

@@ -22,6 +22,7 @@ declare
     declared  _howdah.task;
     moment    timestamptz := _howdah.clock();
     due       timestamptz := coalesce(enqueue_batch.run_at, moment + enqueue_batch.delay);
+    parsed    jsonb[] := array(select coalesce(a, '{}')::jsonb from unnest(enqueue_batch.args) a);
     flaw      text := _howdah.flaw(enqueue_batch.task, null, enqueue_batch.queue, enqueue_batch.priority, enqueue_batch.run_at,
                                    enqueue_batch.delay, enqueue_batch.max_attempts, enqueue_batch.timeout,
                                    enqueue_batch.no_timeout, enqueue_batch.delivery, null, enqueue_batch.headers,
@@ -29,8 +30,10 @@ declare
 begin
     flaw := case
         when flaw is not null then flaw
-        when cardinality(ids) <> cardinality(args) then 'ids and args differ in length'
-        when cardinality(ids) > 10000 then cardinality(ids) || ' jobs in one call, at most 10000 are taken'
+        when ids is null or cardinality(ids) is distinct from cardinality(args) then 'ids and args differ in length'
+        when cardinality(ids) > 10000 then cardinality(ids) || ' jobs in one call, at most 10,000 are taken'
+        when array_position(ids, null) is not null then 'an id is NULL'
+        else (select _howdah.args_flaw(a) from unnest(parsed) a where _howdah.args_flaw(a) is not null limit 1)
     end;
     if flaw is not null then
         perform _howdah.refuse('JQ001', flaw, 'Nothing was enqueued.');
@@ -42,7 +45,6 @@ begin
         perform _howdah.durable(array[enqueue_batch.queue]);
     end if;
     perform pg_current_xact_id();  -- before nextval: a transaction is always older than its seqs (the scan floor)
-    -- What is wrong with single arguments (no object, too large, too deep) the table's constraint refuses.
     insert into _howdah.job
         (seq, created_at, run_at, timeout_ms, priority, max_attempts, id, state, delivery, queue, task, args, headers, tags)
     select nextval('_howdah.seq'), moment, due,
@@ -50,8 +52,8 @@ begin
            coalesce(enqueue_batch.priority, declared.priority, 0), coalesce(enqueue_batch.max_attempts, declared.max_attempts),
            n.id, case when due > moment then 's' else 'r' end::"char",
            case when enqueue_batch.delivery is null then declared.delivery else _howdah.delivery_code(enqueue_batch.delivery) end,
-           enqueue_batch.queue, enqueue_batch.task, n.args::jsonb, enqueue_batch.headers, enqueue_batch.tags
-    from unnest(enqueue_batch.ids, enqueue_batch.args) n (id, args);
+           enqueue_batch.queue, enqueue_batch.task, n.args, enqueue_batch.headers, enqueue_batch.tags
+    from unnest(enqueue_batch.ids, parsed) n (id, args);
 
     if (due is null or due < moment + interval '1.5 s') and exists (select from _howdah.idle) then
         perform _howdah.wake(enqueue_batch.queue, cardinality(ids));

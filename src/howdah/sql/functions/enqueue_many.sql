@@ -10,7 +10,7 @@ declare
     problem  record;
 begin
     if cardinality(jobs) > 10000 then
-        perform _howdah.refuse('JQ001', cardinality(jobs) || ' jobs in one call, at most 10000 are taken',
+        perform _howdah.refuse('JQ001', cardinality(jobs) || ' jobs in one call, at most 10,000 are taken',
                                'Nothing was enqueued. Send them in several calls.');
     end if;
     select n.ordinal, n.flaw into problem
@@ -32,6 +32,10 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
+    if jsonb_typeof(enqueue_json.jobs) is distinct from 'array'
+       or exists (select from jsonb_array_elements(enqueue_json.jobs) j where jsonb_typeof(j) <> 'object') then
+        perform _howdah.refuse('JQ001', 'jobs must be a JSON array of objects', 'Nothing was enqueued.');
+    end if;
     return query
     select e.ordinal, e.id, e.created
     from howdah.enqueue_many((select array_agg(jsonb_populate_record(null::howdah.new_job, j.job) order by j.ordinal)

@@ -7,7 +7,7 @@ declare
     ended  record;
 begin
     select array_agg(e.id) as ids, array_agg(e.lease) as leases, array_agg('retry'::text) as kinds,
-           array_agg('expired'::text) as reasons, array_agg('the lease ran out'::text) as errors
+           array_agg('expired'::text) as reasons, array_agg('expired: the lease ran out'::text) as errors
     into ended
     from (select j.id, j.lease from _howdah.job j where j.leased_until <= _howdah.clock()
           order by j.id limit expire.n for update skip locked) e;

@@ -13,8 +13,8 @@ begin
         select j.id, j.task, j.created_at from _howdah.job j where j.state = 'r' and j.queue = source.queue
         order by j.priority desc, j.seq limit n) h
     where h.created_at < _howdah.clock() - (select s.unknown_task_age from _howdah.setting s)
-      and exists (select from _howdah.worker w where source.queue like any (_howdah.like_patterns(w.queues)))
-      and not exists (select from _howdah.worker w where source.queue like any (_howdah.like_patterns(w.queues))
+      and exists (select from _howdah.serving w where source.queue like any (_howdah.like_patterns(w.queues)))
+      and not exists (select from _howdah.serving w where source.queue like any (_howdah.like_patterns(w.queues))
                         and (w.tasks is null or h.task like any (_howdah.like_patterns(w.tasks))));
     return case when old.ids is null then 0 else cardinality(_howdah.settle(old.ids, null, 'F', null, old.errors)) end;
 end $$;

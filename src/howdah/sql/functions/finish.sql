@@ -12,6 +12,7 @@ create or replace function howdah.finish(
     errors       text[]     default null,
     reasons      text[]     default null,
     retry_in     interval[] default null,
+    retry_at     timestamptz[] default null,  -- instead of retry_in
     done         uuid[]     default null,
     skip_locked  boolean    default false
 ) returns table (id uuid, reason text)
@@ -26,11 +27,19 @@ declare
     by_kind   record;
     moment    timestamptz := _howdah.clock();
 begin
-    if cardinality(ids) is distinct from cardinality(leases)
-       or exists (select from unnest(outcomes) o
-                  where o is null or o not in ('succeeded', 'retry', 'failed', 'cancelled', 'snoozed', 'released')) then
-        perform _howdah.refuse('JQ001', 'ids, leases and outcomes do not fit together',
-            'Arrays run in parallel; an outcome is succeeded, retry, failed, cancelled, snoozed or released.');
+    if ids is null or exists (
+           select from unnest(array[cardinality(leases), cardinality(outcomes), cardinality(results), cardinality(errors),
+                                    cardinality(reasons), cardinality(retry_in), cardinality(retry_at)])
+                       with ordinality a (n, place)
+           where a.n <> cardinality(ids) or (a.n is null and a.place = 1)) then
+        perform _howdah.refuse('JQ001', 'the arrays differ in length', 'They run in parallel: one element for each id.');
+    end if;
+    if exists (select from unnest(outcomes) o
+               where o is null or o not in ('succeeded', 'retry', 'failed', 'cancelled', 'snoozed', 'released'))
+       or exists (select from unnest(retry_in) r where r < interval '0' or r > interval '10 years')
+       or exists (select from unnest(retry_at) r where r > now() + interval '10 years' or r = '-infinity') then
+        perform _howdah.refuse('JQ001', 'an outcome or a time to come back is none',
+            'An outcome is succeeded, retry, failed, cancelled, snoozed or released; times lie within ten years.');
     end if;
     if current_setting('synchronous_commit') = 'off' then
         perform _howdah.durable((select array_agg(distinct j.queue::text) from _howdah.job j where j.id = any (finish.ids)));
@@ -57,17 +66,18 @@ begin
                array_agg(o.kind) filter (where o.kind not in ('succeeded', 'unwanted')) as other_kinds,
                array_agg(o.reason) filter (where o.kind not in ('succeeded', 'unwanted')) as other_reasons,
                array_agg(o.error) filter (where o.kind not in ('succeeded', 'unwanted')) as other_errors,
-               array_agg(o.retry_in) filter (where o.kind not in ('succeeded', 'unwanted')) as other_retry_in
+               array_agg(o.retry_in) filter (where o.kind not in ('succeeded', 'unwanted')) as other_retry_in,
+               array_agg(o.retry_at) filter (where o.kind not in ('succeeded', 'unwanted')) as other_retry_at
         into by_kind
         from (
-            select u.id, u.lease, u.result, u.error, u.retry_in,
+            select u.id, u.lease, u.result, u.error, u.retry_in, u.retry_at,
                    -- success that meets a request to cancel: the job ends cancelled, with its result
                    case when coalesce(u.kind, 'succeeded') = 'succeeded'
                              and exists (select from _howdah.cancel_request c where c.job_id = u.id) then 'unwanted'
                         else coalesce(u.kind, 'succeeded') end as kind,
-                   coalesce(u.reason, case when u.kind in ('retry', 'failed') then 'error' else u.kind end) as reason
+                   coalesce(u.reason, _howdah.usual_reason(u.kind)) as reason
             from unnest(finish.ids, finish.leases, finish.outcomes, finish.results, finish.errors, finish.reasons,
-                        finish.retry_in) u (id, lease, kind, result, error, reason, retry_in)
+                        finish.retry_in, finish.retry_at) u (id, lease, kind, result, error, reason, retry_in, retry_at)
             -- without a worker the clock ends a lease, whether or not anyone has noticed yet
             where not exists (select from _howdah.job j where j.id = u.id and j.lease = u.lease and j.leased_until <= moment)
               and u.id <> all (coalesce(busy, '{}'))
@@ -78,7 +88,7 @@ begin
                       by_kind.unwanted_ids, by_kind.unwanted_leases, 'C', by_kind.unwanted_results) end)
               || (case when by_kind.other_ids is null then '{}' else _howdah.end_attempts(
                       by_kind.other_ids, by_kind.other_leases, by_kind.other_kinds, by_kind.other_reasons,
-                      by_kind.other_errors, by_kind.other_retry_in) end);
+                      by_kind.other_errors, by_kind.other_retry_in, by_kind.other_retry_at) end);
     end if;
 
     if done is not null then
@@ -88,9 +98,30 @@ begin
     if cardinality(moved) < cardinality(ids) then
         return query
         select o.id, case when o.id = any (busy) then 'busy'
-                          when exists (select from _howdah.finished f where f.id = o.id and f.lease = o.lease)
-                            or exists (select from _howdah.attempt a where a.job_id = o.id and a.lease = o.lease) then 'done'
+                          when _howdah.was_finished(o.id, o.lease, coalesce(o.kind, 'succeeded'), o.reason) then 'done'
                           else 'lost' end
-        from unnest(finish.ids, finish.leases) o (id, lease) where o.id <> all (moved);
+        from unnest(finish.ids, finish.leases, finish.outcomes, finish.reasons) o (id, lease, kind, reason)
+        where o.id <> all (moved);
     end if;
 end $$;
+
+-- What howdah.attempts says of an attempt that ended so, unless it was given a reason.
+create or replace function _howdah.usual_reason(kind text) returns text
+language sql immutable parallel safe
+as $$ select case when kind in ('retry', 'failed') then 'error' else kind end $$;
+
+-- Whether this very finish was taken before. An attempt that others ended (its worker was lost, its lease ran out) is no
+-- finish of the holder's.
+create or replace function _howdah.was_finished(id uuid, lease uuid, kind text, reason text) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select case when kind = 'succeeded' then
+        exists (select from _howdah.finished f where f.id = was_finished.id and f.lease = was_finished.lease and (
+            f.state = 'S' or (f.state = 'C' and not exists (
+                select from _howdah.attempt a where a.job_id = f.id and a.lease = f.lease))))
+    else
+        exists (select from _howdah.attempt a where a.job_id = was_finished.id and a.lease = was_finished.lease
+                  and a.outcome = coalesce(was_finished.reason, _howdah.usual_reason(was_finished.kind))
+                  and a.outcome not in ('lost', 'expired'))
+    end
+$$;

@@ -8,17 +8,11 @@ as $$
     select case
         when task is null or task = '' then 'a job needs a task name'
         when pg_catalog.length(task) > 120 then 'task name is longer than 120 characters'
-        when pg_catalog.strpos(task, '*') > 0 then 'a task name cannot contain *, which marks a pattern'
+        when pg_catalog.right(task, 1) = '*' then 'a task name cannot end with *, which marks a pattern'
         when queue = '' then 'queue name is empty'
         when pg_catalog.length(queue) > 120 then 'queue name is longer than 120 characters'
-        when pg_catalog.strpos(queue, '*') > 0 then 'a queue name cannot contain *, which marks a pattern'
-        when pg_catalog.jsonb_typeof(args) <> 'object'
-            then 'args must be a JSON object of named arguments, got ' || pg_catalog.jsonb_typeof(args)
-        when pg_catalog.pg_column_size(args) > 1048576
-            then 'args are larger than 1 MiB (' || pg_catalog.pg_column_size(args) || ' bytes)'
-        when pg_catalog.pg_column_size(args) >= 512
-             and pg_catalog.jsonb_path_exists(args, '$.**{64} ? (@.type() == "array" || @.type() == "object")')
-            then 'args are nested more than 64 deep'
+        when pg_catalog.right(queue, 1) = '*' then 'a queue name cannot end with *, which marks a pattern'
+        when _howdah.args_flaw(args) is not null then _howdah.args_flaw(args)
         when priority not between -2147483648 and 2147483647
             then 'priority ' || priority || ' does not fit a 4-byte integer'
         when run_at is not null and delay is not null then 'give run_at or delay, not both'
@@ -39,5 +33,19 @@ as $$
         when pg_catalog.cardinality(tags) > 32 then 'more than 32 tags'
         when exists (select from pg_catalog.unnest(tags) t where t is null or pg_catalog.length(t) not between 1 and 120)
             then 'a tag must be 1 to 120 characters long'
+    end
+$$;
+
+create or replace function _howdah.args_flaw(args jsonb) returns text
+language sql immutable parallel safe
+as $$
+    select case
+        when pg_catalog.jsonb_typeof(args) <> 'object'
+            then 'args must be a JSON object of named arguments, got ' || pg_catalog.jsonb_typeof(args)
+        when pg_catalog.pg_column_size(args) > 1048576
+            then 'args are larger than 1 MiB (' || pg_catalog.pg_column_size(args) || ' bytes)'
+        when pg_catalog.pg_column_size(args) >= 512  -- 65 nested containers take more
+             and pg_catalog.jsonb_path_exists(args, '$.**{64} ? (@.type() == "array" || @.type() == "object")')
+            then 'args are nested more than 64 deep'
     end
 $$;

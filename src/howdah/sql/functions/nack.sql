@@ -17,7 +17,7 @@ begin
                                'Give one of them, or none for the task''s backoff.');
     end if;
     perform _howdah.finish_one(nack.id, nack.lease, case when nack.retry then 'retry' else 'failed' end, null, nack.error,
-        case when nack.retry_at is null then nack.retry_in else greatest(nack.retry_at - _howdah.clock(), interval '0') end);
+        nack.retry_in, nack.retry_at);
     return coalesce((select _howdah.state_name(j.state) from _howdah.job j where j.id = nack.id),
                     (select _howdah.state_name(f.state) from _howdah.finished f where f.id = nack.id), 'failed');
 end $$;

@@ -12,8 +12,8 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
-    if set_paused.queue is null or length(set_paused.queue) not between 1 and 120 or strpos(set_paused.queue, '*') > 0 then
-        perform _howdah.refuse('JQ001', 'a queue name has 1 to 120 characters and no *', 'Name one queue.');
+    if set_paused.queue is null or length(set_paused.queue) not between 1 and 120 or right(set_paused.queue, 1) = '*' then
+        perform _howdah.refuse('JQ001', 'a queue name has 1 to 120 characters and no * at its end', 'Name one queue.');
     end if;
     insert into _howdah.queue as q (name, paused, created_at) values (set_paused.queue, set_paused.paused, _howdah.clock())
     on conflict (name) do update set paused = excluded.paused where q.paused <> excluded.paused;

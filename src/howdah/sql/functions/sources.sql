@@ -40,3 +40,21 @@ as $$
     )
     select array_agg(ready.queue::text) from ready where ready.queue is not null
 $$;
+
+-- Since when the longest waiting ready job of a queue waits: the first of each priority, one descent each.
+create or replace function _howdah.oldest(queue text) returns timestamptz
+language sql stable security definer
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+as $$
+    with recursive head (priority, since) as (
+        (select j.priority, coalesce(j.run_at, j.created_at) from _howdah.job j where j.state = 'r' and j.queue = oldest.queue
+         order by j.priority desc, j.seq limit 1)
+        union all
+        select next.priority, next.since from head
+        cross join lateral (
+            select j.priority, coalesce(j.run_at, j.created_at) as since from _howdah.job j
+            where j.state = 'r' and j.queue = oldest.queue and j.priority < head.priority
+            order by j.priority desc, j.seq limit 1) next
+    )
+    select min(since) from (select head.since from head limit 100) heads
+$$;

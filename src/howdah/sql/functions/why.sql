@@ -44,10 +44,10 @@ begin
 
     return case
         when exists (select from _howdah.queue q where q.name = job.queue and q.paused) then format('queue %s is paused', job.queue)
-        when not exists (select from _howdah.worker w where w.control = 'go') then 'no worker is running'
-        when not exists (select from _howdah.worker w where w.control = 'go' and job.queue like any (_howdah.like_patterns(w.queues)))
+        when not exists (select from _howdah.serving w) then 'no worker is running'
+        when not exists (select from _howdah.serving w where job.queue like any (_howdah.like_patterns(w.queues)))
             then format('no worker listens to queue %s', job.queue)
-        when not exists (select from _howdah.worker w where w.control = 'go' and job.queue like any (_howdah.like_patterns(w.queues))
+        when not exists (select from _howdah.serving w where job.queue like any (_howdah.like_patterns(w.queues))
                            and (w.tasks is null or job.task like any (_howdah.like_patterns(w.tasks))))
             then format('no worker of queue %s knows the task %s', job.queue, job.task)
         else format('ready: %s job%s of queue %s before it',

@@ -1,13 +1,19 @@
--- Slices of howdah.jobs: live ones by state, and the failed ones.
+-- Slices of howdah.jobs: live ones by state, and the failed ones. `cross join (select)` costs nothing and keeps PostgreSQL
+-- from making a view of one table writable past the engine.
 create or replace view howdah.ready as
 select j.id, j.queue::text as queue, j.task::text as task, j.args, j.priority, j.attempt, coalesce(j.max_attempts, 4) as max_attempts,
        coalesce(j.run_at, j.created_at) as run_at, j.created_at, j.tags, j.headers
-from _howdah.job j where j.state = 'r';
+from _howdah.job j cross join (select) no_write where j.state = 'r';
 
 create or replace view howdah.scheduled as
 select j.id, j.queue::text as queue, j.task::text as task, j.args, j.priority, j.attempt, coalesce(j.max_attempts, 4) as max_attempts,
        j.run_at, j.created_at, j.tags, j.headers
-from _howdah.job j where j.state = 's';
+from _howdah.job j cross join (select) no_write where j.state = 's';
+
+-- Workers that are alive and take jobs.
+create or replace view _howdah.serving as
+select w.id, w.queues, w.tasks from _howdah.worker w cross join _howdah.pulse p
+where w.control = 'go' and greatest(w.beat_at, p.resumed_at) + w.lost_after >= _howdah.clock();
 
 -- By lease: no index on running jobs is needed. Without a worker a lease ends by its time, with one by the worker's silence.
 create or replace view _howdah.leased as
@@ -35,7 +41,7 @@ from _howdah.leased r where r.is_expired;
 create or replace view howdah.failed as
 select f.id, f.queue::text as queue, f.task::text as task, f.args, f.priority, f.attempt, coalesce(f.max_attempts, 4) as max_attempts,
        f.created_at, f.started_at, f.finished_at, f.worker, f.error, f.tags, f.headers
-from _howdah.finished_failed f where f.state = 'F';
+from _howdah.finished_failed f cross join (select) no_write where f.state = 'F';
 
 create or replace view howdah.attempts as
-select a.job_id, a.attempt, a.outcome, a.error, a.started_at, a.finished_at, a.worker from _howdah.attempt a;
+select a.job_id, a.attempt, a.outcome, a.error, a.started_at, a.finished_at, a.worker from _howdah.attempt a cross join (select) no_write;

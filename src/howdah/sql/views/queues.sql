@@ -17,8 +17,7 @@ with scheduled as (
 select known.name as queue, coalesce(q.paused, false) as paused,
        (select count(*) from (select from _howdah.job j where j.state = 'r' and j.queue = known.name limit 10000) r) as ready,
        coalesce(s.n, 0) as scheduled, coalesce(r.n, 0) as running, coalesce(f.n, 0) as failed,
-       (select _howdah.clock() - coalesce(j.run_at, j.created_at) from _howdah.job j where j.state = 'r' and j.queue = known.name
-        order by j.priority desc, j.seq limit 1) as oldest,
+       _howdah.clock() - _howdah.oldest(known.name) as oldest,
        coalesce(q.keep_history, true) as keep_history, coalesce(q.durable, true) as durable
 from known
 left join _howdah.queue q on q.name = known.name

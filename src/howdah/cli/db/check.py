@@ -1,0 +1,24 @@
+"""`howdah db check`: compares what is installed with what this version needs."""
+
+from __future__ import annotations
+
+import click
+
+from howdah import check
+from howdah.cli import database, exits, show
+from howdah.cli.options import as_json as json_option
+
+
+@click.command("check")
+@json_option
+def command(as_json: bool) -> int:
+    """Compare what is installed with what this version needs; exit code 3 when they differ."""
+    settings = database.found()
+    differences = database.with_connection(lambda c: check.check(c, settings.schema), settings)
+    if as_json:
+        show.document({"schema": settings.schema, "differences": differences})
+    else:
+        for difference in differences:
+            click.echo(show.printable(difference))
+        show.said("run howdah db migrate to put it right" if differences else "all is as it should be")
+    return exits.NO_DATABASE if differences else 0

@@ -1,0 +1,123 @@
+"""`howdah enqueue`: stores a job."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import click
+import msgspec
+
+from howdah import jobs, store
+from howdah.app import App
+from howdah.arguments import encode
+from howdah.cli import database, show
+from howdah.cli.apps import chosen_app
+from howdah.cli.options import DURATION, MOMENT
+from howdah.cli.options import as_json as json_option
+from howdah.errors import BadInput, UnknownTask
+from howdah.job import NO_OPTIONS, Job, check_task_name, make_options
+
+if TYPE_CHECKING:
+    from howdah.settings import Settings
+
+
+@click.command("enqueue")
+@click.argument("task")
+@click.argument("arguments", metavar="[JSON]", default="{}")
+@click.option("--in", "delay", type=DURATION, help="Run it so long from now: 30s, 5m, 2h.")
+@click.option("--at", "run_at", type=MOMENT, help="Run it at this moment: 2030-01-31T08:00:00Z.")
+@click.option("--queue", "-q", help="The queue, instead of the task's.")
+@click.option("--priority", type=int, help="Greater runs first.")
+@click.option("--unique", "unique_key", help="At most one unfinished job has this key; its id is given.")
+@click.option("--max-attempts", type=int, help="Attempts in all.")
+@click.option("--timeout", type=DURATION, help="How long one attempt may take.")
+@click.option("--tag", "tags", multiple=True, help="To find it by.")
+@click.option("--app", "app_name", help="Check the arguments by this App's task (package.module:app).")
+@click.option("--strict", is_flag=True, help="Refuse a task that neither the App nor any worker has declared.")
+@click.option("--wait", is_flag=True, help="Wait for its end and print its result; exit code 1 if it failed.")
+@json_option
+def command(
+    task: str,
+    arguments: str,
+    delay: float | None,
+    run_at: datetime | None,
+    queue: str | None,
+    priority: int | None,
+    unique_key: str | None,
+    max_attempts: int | None,
+    timeout: float | None,
+    tags: tuple[str, ...],
+    app_name: str | None,
+    strict: bool,
+    wait: bool,
+    as_json: bool,
+) -> None:
+    """Store a job of TASK with arguments, a JSON object; - reads it from stdin. Prints the job's id."""
+    app = chosen_app(app_name)
+    known = app.tasks.get(task) if app else None
+    options = make_options(
+        known.defaults if known else NO_OPTIONS,
+        delay=delay,
+        run_at=run_at,
+        queue=queue,
+        priority=priority,
+        unique_key=unique_key,
+        max_attempts=max_attempts,
+        timeout=timeout,
+        tags=tags or None,
+    )
+    text = _object(task, sys.stdin.buffer.read() if arguments == "-" else arguments)
+    if known is not None:
+        known.arguments.decode(text)
+    job = Job(check_task_name(task), text, options)
+    settings = database.ready(app.settings if app else None)
+    job_id = database.with_store(lambda s: _store(s, job, strict and known is None), settings)
+    if wait:
+        _wait(settings, job_id, as_json)
+    elif as_json:
+        show.document({"id": str(job_id)})
+    else:
+        click.echo(str(job_id))
+
+
+async def _store(door: database.AsyncDoor, job: Job, must_be_declared: bool) -> UUID:
+    if must_be_declared and job.task not in {task.name for task in await door.run(store.tasks())}:
+        raise UnknownTask(job.task)
+    return await door.run(jobs.enqueue(job))
+
+
+def _object(task: str, text: str | bytes) -> str:
+    """The JSON as it was written, if it is an object that can be stored."""
+    try:
+        text = text.encode() if isinstance(text, str) else text
+        value = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise BadInput(
+            f"the arguments are no JSON: {error}", hint="""Write for example '{"to": "ada@example.org"}'."""
+        ) from error
+    if not isinstance(value, dict):
+        raise BadInput(
+            "the arguments are no JSON object", hint="""Name them: '{"user_id": 7}'; none are '{}'."""
+        )
+    encode(task, value)
+    return text.decode()
+
+
+def _wait(settings: Settings, job_id: UUID, as_json: bool) -> None:
+    show.said(f"{job_id} is stored; waiting for its end")
+    result = asyncio.run(_result(settings, job_id))
+    if as_json:
+        show.document({"id": str(job_id), "state": "succeeded", "result": result})
+    else:
+        click.echo(msgspec.json.encode(result).decode())
+
+
+async def _result(settings: Settings, job_id: UUID) -> object:
+    app = App()
+    app.use(settings)
+    async with app:
+        return await app.result(job_id)

@@ -1,0 +1,15 @@
+"""`howdah jobs cancel`: cancels jobs."""
+
+from howdah import jobs
+from howdah.cli.jobs.changing import Verb, verb_command
+
+command = verb_command(
+    Verb(
+        name="cancel",
+        past="cancelled",
+        call=jobs.cancel,
+        states=("scheduled", "blocked", "ready", "running"),
+        refusal="it has finished, or is being cancelled already",
+    ),
+    "Cancel jobs; the workers of running ones are asked to stop them. Filters find unfinished ones.",
+)

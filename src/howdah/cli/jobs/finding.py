@@ -1,0 +1,89 @@
+"""Finds the jobs that a command is about: by whole ids, the ends of ids, or filters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from howdah import jobs
+from howdah.call import Call
+from howdah.cli.database import AsyncDoor
+from howdah.errors import BadInput, Conflict, NotFound
+from howdah.jobs import Found
+
+NEWEST = 10_000  # jobs among which the end of an id is looked for
+PAGE = 1000
+_END = re.compile(r"[0-9a-f-]{6,36}")
+
+
+async def job_ids(store: AsyncDoor, texts: Sequence[str]) -> list[UUID]:
+    """The ids that were meant; raises BadInput, NotFound, and Conflict where several would fit."""
+    return [await _job_id(store, text) for text in texts]
+
+
+async def one_job(store: AsyncDoor, text: str) -> Found:
+    """The job that was meant; raises NotFound."""
+    job_id = await _job_id(store, text)
+    job: Found | None = await store.run(jobs.get(job_id))
+    if job is None:
+        raise no_job(job_id)
+    return job
+
+
+def no_job(job_id: UUID | str) -> NotFound:
+    """What to say of a job that is not there."""
+    return NotFound(
+        f"there is no job {job_id}", hint="It never was, was deleted, or has left history."
+    )
+
+
+async def matching(
+    store: AsyncDoor, states: Sequence[str], filters: Mapping[str, Any], limit: int
+) -> list[UUID]:
+    """The ids of at most so many jobs that are in one of the states and pass the filters."""
+    found: list[UUID] = []
+    for state in states:
+        async for job in _pages(store, state, filters):
+            if len(found) == limit:
+                return found
+            found.append(job.id)
+    return found
+
+
+async def _pages(store: AsyncDoor, state: str, filters: Mapping[str, Any]) -> AsyncIterator[Found]:
+    before: UUID | None = None
+    while True:
+        page = await store.run(jobs.list(state=state, before=before, limit=PAGE, **filters))
+        for job in page:
+            yield job
+        if len(page) < PAGE:
+            return
+        before = page[-1].id
+
+
+async def _job_id(store: AsyncDoor, text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        end = text.lstrip("…").lower()
+    if not _END.fullmatch(end):
+        raise BadInput(f"{text!r} is no id", hint="Give a whole id, or its last 6 or more characters.")
+    found = await store.run(_ending(end))
+    if not found:
+        raise NotFound(
+            f"none of the newest {NEWEST:,} jobs has an id that ends in {end}",
+            hint="Older jobs are found by their whole id.",
+        )
+    if len(found) > 1:
+        raise Conflict(f"several ids end in {end}", hint=f"They are {', '.join(map(str, found))}.")
+    return found[0]
+
+
+def _ending(end: str) -> Call[list[UUID]]:
+    text = (
+        "select n.id from (select id from {schema}.jobs order by id desc limit cast($1 as int)) n "
+        "where right(cast(n.id as text), length(cast($2 as text))) = cast($3 as text) limit 5"
+    )
+    return Call(text, (NEWEST, end, end), lambda rows: [row[0] for row in rows])

@@ -1,0 +1,66 @@
+"""`howdah jobs show`: one job, with its attempts, and why it is not running."""
+
+from __future__ import annotations
+
+import click
+
+from howdah import jobs
+from howdah.cli import database, show
+from howdah.cli.jobs.finding import one_job
+from howdah.cli.options import as_json as json_option
+from howdah.cli.show import Column
+from howdah.jobs import Attempt, Found
+from howdah.printable import last_line
+
+COLUMNS: list[Column[Attempt]] = [
+    Column("attempt", lambda attempt: attempt.attempt, right=True),
+    Column("outcome", lambda attempt: attempt.outcome),
+    Column("ended", lambda attempt: attempt.finished_at),
+    Column("error", lambda attempt: last_line(attempt.error)),
+]
+
+
+@click.command("show")
+@click.argument("job_id", metavar="ID")
+@json_option
+def command(job_id: str, as_json: bool) -> None:
+    """One job, with its attempts that did not simply succeed, and why it is not running."""
+    job, attempts, why = database.with_store(lambda store: _look(store, job_id))
+    if as_json:
+        show.document({**show.plain(job), "attempts": show.plain(attempts), "why": why})
+        return
+    show.facts({name: value for name, value in _facts(job, why).items() if value not in (None, "", [])})
+    if attempts:
+        click.echo()
+        show.listed(attempts, COLUMNS, as_json=False)
+
+
+async def _look(store: database.AsyncDoor, text: str) -> tuple[Found, list[Attempt], str]:
+    job = await one_job(store, text)
+    return job, await store.run(jobs.attempts(job.id)), await store.run(jobs.why(job.id))
+
+
+def _facts(job: Found, why: str) -> dict[str, object]:
+    return {
+        "id": job.id,
+        "state": job.state,
+        "why": why,
+        "task": job.task,
+        "queue": job.queue,
+        "args": job.args,
+        "priority": job.priority,
+        "attempts": f"{job.attempt} of {job.max_attempts}",
+        "crashes": job.crashes or None,
+        "timeout": job.timeout,
+        "delivery": job.delivery,
+        "unique key": job.unique_key,
+        "tags": job.tags,
+        "headers": job.headers,
+        "enqueued": job.created_at,
+        "due": job.run_at,
+        "started": job.started_at,
+        "ended": job.finished_at,
+        "worker": job.worker,
+        "result": job.result,
+        "error": job.error,
+    }

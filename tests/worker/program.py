@@ -1,0 +1,62 @@
+"""A worker process for tests: its tasks write into a ledger when they start and end."""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from howdah import App, Context, Retry
+
+given = json.loads(sys.argv[1])
+ledger = Path(given["ledger"])
+app = App(given["dsn"], **given["settings"])
+
+
+def note(what: str, ctx: Context) -> None:
+    line = {"what": what, "job": str(ctx.job_id), "attempt": ctx.attempt, "pid": os.getpid()}
+    with ledger.open("a") as file:
+        file.write(json.dumps({**line, "at": time.monotonic()}) + "\n")
+
+
+def is_first(ctx: Context) -> bool:
+    return ledger.read_text().count(f'"start", "job": "{ctx.job_id}"') == 1
+
+
+@app.task(name="hold", retry=Retry(max_attempts=3, first=0.1))
+async def hold(ctx: Context, *, first: float = 0.0, again: float = 0.0) -> str:
+    """Takes so long when the job runs for the first time, and so long when it runs again."""
+    note("start", ctx)
+    await asyncio.sleep(first if is_first(ctx) else again)
+    note("end", ctx)
+    return str(os.getpid())
+
+
+@app.task(name="once", delivery="at_most_once")
+async def once(ctx: Context, *, first: float = 0.0) -> str:
+    note("start", ctx)
+    await asyncio.sleep(first)
+    note("end", ctx)
+    return "done"
+
+
+@app.task(name="block")
+def block(ctx: Context, *, length: float) -> None:
+    """Takes its time in a thread, deaf to everything."""
+    note("start", ctx)
+    time.sleep(length)
+    note("end", ctx)
+
+
+@app.task(name="family")
+async def family(ctx: Context, *, children: int) -> None:
+    """Enqueues jobs that enqueue jobs."""
+    note("start", ctx)
+    for _ in range(children):
+        await app.enqueue(family.job(children=children - 1))
+    note("end", ctx)
+
+
+if __name__ == "__main__":
+    app.run_worker(**given["options"])
