@@ -1,7 +1,7 @@
 """The demo: one job per file of a directory, each hashes its file and counts its lines and bytes.
 
-The tasks are an app like any other: `howdah worker howdah.demo:app -q demo` runs what an interrupted
-demo has left.
+The app is like any other: `howdah worker howdah.demo:app -q demo` runs what an interrupted demo
+has left.
 """
 
 from __future__ import annotations
@@ -108,7 +108,8 @@ class Failure(msgspec.Struct, frozen=True):
 def totals(tag: str) -> Call[Totals | None]:
     """The figures of one run, from the store."""
     text = (
-        "select count(*) filter (where state = 'succeeded'), count(*) filter (where state = 'failed'), "
+        "select count(*) filter (where state = 'succeeded'), "
+        "count(*) filter (where state = 'failed'), "
         "coalesce(sum(cast(result ->> 'bytes' as bigint)), 0)::bigint, "
         "coalesce(sum(cast(result ->> 'lines' as bigint)), 0)::bigint, "
         "coalesce(extract(epoch from max(finished_at) - min(started_at)), 0)::float8 "
@@ -122,14 +123,17 @@ def failures(tag: str, limit: int) -> Call[list[Failure]]:
     """The jobs of one run that failed."""
     text = (
         "select id, args ->> 'path', coalesce(error, ''), attempt from {schema}.failed "
-        "where queue = cast($1 as text) and cast($2 as text) = any (tags) order by id limit cast($3 as int)"
+        "where queue = cast($1 as text) and cast($2 as text) = any (tags) "
+        "order by id limit cast($3 as int)"
     )
     return Call(text, (QUEUE, tag, limit), _failures)
 
 
 def is_unfinished(tag: str) -> Call[bool]:
     """Whether some of one run's jobs have not ended."""
-    one = "exists (select from {{schema}}.{} where queue = '{}' and tags @> array[cast(${} as text)])"
+    one = (
+        "exists (select from {{schema}}.{} where queue = '{}' and tags @> array[cast(${} as text)])"
+    )
     live = ("ready", "scheduled", "running", "expired")
     text = f"select {' or '.join(one.format(view, QUEUE, n) for n, view in enumerate(live, 1))}"
     return Call(text, (tag,) * len(live), _truth)

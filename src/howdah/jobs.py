@@ -188,7 +188,7 @@ def _fields(job: Job) -> dict[str, object]:
     fields: dict[str, object] = dict(msgspec.structs.asdict(job.options))
     for name in ("delay", "timeout"):
         if fields[name] is not None:
-            fields[name] = f"{fields[name]} s"
+            fields[name] = f"{fields[name]:.6f} s"
     return {"task": job.task, "args": msgspec.Raw(job.args.encode()), **fields}
 
 

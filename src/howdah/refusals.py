@@ -53,7 +53,7 @@ _SERVERS: tuple[tuple[str, type[errors.HowdahError], str, str | None], ...] = (
         "Arguments are one JSON object of at most 1 MiB, nested at most 64 deep.",
     ),
     (
-        "22P05 22P02 22021 22003 22008 22007",
+        "22000 22P05 22P02 22021 22003 22008 22007",
         errors.BadInput,
         "the database cannot take this value: {}",
         None,
@@ -71,6 +71,12 @@ _SERVERS: tuple[tuple[str, type[errors.HowdahError], str, str | None], ...] = (
         "Run: howdah db grant ROLE --as producer|worker|viewer|operator",
     ),
     ("28P01 28000", errors.Denied, "could not log in: {}", "Check user and password in the URL."),
+    (
+        "08000 08001 08003 08004 08006 53300 57P01 57P02 57P03 57P05",
+        errors.NoDatabase,
+        "the connection was lost, or cannot be had just now: {}",
+        "Try again. Whether a call that was under way has been taken is not known.",
+    ),
     ("3D000", errors.NoDatabase, "{}", "Create it, or correct the URL."),
 )
 

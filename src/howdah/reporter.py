@@ -1,4 +1,4 @@
-"""Writes what happens to a worker as log lines: text for people, or a JSON object a line. Never a job's arguments."""
+"""Writes what happens to a worker as log lines, text or JSON; never a job's arguments."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("howdah.worker")
 MOST_NAMED = 8  # tasks in the banner
 LOST_AGAIN = 5.0  # seconds in which the loss of the database is said once
-_MARKS = {Succeeded: "✓", Retrying: "✗", Failed: "✗", Cancelled: "–", Snoozed: "…", Released: "↩"}
+_MARKS = {Succeeded: "✓", Retrying: "✗", Failed: "✗", Cancelled: "-", Snoozed: "…", Released: "<"}
 
 
 class Reporter:
@@ -51,6 +51,7 @@ class Reporter:
         }
 
     def __call__(self, event: Event) -> None:
+        """Write what there is to say about the event."""
         tell = self._tellers.get(type(event))
         if tell is not None:
             tell(event)
@@ -74,7 +75,9 @@ class Reporter:
         _say(f"  tasks    {len(tasks)}: {named or 'none'}", event="banner")
 
     def _stopping(self, event: events.WorkerStopping) -> None:
-        waits = f"; waits for {_jobs(event.running)}, up to {written(self._settings.shutdown_after)}"
+        waits = (
+            f"; waits for {_jobs(event.running)}, {written(self._settings.shutdown_after)} at most"
+        )
         _say(
             f"stopping ({event.why}){waits if event.running else ''}",
             event="worker_stopping",
@@ -115,7 +118,8 @@ class Reporter:
 
     def _refused(self, event: events.LeaseRefused) -> None:
         _say(
-            f"job {_short(event.job_id)} had been given to another worker; what it did here is not recorded",
+            f"job {_short(event.job_id)} had been given to another worker; "
+            "what came of it here is not recorded",
             logging.WARNING,
             event="lease_refused",
             job_id=str(event.job_id),
@@ -123,7 +127,8 @@ class Reporter:
 
     def _stuck(self, event: events.TaskStuck) -> None:
         _say(
-            f"{event.job.task} {_short(event.job.id)} goes on although it was told to end; it has lost its slot",
+            f"{event.job.task} {_short(event.job.id)} goes on although it was told to end; "
+            "its slot was given to another",
             logging.WARNING,
             event="task_stuck",
             job_id=str(event.job.id),

@@ -178,3 +178,7 @@ _PASSWORD = re.compile(r"(://[^/@:?]*):(.*)@|([?&]\w*password=)[^&]*", re.DOTALL
 def without_password(url: str) -> str:
     """The URL as it may be shown; made for URLs that are wrong, too, and hides rather too much."""
     return _PASSWORD.sub(lambda found: f"{found[3]}***" if found[3] else f"{found[1]}:***@", url)
+
+
+def _shown(value: Any) -> Any:
+    return without_password(value) if isinstance(value, str) else value

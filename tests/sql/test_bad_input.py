@@ -36,6 +36,7 @@ BAD = {
     "args over 1 MiB of one letter": {"args": {"t": "x" * 1_100_000}},
     "args 65 deep": {"args": Raw(nested(65))},
     "args 200 deep": {"args": Raw(nested(200))},
+    "args 65 deep around a number": {"args": Raw('{"a":' + "[" * 64 + "1" + "]" * 64 + "}")},
     "args 65 deep by objects": {"args": Raw('{"a":' * 65 + "1" + "}" * 65)},
     "run_at infinity": {"run_at": "infinity"},
     "run_at -infinity": {"run_at": "-infinity"},
@@ -62,11 +63,11 @@ BAD = {
 
 def arguments_of(bad):
     return {"task": "t"} | {
-        name: Jsonb_raw(value) if isinstance(value, Raw) else value for name, value in bad.items()
+        name: raw_json(value) if isinstance(value, Raw) else value for name, value in bad.items()
     }
 
 
-def Jsonb_raw(text):
+def raw_json(text):
     return Jsonb(text, dumps=str)
 
 
@@ -78,7 +79,11 @@ def test_enqueue_refuses(door, refused, bad):
     assert door.counts() == (0, 0)
 
 
-@pytest.mark.parametrize("bad", [bad for bad in BAD if not bad.startswith("priority")])
+# In a composite a priority out of int4 and a JSON null cannot be said at all.
+SAYABLE = [bad for bad in BAD if not bad.startswith("priority") and bad != "args JSON null"]
+
+
+@pytest.mark.parametrize("bad", SAYABLE)
 def test_enqueue_many_refuses_the_whole_batch(door, refused, bad):
     fields = arguments_of(BAD[bad])
     row = "jsonb_build_object('task', 'ok'), jsonb_build_object(" + ", ".join(
@@ -138,7 +143,7 @@ def test_10_001_jobs_in_one_call_are_refused(door, refused, function):
         " array_agg('{}'::text)) from generate_series(1, 10001)",
     }
 
-    with refused("JQ001", mentions="10,000"):
+    with refused("JQ001", mentions="10000"):
         door.rows(calls[function])
 
     assert door.counts() == (0, 0)

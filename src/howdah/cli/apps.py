@@ -1,4 +1,4 @@
-"""Finds the App of a command: named as package.module:name, or made of a plain module's functions."""
+"""Finds the App of a command: named as package.module:name, or made of a module's functions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def chosen_app(name: str | None, modules: Sequence[str] = ()) -> App | None:
-    """The app that was named, else, without modules, the configured one; modules add their tasks to it.
+    """The app that was named, else, without modules, the configured one; modules add to it.
 
     Modules alone get an app of their own. None when nothing was named and nothing is configured.
     """
@@ -63,7 +63,7 @@ def _only_app(module: ModuleType) -> App:
         said = f"Apps of {module.__name__}: {', '.join(apps)}." if apps else "It holds no App."
         raise BadInput(
             f"{module.__name__} does not say which app",
-            hint=f"{said} Name one as {module.__name__}:name, or run its plain functions with --import.",
+            hint=f"{said} Name one as {module.__name__}:name, or run its functions with --import.",
         )
     found: App = getattr(module, apps[0])
     return found
@@ -81,9 +81,11 @@ def imported(name: str) -> ModuleType:
 
 
 def _where(error: BaseException) -> str:
-    frames = [f for f in inspect.getinnerframes(error.__traceback__) if not _is_ours(f.filename)] if (
-        error.__traceback__
-    ) else []
+    frames = (
+        [f for f in inspect.getinnerframes(error.__traceback__) if not _is_ours(f.filename)]
+        if (error.__traceback__)
+        else []
+    )
     if frames:
         return f"It broke at {frames[-1].filename}, line {frames[-1].lineno}."
     return f"Modules are looked for in {os.getcwd()}, then where Python looks."

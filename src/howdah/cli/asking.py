@@ -1,4 +1,4 @@
-"""Asks before something is destroyed: on a terminal by a question, elsewhere by the need of --yes."""
+"""Asks before something is destroyed: a question on a terminal, elsewhere the need of --yes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import click
 
 from howdah.cli import show
 from howdah.errors import Conflict
+from howdah.printable import printable
 
 
 def confirm(what: str, *, yes: bool, dry_run: bool) -> bool:
@@ -20,6 +21,6 @@ def confirm(what: str, *, yes: bool, dry_run: bool) -> bool:
         return True
     if not sys.stdin.isatty():
         raise Conflict(f"{what}?", hint="There is no terminal to ask on: say --yes, or --dry-run.")
-    if not click.confirm(show.printable(f"{what}?"), err=True):
+    if not click.confirm(printable(f"{what}?"), err=True):
         raise click.Abort
     return True

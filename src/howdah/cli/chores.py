@@ -16,7 +16,7 @@ NAMES = ("stage", "rescue", "expire", "partitions", "prune", "unknown")
 @click.argument("names", metavar="[CHORE]...", nargs=-1)
 @json_option
 def command(names: tuple[str, ...], as_json: bool) -> None:
-    """Stage due jobs, rescue those of lost workers, end expired leases, see to partitions, prune history.
+    """Stage due jobs, rescue those of lost workers, end expired leases, make partitions, prune.
 
     For those who run no worker of Howdah's; from cron, for example. CHOREs name some of them.
     """

@@ -1,4 +1,4 @@
-"""Where the database of a command comes from: the configured one, else the project's embedded PostgreSQL."""
+"""Where a command's database comes from: the configured one, else the embedded PostgreSQL."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def configured() -> Settings:
 
 
 def found(settings: Settings | None = None, *, make: bool = False) -> Settings:
-    """Settings that say where the database is; an embedded server is started if there is need of one.
+    """Settings that say where the database is; an embedded server is started if one is needed.
 
     It dies with this process. Where there are no data yet they are made only with `make`.
     """
@@ -116,7 +116,7 @@ def _check_embedded(settings: Settings, *, make: bool) -> None:
 
 
 def _is_a_service() -> bool:
-    """Whether systemd or Kubernetes started us: then nobody would see that we made ourselves a database."""
+    """Whether systemd or Kubernetes started us: nobody would see that we made a database."""
     if "KUBERNETES_SERVICE_HOST" in os.environ:
         return True
     try:

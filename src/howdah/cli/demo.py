@@ -20,8 +20,12 @@ SLOTS = 4 * (os.cpu_count() or 1)
 
 
 @click.command("demo")
-@click.argument("path", type=click.Path(exists=True, file_okay=False, path_type=bytes), required=False)
-@click.option("--slots", "-c", type=click.IntRange(1, 1000), default=SLOTS, help="Jobs to run at once.")
+@click.argument(
+    "path", type=click.Path(exists=True, file_okay=False, path_type=bytes), required=False
+)
+@click.option(
+    "--slots", "-c", type=click.IntRange(1, 1000), default=SLOTS, help="Jobs to run at once."
+)
 @json_option
 def command(path: bytes | None, slots: int, as_json: bool) -> int:
     """Hash and count every regular file below PATH, one job each, and say what came of it.

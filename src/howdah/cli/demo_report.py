@@ -16,7 +16,10 @@ MOST_SHOWN = 20  # failures
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """One run: `files` were listed, of which so many succeeded and failed; the figures are of those that succeeded."""
+    """One run: `files` were listed, of which so many succeeded and failed.
+
+    Bytes and lines are of those that succeeded; `seconds` is from the first start to the last end.
+    """
 
     run: str
     root: str

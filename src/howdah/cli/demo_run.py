@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import click
 
@@ -17,9 +17,6 @@ from howdah.cli.demo_report import Report, make_report
 from howdah.demo import QUEUE, app, arguments, count_file, failures, is_unfinished, totals
 from howdah.outcome import Released, Snoozed, Succeeded
 from howdah.runner import SIGNALS
-
-if TYPE_CHECKING:
-    from howdah.worker import Worker
 
 BATCH = 1000  # jobs in one round trip: small enough that the worker starts at once
 LOOK_EVERY = 0.25  # seconds
@@ -43,6 +40,7 @@ class Counter:
         self.done = self.failed = 0
 
     def __call__(self, event: events.Event) -> None:
+        """Count the event, if it ends a job of this run."""
         if not isinstance(event, events.AttemptFinished) or self._tag not in (event.job.tags or ()):
             return
         outcome, job = event.outcome, event.job
@@ -60,7 +58,7 @@ async def run_demo(files: Sequence[bytes], tag: str, *, root: bytes, slots: int)
     app.events.subscribe(counter)
     try:
         async with app, app.worker(queues=[QUEUE], slots=slots) as worker:
-            await _work(files, tag, worker, counter, display, stop)
+            await _work(files, tag, counter, display, stop)
             worker.stop()
             await worker.wait()
             display.show(counter.done, counter.failed)
@@ -79,7 +77,6 @@ async def run_demo(files: Sequence[bytes], tag: str, *, root: bytes, slots: int)
 async def _work(
     files: Sequence[bytes],
     tag: str,
-    worker: Worker,
     counter: Counter,
     display: Display,
     stop: asyncio.Event,
@@ -130,7 +127,13 @@ class Bar:
 
     def __init__(self, total: int) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
 
         self._progress = Progress(
             TextColumn("files"),
@@ -167,7 +170,9 @@ class Dots:
         """Say it once a second, and at the end."""
         is_last = done == self._total
         if done != self._shown and (is_last or time.monotonic() >= self._next):
-            click.echo(f"{done} of {self._total}" + (f", {failed} failed" if failed else ""), err=True)
+            click.echo(
+                f"{done} of {self._total}" + (f", {failed} failed" if failed else ""), err=True
+            )
             self._next, self._shown = time.monotonic() + 1, done
 
     def close(self) -> None:

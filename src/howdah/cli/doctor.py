@@ -8,6 +8,7 @@ from howdah.cli import database, exits, show
 from howdah.cli.doctor_checks import Finding, examine, no_connection
 from howdah.cli.options import as_json as json_option
 from howdah.errors import DatabaseError
+from howdah.printable import printable
 
 MARKS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "fail": ("✗", "red")}
 
@@ -35,6 +36,6 @@ def command(as_json: bool) -> int:
 def _show(finding: Finding) -> None:
     mark, colour = MARKS[finding.verdict]
     marked = click.style(mark, fg=colour) if show.is_fancy() else mark
-    click.echo(f"{marked} {finding.verdict:<4}  {finding.about:<16}  {show.printable(finding.found)}")
+    click.echo(f"{marked} {finding.verdict:<4}  {finding.about:<16}  {printable(finding.found)}")
     if finding.hint and finding.verdict != "ok":
-        click.echo(f"{'':26}{show.printable(finding.hint)}")
+        click.echo(f"{'':26}{printable(finding.hint)}")

@@ -45,7 +45,9 @@ async def examine(connection: Any, settings: Settings) -> list[Finding]:
             findings.append(await check(connection, settings))
         except (HowdahError, asyncpg.PostgresError, OSError, TimeoutError) as error:
             why = str(translated(error) or error) or type(error).__name__
-            findings.append(Finding(about=about, verdict="warn", found=f"could not be looked at: {why}"))
+            findings.append(
+                Finding(about=about, verdict="warn", found=f"could not be looked at: {why}")
+            )
     return findings
 
 
@@ -58,7 +60,9 @@ async def _server(connection: Any, _: Settings) -> Finding:
     number = int(await connection.fetchval("show server_version_num"))
     version = await connection.fetchval("show server_version")
     if number < 140000:
-        return Finding(about="server", verdict="fail", found=version, hint="Howdah needs PostgreSQL 14.")
+        return Finding(
+            about="server", verdict="fail", found=version, hint="Howdah needs PostgreSQL 14."
+        )
     return Finding(about="server", verdict="ok", found=f"PostgreSQL {version}")
 
 
@@ -120,14 +124,17 @@ async def _is_heard(listener: Any, sender: Any) -> bool:
 
 async def _pooler(connection: Any, settings: Settings) -> Finding:
     """The process id that was told at login is a pooler's invention if another one answers."""
-    told, answers = connection.get_server_pid(), await connection.fetchval("select pg_backend_pid()")
+    told, answers = (
+        connection.get_server_pid(),
+        await connection.fetchval("select pg_backend_pid()"),
+    )
     if told == answers:
         return Finding(about="pooler", verdict="ok", found="none was noticed")
     return Finding(
         about="pooler",
         verdict="ok" if settings.listen_url else "warn",
         found="there is one in between",
-        hint="Set HOWDAH_LISTEN_URL to a direct connection; HOWDAH_PREPARE=false if it cannot prepare.",
+        hint="Set HOWDAH_LISTEN_URL to a direct connection, and HOWDAH_PREPARE=false if need be.",
     )
 
 
@@ -192,7 +199,8 @@ async def _stuck(connection: Any, settings: Settings) -> Finding:
 async def _partitions(connection: Any, settings: Settings) -> Finding:
     """Rows in a default partition: nobody has made the days of history in time."""
     names = await connection.fetch(
-        "select c.oid::regclass::text as name from pg_class c join pg_inherits i on i.inhrelid = c.oid "
+        "select c.oid::regclass::text as name "
+        "from pg_class c join pg_inherits i on i.inhrelid = c.oid "
         "where c.relnamespace = to_regnamespace($1) and c.relname ~ '_default$'",
         f"_{settings.schema}",
     )

@@ -18,6 +18,7 @@ from howdah.cli import database, show
 from howdah.cli.apps import chosen_app
 from howdah.cli.options import DURATION, MOMENT
 from howdah.cli.options import as_json as json_option
+from howdah.client import AsyncDoor
 from howdah.errors import BadInput, UnknownTask
 from howdah.job import NO_OPTIONS, Job, check_task_name, make_options
 
@@ -32,15 +33,24 @@ if TYPE_CHECKING:
 @click.option("--at", "run_at", type=MOMENT, help="Run it at this moment: 2030-01-31T08:00:00Z.")
 @click.option("--queue", "-q", help="The queue, instead of the task's.")
 @click.option("--priority", type=int, help="Greater runs first.")
-@click.option("--unique", "unique_key", help="At most one unfinished job has this key; its id is given.")
+@click.option(
+    "--unique", "unique_key", help="At most one unfinished job has this key; its id is given."
+)
 @click.option("--max-attempts", type=int, help="Attempts in all.")
 @click.option("--timeout", type=DURATION, help="How long one attempt may take.")
 @click.option("--tag", "tags", multiple=True, help="To find it by.")
-@click.option("--app", "app_name", help="Check the arguments by this App's task (package.module:app).")
-@click.option("--strict", is_flag=True, help="Refuse a task that neither the App nor any worker has declared.")
-@click.option("--wait", is_flag=True, help="Wait for its end and print its result; exit code 1 if it failed.")
+@click.option(
+    "--app", "app_name", help="Check the arguments by this App's task (package.module:app)."
+)
+@click.option(
+    "--strict", is_flag=True, help="Refuse a task that neither the App nor any worker has declared."
+)
+@click.option(
+    "--wait", is_flag=True, help="Wait for its end and print its result; exit code 1 if it failed."
+)
 @json_option
 def command(
+    *,
     task: str,
     arguments: str,
     delay: float | None,
@@ -56,7 +66,10 @@ def command(
     wait: bool,
     as_json: bool,
 ) -> None:
-    """Store a job of TASK with arguments, a JSON object; - reads it from stdin. Prints the job's id."""
+    """Store a job of TASK with arguments, a JSON object; - reads it from stdin.
+
+    Prints the job's id.
+    """
     app = chosen_app(app_name)
     known = app.tasks.get(task) if app else None
     options = make_options(
@@ -84,10 +97,11 @@ def command(
         click.echo(str(job_id))
 
 
-async def _store(door: database.AsyncDoor, job: Job, must_be_declared: bool) -> UUID:
+async def _store(door: AsyncDoor, job: Job, must_be_declared: bool) -> UUID:
     if must_be_declared and job.task not in {task.name for task in await door.run(store.tasks())}:
         raise UnknownTask(job.task)
-    return await door.run(jobs.enqueue(job))
+    job_id: UUID = await door.run(jobs.enqueue(job))
+    return job_id
 
 
 def _object(task: str, text: str | bytes) -> str:
@@ -97,11 +111,13 @@ def _object(task: str, text: str | bytes) -> str:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise BadInput(
-            f"the arguments are no JSON: {error}", hint="""Write for example '{"to": "ada@example.org"}'."""
+            f"the arguments are no JSON: {error}",
+            hint="""Write for example '{"to": "ada@example.org"}'.""",
         ) from error
     if not isinstance(value, dict):
         raise BadInput(
-            "the arguments are no JSON object", hint="""Name them: '{"user_id": 7}'; none are '{}'."""
+            "the arguments are no JSON object",
+            hint="""Name them: '{"user_id": 7}'; none are '{}'.""",
         )
     encode(task, value)
     return text.decode()

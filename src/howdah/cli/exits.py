@@ -1,4 +1,4 @@
-"""From what went wrong to exit codes, in one place; and how errors are told: what happened, then what to do."""
+"""From what went wrong to exit codes; and how errors are told: what happened, what to do."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CODES: Mapping[type[BaseException], int] = {
 
 
 def exit_code(command: click.Command, arguments: list[str] | None) -> int:
-    """Run a command; errors that can be expected are told in two lines on stderr, without a traceback."""
+    """Run a command; expected errors are told in two lines on stderr, without a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

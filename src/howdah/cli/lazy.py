@@ -16,7 +16,9 @@ class LazyGroup(click.Group):
     `commands` maps names to the one-line helps that the group's own help shows.
     """
 
-    def __init__(self, name: str, *, package: str, commands: Mapping[str, str], **options: Any) -> None:
+    def __init__(
+        self, name: str, *, package: str, commands: Mapping[str, str], **options: Any
+    ) -> None:
         super().__init__(name, **options)
         self._package, self._helps = package, commands
 
@@ -41,7 +43,7 @@ class LazyGroup(click.Group):
         except click.UsageError as error:
             near = difflib.get_close_matches(args[0], self._helps, n=1)
             if near and "Did you mean" not in error.message:
-                error.message += f" Did you mean {near[0]!r}?"
+                raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from error
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import click
@@ -13,13 +13,22 @@ from howdah.errors import BadInput
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+if TYPE_CHECKING:
+    DurationBase = click.ParamType[float]
+    MomentBase = click.ParamType[datetime]
+    UuidBase = click.ParamType[UUID]
+else:  # older clicks have no type arguments
+    DurationBase = MomentBase = UuidBase = click.ParamType
 
-class DurationType(click.ParamType):
+
+class DurationType(DurationBase):
     """30s, 5m, 1h 30m, or seconds; given on as seconds."""
 
     name = "duration"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
         """Seconds; a usage error for what is no duration."""
         from howdah.durations import seconds
 
@@ -29,23 +38,27 @@ class DurationType(click.ParamType):
             self.fail(" ".join([error.message + ".", error.hint or ""]).strip(), param, ctx)
 
 
-class MomentType(click.ParamType):
+class MomentType(MomentBase):
     """An ISO 8601 moment with its time zone."""
 
     name = "moment"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
         """An aware datetime; a usage error for what is none."""
         try:
             found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
         except ValueError:
-            self.fail(f"{value!r} is no moment. Write for example 2030-01-31T08:00:00Z.", param, ctx)
+            self.fail(
+                f"{value!r} is no moment. Write for example 2030-01-31T08:00:00Z.", param, ctx
+            )
         if found.tzinfo is None:
             self.fail(f"{value!r} has no time zone. Write for example {value}Z.", param, ctx)
         return found
 
 
-class UuidType(click.ParamType):
+class UuidType(UuidBase):
     """A whole id."""
 
     name = "id"
@@ -66,7 +79,9 @@ as_json = click.option("--json", "as_json", is_flag=True, help="One JSON documen
 def filters(command: F) -> F:
     """Which jobs: by state, queue, task, tag and age."""
     options = (
-        click.option("--state", help="scheduled, blocked, ready, running, succeeded, failed, cancelled."),
+        click.option(
+            "--state", help="scheduled, blocked, ready, running, succeeded, failed, cancelled."
+        ),
         click.option("--queue", "-q", help="Only this queue's."),
         click.option("--task", help="Only this task's."),
         click.option("--tag", help="Only those with this tag."),

@@ -1,4 +1,4 @@
-"""How data are shown: a table on a terminal, aligned plain text elsewhere, one JSON document when asked."""
+"""How data are shown: a table on a terminal, aligned text elsewhere, JSON when asked."""
 
 from __future__ import annotations
 
@@ -71,18 +71,24 @@ def plain(thing: Any) -> Any:
         values = msgspec.structs.asdict(thing)
         return {name: _member(name, value) for name, value in values.items()}
     if is_dataclass(thing) and not isinstance(thing, type):
-        return {field.name: _member(field.name, getattr(thing, field.name)) for field in fields(thing)}
+        return {
+            field.name: _member(field.name, getattr(thing, field.name)) for field in fields(thing)
+        }
     if isinstance(thing, Mapping):
         return {str(name): plain(value) for name, value in thing.items()}
     if isinstance(thing, list | tuple):
         return [plain(value) for value in thing]
-    if isinstance(thing, datetime):
-        return moment(thing)
-    if isinstance(thing, timedelta):
-        return thing.total_seconds()
-    if isinstance(thing, str):
-        return thing.encode("utf-8", "backslashreplace").decode()
-    return thing
+    return _scalar(thing)
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return moment(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    return value
 
 
 def _member(name: str, value: Any) -> Any:

@@ -13,13 +13,29 @@ from howdah.runner import run_worker
 
 @click.command("worker")
 @click.argument("app", required=False)
-@click.option("--import", "modules", multiple=True, metavar="MODULE", help="A module whose public functions become tasks.")
-@click.option("--queue", "-q", "queues", multiple=True, metavar="NAME[:SLOTS]", help="A queue, or prefix*; with slots of its own. All, if none is named.")
+@click.option(
+    "--import",
+    "modules",
+    multiple=True,
+    metavar="MODULE",
+    help="A module whose public functions become tasks.",
+)
+@click.option(
+    "--queue",
+    "-q",
+    "queues",
+    multiple=True,
+    metavar="NAME[:SLOTS]",
+    help="A queue, or prefix*; with slots of its own. All, if none is named.",
+)
 @click.option("--slots", "-c", type=int, help="Jobs to run at once.")
 @click.option("--burst", is_flag=True, help="Leave when there is nothing left to do.")
 @click.option("--name", help="How the worker is called; host and process id, if not said.")
-@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
 def command(
+    *,
     app: str | None,
     modules: tuple[str, ...],
     queues: tuple[str, ...],
@@ -36,8 +52,8 @@ def command(
     if chosen is None:
         raise BadInput(
             "which app?",
-            hint="howdah worker yourpackage.module:app, or howdah worker --import yourpackage.module, "
-            'or app = "yourpackage.module:app" under [tool.howdah] in pyproject.toml.',
+            hint="Name one: howdah worker yourpackage.module:app, or --import yourpackage.module, "
+            'or app = "yourpackage.module:app" under [tool.howdah] in pyproject.toml',
         )
     if slots is not None and slots < 1:
         raise BadInput(f"{slots} slots cannot be had", hint="Use 1 to 10000.")

@@ -7,6 +7,7 @@ import click
 from howdah import check
 from howdah.cli import database, exits, show
 from howdah.cli.options import as_json as json_option
+from howdah.printable import printable
 
 
 @click.command("check")
@@ -19,6 +20,8 @@ def command(as_json: bool) -> int:
         show.document({"schema": settings.schema, "differences": differences})
     else:
         for difference in differences:
-            click.echo(show.printable(difference))
-        show.said("run howdah db migrate to put it right" if differences else "all is as it should be")
+            click.echo(printable(difference))
+        show.said(
+            "run howdah db migrate to put it right" if differences else "all is as it should be"
+        )
     return exits.NO_DATABASE if differences else 0

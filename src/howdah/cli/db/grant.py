@@ -11,7 +11,9 @@ from howdah.grants import FUNCTIONS
 
 @click.command("grant")
 @click.argument("role")
-@click.option("--as", "kind", type=click.Choice([*FUNCTIONS]), required=True, help="What the role is to do.")
+@click.option(
+    "--as", "kind", type=click.Choice([*FUNCTIONS]), required=True, help="What the role is to do."
+)
 def command(role: str, kind: str) -> None:
     """Give ROLE exactly what a producer, worker, viewer or operator needs."""
     settings = database.found()

@@ -21,9 +21,18 @@ def command(dry_run: bool, as_json: bool) -> None:
     else:
         applied = database.with_connection(lambda c: migrate.migrate(c, settings.schema), settings)
     if as_json:
-        show.document({"schema": settings.schema, "applied": applied, "version": migrate.NEWEST, "dry_run": dry_run})
+        show.document(
+            {
+                "schema": settings.schema,
+                "applied": applied,
+                "version": migrate.NEWEST,
+                "dry_run": dry_run,
+            }
+        )
         return
     for name in applied:
         click.echo(name)
     verb = "would be applied" if dry_run else "applied"
-    show.said(f"{len(applied)} migrations {verb}; schema {settings.schema}, version {migrate.NEWEST}")
+    show.said(
+        f"{len(applied)} migrations {verb}; schema {settings.schema}, version {migrate.NEWEST}"
+    )

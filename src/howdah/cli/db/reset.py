@@ -16,7 +16,7 @@ from howdah.settings import project_root
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Say what would be deleted, and delete nothing.")
 def command(yes: bool, dry_run: bool) -> None:
-    """Stop the project's embedded PostgreSQL and delete its data, with all jobs. No other database."""
+    """Stop the project's embedded PostgreSQL and delete its data, with all jobs."""
     root = project_root(Path.cwd())
     status = embedded.status(root)
     if status.data_dir is None:

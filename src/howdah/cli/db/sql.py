@@ -9,7 +9,14 @@ from howdah.settings import load
 
 
 @click.command("sql")
-@click.option("--from", "from_version", type=click.IntRange(0), default=0, show_default=True, help="The version that is installed.")
+@click.option(
+    "--from",
+    "from_version",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="The version that is installed.",
+)
 def command(from_version: int) -> None:
     """Print what migrate would run, as one script in one transaction; needs no database.
 

@@ -42,7 +42,11 @@ def command(as_json: bool) -> int:
     else:
         show.facts({**told, **_readable(local)})
     if not status.is_current:
-        show.said("Run: howdah db migrate" if status.version < status.newest else "Upgrade the howdah package.")
+        show.said(
+            "Run: howdah db migrate"
+            if status.version < status.newest
+            else "Upgrade the howdah package."
+        )
     return 0 if status.is_current else exits.NO_DATABASE
 
 

@@ -14,6 +14,6 @@ command = LazyGroup(
         "delete": "Remove jobs that do not run, and their history.",
         "run-now": "Make scheduled jobs ready.",
     },
-    help="Look at jobs, and change what becomes of them. An ID is a whole one, or its last 6 or more "
-    "characters where the job is one of the newest 10,000.",
+    help="Look at jobs, and change what becomes of them. An ID is a whole one, or, for the "
+    "newest 10,000 jobs, its last 6 or more characters.",
 )

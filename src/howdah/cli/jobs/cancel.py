@@ -11,5 +11,5 @@ command = verb_command(
         states=("scheduled", "blocked", "ready", "running"),
         refusal="it has finished, or is being cancelled already",
     ),
-    "Cancel jobs; the workers of running ones are asked to stop them. Filters find unfinished ones.",
+    "Cancel jobs; workers are asked to stop running ones. Filters find unfinished ones.",
 )

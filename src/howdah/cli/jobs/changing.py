@@ -1,4 +1,4 @@
-"""What retry, cancel, delete and run-now have in common: which jobs, are you sure, and what came of it."""
+"""What retry, cancel, delete and run-now share: which jobs, are you sure, what came of it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from howdah.cli import database, exits, show
 from howdah.cli.asking import confirm
 from howdah.cli.jobs.finding import job_ids, matching, no_job
 from howdah.cli.options import as_json, filters
+from howdah.client import AsyncDoor
 from howdah.errors import BadInput, Conflict, HowdahError
 
 MOST = 10_000  # jobs that filters can find for one command
@@ -44,6 +45,7 @@ def verb_command(verb: Verb, help_text: str) -> click.Command:
     @click.option("--dry-run", is_flag=True, help="Only say how many there are.")
     @as_json
     def command(
+        *,
         ids: tuple[str, ...],
         older: float | None,
         newer: float | None,
@@ -57,11 +59,12 @@ def verb_command(verb: Verb, help_text: str) -> click.Command:
         if bool(ids) == bool(wanted):
             raise BadInput(
                 "name jobs by their ids, or find them by filters",
-                hint=f"howdah jobs {verb.name} ID…, or howdah jobs {verb.name} --queue mail --older 1h",
+                hint=f"howdah jobs {verb.name} ID…, or for example howdah jobs {verb.name} --queue mail",
             )
         settings = database.found()
         found = database.with_store(lambda store: _found(store, verb, ids, wanted), settings)
-        what = f"{verb.name} {_jobs(len(found))}{' (the first of more)' if len(found) == MOST else ''}"
+        more = " (the first of more)" if len(found) == MOST else ""
+        what = f"{verb.name} {_jobs(len(found))}{more}"
         if (wanted or dry_run) and not confirm(what, yes=yes or not found, dry_run=dry_run):
             _show(verb, [], {}, found, as_json=as_json)
             return 0
@@ -72,7 +75,7 @@ def verb_command(verb: Verb, help_text: str) -> click.Command:
 
 
 async def _found(
-    store: database.AsyncDoor, verb: Verb, ids: Sequence[str], wanted: Mapping[str, Any]
+    store: AsyncDoor, verb: Verb, ids: Sequence[str], wanted: Mapping[str, Any]
 ) -> list[UUID]:
     if ids:
         return await job_ids(store, ids)
@@ -85,7 +88,7 @@ async def _found(
 
 
 async def _do(
-    store: database.AsyncDoor, verb: Verb, ids: Sequence[UUID]
+    store: AsyncDoor, verb: Verb, ids: Sequence[UUID]
 ) -> tuple[list[UUID], dict[UUID, HowdahError]]:
     done: list[UUID] = []
     refused: dict[UUID, HowdahError] = {}
@@ -100,7 +103,7 @@ async def _do(
     return done, refused
 
 
-async def _refusal(store: database.AsyncDoor, verb: Verb, job_id: UUID) -> HowdahError:
+async def _refusal(store: AsyncDoor, verb: Verb, job_id: UUID) -> HowdahError:
     job = await store.run(jobs.get(job_id))
     if job is None:
         return no_job(job_id)
@@ -117,7 +120,9 @@ def _show(
 ) -> int:
     if as_json:
         told = [{"id": str(job_id), "error": error.message} for job_id, error in refused.items()]
-        show.document({"found": len(found), verb.past: [str(job_id) for job_id in done], "refused": told})
+        show.document(
+            {"found": len(found), verb.past: [str(job_id) for job_id in done], "refused": told}
+        )
     else:
         for job_id in done:
             click.echo(f"{verb.past} {job_id}")

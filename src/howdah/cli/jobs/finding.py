@@ -9,7 +9,7 @@ from uuid import UUID
 
 from howdah import jobs
 from howdah.call import Call
-from howdah.cli.database import AsyncDoor
+from howdah.client import AsyncDoor
 from howdah.errors import BadInput, Conflict, NotFound
 from howdah.jobs import Found
 
@@ -69,7 +69,9 @@ async def _job_id(store: AsyncDoor, text: str) -> UUID:
     except ValueError:
         end = text.lstrip("…").lower()
     if not _END.fullmatch(end):
-        raise BadInput(f"{text!r} is no id", hint="Give a whole id, or its last 6 or more characters.")
+        raise BadInput(
+            f"{text!r} is no id", hint="Give a whole id, or its last 6 or more characters."
+        )
     found = await store.run(_ending(end))
     if not found:
         raise NotFound(

@@ -38,6 +38,7 @@ COLUMNS: list[Column[Found]] = [
 @click.option("--limit", "-n", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @json_option
 def command(
+    *,
     state: str | None,
     queue: str | None,
     task: str | None,

@@ -11,5 +11,6 @@ command = verb_command(
         states=("failed",),
         refusal="only a finished job can be retried",
     ),
-    "Bring finished jobs back under their ids, with fresh room for attempts. Filters find failed ones, unless --state says otherwise.",
+    "Bring finished jobs back under their ids, with fresh room for attempts. Filters find failed "
+    "ones, unless --state says otherwise.",
 )

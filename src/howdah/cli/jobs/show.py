@@ -9,6 +9,7 @@ from howdah.cli import database, show
 from howdah.cli.jobs.finding import one_job
 from howdah.cli.options import as_json as json_option
 from howdah.cli.show import Column
+from howdah.client import AsyncDoor
 from howdah.jobs import Attempt, Found
 from howdah.printable import last_line
 
@@ -29,13 +30,15 @@ def command(job_id: str, as_json: bool) -> None:
     if as_json:
         show.document({**show.plain(job), "attempts": show.plain(attempts), "why": why})
         return
-    show.facts({name: value for name, value in _facts(job, why).items() if value not in (None, "", [])})
+    show.facts(
+        {name: value for name, value in _facts(job, why).items() if value not in (None, "", [])}
+    )
     if attempts:
         click.echo()
         show.listed(attempts, COLUMNS, as_json=False)
 
 
-async def _look(store: database.AsyncDoor, text: str) -> tuple[Found, list[Attempt], str]:
+async def _look(store: AsyncDoor, text: str) -> tuple[Found, list[Attempt], str]:
     job = await one_job(store, text)
     return job, await store.run(jobs.attempts(job.id)), await store.run(jobs.why(job.id))
 

@@ -8,6 +8,7 @@ from howdah import jobs
 from howdah.cli import database, show
 from howdah.cli.jobs.finding import one_job
 from howdah.cli.options import as_json as json_option
+from howdah.client import AsyncDoor
 from howdah.printable import printable
 
 
@@ -17,7 +18,7 @@ from howdah.printable import printable
 def command(job_id: str, as_json: bool) -> None:
     """Why a job is not running, in one sentence."""
 
-    async def look(store: database.AsyncDoor) -> tuple[str, str]:
+    async def look(store: AsyncDoor) -> tuple[str, str]:
         job = await one_job(store, job_id)
         return str(job.id), await store.run(jobs.why(job.id))
 

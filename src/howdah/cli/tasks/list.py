@@ -37,4 +37,5 @@ COLUMNS: list[Column[Declared]] = [
 @json_option
 def command(as_json: bool) -> None:
     """Tasks that workers declared, with how their jobs are run."""
-    show.listed(database.ask(store.tasks()), COLUMNS, as_json=as_json)
+    declared = database.ask(store.tasks())
+    show.listed(declared, COLUMNS, as_json=as_json)

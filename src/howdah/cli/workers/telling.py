@@ -11,6 +11,7 @@ from howdah import workers
 from howdah.call import Call
 from howdah.cli import database, show
 from howdah.cli.options import ID
+from howdah.client import AsyncDoor
 from howdah.errors import BadInput, NotFound
 
 
@@ -22,10 +23,18 @@ def telling_command(name: str, call: Callable[..., Call[int]], help_text: str) -
     @click.option("--name", "worker_name", help="The workers of this name.")
     @click.option("--host", help="The workers of this host.")
     @click.option("--all", "everybody", is_flag=True, help="All workers.")
-    def command(worker: UUID | None, worker_name: str | None, host: str | None, everybody: bool) -> None:
+    def command(
+        worker: UUID | None, worker_name: str | None, host: str | None, everybody: bool
+    ) -> None:
         if not everybody and worker is None and worker_name is None and host is None:
-            raise BadInput("which worker?", hint="Give its id, --name, --host or --all: howdah workers list")
-        told = database.with_store(lambda store: _tell(store, call, worker, worker_name, host, everybody))
+            raise BadInput(
+                "which worker?", hint="Give its id, --name, --host or --all: howdah workers list"
+            )
+        told = database.with_store(
+            lambda store: _tell(
+                store, call, worker, name=worker_name, host=host, everybody=everybody
+            )
+        )
         if told == 0 and not everybody:
             raise NotFound("there is no such worker", hint="Run: howdah workers list")
         show.said(f"told {told} worker{'' if told == 1 else 's'} to {name}")
@@ -34,13 +43,18 @@ def telling_command(name: str, call: Callable[..., Call[int]], help_text: str) -
 
 
 async def _tell(
-    store: database.AsyncDoor,
+    store: AsyncDoor,
     call: Callable[..., Call[int]],
     worker: UUID | None,
+    *,
     name: str | None,
     host: str | None,
     everybody: bool,
 ) -> int:
     if not everybody:
-        return int(await store.run(call(worker, name=name, host=host)))
-    return sum([int(await store.run(call(each.id))) for each in await store.run(workers.list())])
+        told: int = await store.run(call(worker, name=name, host=host))
+        return told
+    count = 0
+    for each in await store.run(workers.list()):
+        count += await store.run(call(each.id))
+    return count

@@ -61,6 +61,12 @@ begin
         delete from _howdah.idle i where i.worker = claim.worker;
     end if;
 
+    -- A claim that must not be repeated has to survive a crash of the server.
+    if current_setting('synchronous_commit') = 'off'
+       and exists (select from _howdah.job j where j.ctid = any (picked) and j.delivery = 'm') then
+        perform set_config('synchronous_commit', 'on', true);
+    end if;
+
     token := gen_random_uuid();
     moment := _howdah.clock();
     return query

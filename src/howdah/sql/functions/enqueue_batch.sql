@@ -22,7 +22,7 @@ declare
     declared  _howdah.task;
     moment    timestamptz := _howdah.clock();
     due       timestamptz := coalesce(enqueue_batch.run_at, moment + enqueue_batch.delay);
-    parsed    jsonb[] := array(select coalesce(a, '{}')::jsonb from unnest(enqueue_batch.args) a);
+    parsed    jsonb[] := array(select a::jsonb from unnest(enqueue_batch.args) a);
     flaw      text := _howdah.flaw(enqueue_batch.task, null, enqueue_batch.queue, enqueue_batch.priority, enqueue_batch.run_at,
                                    enqueue_batch.delay, enqueue_batch.max_attempts, enqueue_batch.timeout,
                                    enqueue_batch.no_timeout, enqueue_batch.delivery, null, enqueue_batch.headers,
@@ -32,7 +32,7 @@ begin
         when flaw is not null then flaw
         when ids is null or cardinality(ids) is distinct from cardinality(args) then 'ids and args differ in length'
         when cardinality(ids) > 10000 then cardinality(ids) || ' jobs in one call, at most 10,000 are taken'
-        when array_position(ids, null) is not null then 'an id is NULL'
+        when array_position(ids, null) is not null or array_position(args, null) is not null then 'an id, or the args of one, are NULL'
         else (select _howdah.args_flaw(a) from unnest(parsed) a where _howdah.args_flaw(a) is not null limit 1)
     end;
     if flaw is not null then

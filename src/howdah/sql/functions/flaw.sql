@@ -45,7 +45,7 @@ as $$
         when pg_catalog.pg_column_size(args) > 1048576
             then 'args are larger than 1 MiB (' || pg_catalog.pg_column_size(args) || ' bytes)'
         when pg_catalog.pg_column_size(args) >= 512  -- 65 nested containers take more
-             and pg_catalog.jsonb_path_exists(args, '$.**{64} ? (@.type() == "array" || @.type() == "object")')
+             and pg_catalog.jsonb_path_exists(args, 'strict $.**{64} ? (@.type() == "array" || @.type() == "object")')
             then 'args are nested more than 64 deep'
     end
 $$;

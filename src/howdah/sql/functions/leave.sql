@@ -17,16 +17,13 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    stray  record;
+    stray  uuid;
 begin
     for stray in
-        select l.lease, l.ids from _howdah.lease l
+        select l.lease from _howdah.lease l
         where l.worker = release_leases.worker and l.lease <> all (held)
         order by l.claimed_at for update skip locked
     loop
-        perform _howdah.end_attempts(stray.ids, array_fill(stray.lease, array[n]), array_fill('released'::text, array[n]),
-                                     array_fill('released'::text, array[n]), null, null)
-        from cardinality(stray.ids) n;
-        delete from _howdah.lease l where l.lease = stray.lease;
+        perform _howdah.end_lease(stray, 'released');
     end loop;
 end $$;

@@ -1,4 +1,4 @@
--- What became of a job, for whoever knows its id; NULLs when there is no such job. With a waiter (any uuid) an unfinished
+-- What became of a job, for whoever knows its id; no row when there is no such job. With a waiter (any uuid) an unfinished
 -- job's end is notified: 'f' and its id on the channel.
 create or replace function howdah.outcome(id uuid, waiter uuid default null)
 returns table (state text, result jsonb, error text)

@@ -12,13 +12,24 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
-    if set_paused.queue is null or length(set_paused.queue) not between 1 and 120 or right(set_paused.queue, 1) = '*' then
+    perform _howdah.check_queue(set_paused.queue);
+    if not set_paused.paused then
+        update _howdah.queue q set paused = false where q.name = set_paused.queue and q.paused;
+        if found then
+            perform _howdah.wake(set_paused.queue, 100);
+        end if;
+        return found;
+    end if;
+    insert into _howdah.queue as q (name, paused, created_at) values (set_paused.queue, true, _howdah.clock())
+    on conflict (name) do update set paused = true where not q.paused;
+    return found;
+end $$;
+
+create or replace function _howdah.check_queue(queue text) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if check_queue.queue is null or length(check_queue.queue) not between 1 and 120 or right(check_queue.queue, 1) = '*' then
         perform _howdah.refuse('JQ001', 'a queue name has 1 to 120 characters and no * at its end', 'Name one queue.');
     end if;
-    insert into _howdah.queue as q (name, paused, created_at) values (set_paused.queue, set_paused.paused, _howdah.clock())
-    on conflict (name) do update set paused = excluded.paused where q.paused <> excluded.paused;
-    if found and not set_paused.paused then
-        perform _howdah.wake(set_paused.queue, 100);
-    end if;
-    return found;
 end $$;

@@ -6,9 +6,9 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
-    perform _howdah.set_paused(put_queue.queue, coalesce(
-        (select q.paused from _howdah.queue q where q.name = put_queue.queue), false));
-    update _howdah.queue q
-    set keep_history = coalesce(put_queue.keep_history, q.keep_history), durable = coalesce(put_queue.durable, q.durable)
-    where q.name = put_queue.queue;
+    perform _howdah.check_queue(put_queue.queue);
+    insert into _howdah.queue as q (name, keep_history, durable, created_at)
+    values (put_queue.queue, coalesce(put_queue.keep_history, true), coalesce(put_queue.durable, true), _howdah.clock())
+    on conflict (name) do update
+    set keep_history = coalesce(put_queue.keep_history, q.keep_history), durable = coalesce(put_queue.durable, q.durable);
 end $$;

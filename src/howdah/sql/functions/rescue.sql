@@ -1,39 +1,64 @@
 -- Brings back the jobs of lost workers: the attempt is given back, a crash is counted, and after max_crashes the job fails.
--- A worker is lost when its heart has not beaten for lost_after (down-time of the database not counted; a beat in the future
--- counts as now), or, sooner, when its session lock is gone and it has not beaten for 5 s.
+-- A worker is lost when its heart has not beaten for lost_after (down-time of the database not counted; a beat in the future,
+-- left by a clock that was set back, counts as now), or, sooner, when its session lock is gone and it has not beaten for 5 s.
+-- Rows that somebody holds are stepped over, and taken in a later round.
 create or replace function _howdah.rescue(n int) returns int
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
     moment   timestamptz := _howdah.clock();
-    resumed  timestamptz := (select p.resumed_at from _howdah.pulse p);
+    resumed  timestamptz;
     rescued  int := 0;
-    lost     record;
-    held     record;
+    gone     uuid[];
+    lost     uuid;
+    held     uuid;
 begin
-    for lost in
+    update _howdah.worker w set beat_at = moment where w.beat_at > moment;
+    update _howdah.pulse p set resumed_at = moment where p.resumed_at > moment;
+    resumed := (select p.resumed_at from _howdah.pulse p);
+    gone := array(
         select w.id from _howdah.worker w
-        where greatest(least(w.beat_at, moment), resumed) + w.lost_after < moment
-           or (w.lock_key is not null and greatest(least(w.beat_at, moment), resumed) + least(interval '5 s', w.lost_after) < moment
-               and not exists (select from pg_locks k
-                               where k.locktype = 'advisory' and k.objsubid = 1
-                                 and k.database = (select d.oid from pg_database d where d.datname = current_database())
-                                 and (k.classid::bigint << 32 | k.objid::bigint) = w.lock_key))
-        order by w.id for update of w skip locked
+        where greatest(w.beat_at, resumed) + w.lost_after < moment
+           or (w.lock_key is not null and greatest(w.beat_at, resumed) + least(interval '5 s', w.lost_after) < moment
+               and not exists (
+                   select from pg_locks k
+                   where k.locktype = 'advisory' and k.objsubid = 1
+                     and k.database = (select d.oid from pg_database d where d.datname = current_database())
+                     and (k.classid::bigint << 32 | k.objid::bigint) = w.lock_key))
+        order by w.id for update of w skip locked);
+    gone := gone || array(  -- workers without a row, which nobody but an owner can have removed
+        select distinct l.worker from _howdah.lease l
+        where l.worker is not null and not exists (select from _howdah.worker w where w.id = l.worker));
+    foreach lost in array gone
     loop
         for held in
-            select l.lease, l.ids from _howdah.lease l where l.worker = lost.id order by l.claimed_at for update skip locked
+            select l.lease from _howdah.lease l where l.worker = lost order by l.claimed_at for update skip locked
         loop
             exit when rescued >= rescue.n;
-            rescued := rescued + cardinality(_howdah.end_attempts(
-                held.ids, array_fill(held.lease, array[cardinality(held.ids)]), array_fill('lost'::text, array[cardinality(held.ids)]),
-                array_fill('lost'::text, array[cardinality(held.ids)]), null, null));
-            delete from _howdah.lease l where l.lease = held.lease
-                and not exists (select from unnest(l.ids) i (id) join _howdah.job j on j.id = i.id and j.lease = l.lease);
+            rescued := rescued + _howdah.end_lease(held, 'lost');
         end loop;
-        delete from _howdah.idle i where i.worker = lost.id;
-        delete from _howdah.worker w where w.id = lost.id and not exists (select from _howdah.lease l where l.worker = lost.id);
+        delete from _howdah.idle i where i.worker = lost;
+        delete from _howdah.worker w where w.id = lost and not exists (select from _howdah.lease l where l.worker = lost);
     end loop;
     return rescued;
+end $$;
+
+-- Ends all attempts of one lease in one way, but for rows that somebody holds; the lease goes when none is left. How many.
+create or replace function _howdah.end_lease(lease uuid, kind text) returns int
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+    open   uuid[] := array(
+        select j.id from _howdah.job j
+        where j.id = any ((select l.ids from _howdah.lease l where l.lease = end_lease.lease)::uuid[]) and j.lease = end_lease.lease
+        order by j.id for update skip locked);
+    ended  int := cardinality(_howdah.end_attempts(
+        open, array_fill(end_lease.lease, array[cardinality(open)]), array_fill(kind, array[cardinality(open)]),
+        array_fill(kind, array[cardinality(open)]), null, null));
+begin
+    delete from _howdah.lease l where l.lease = end_lease.lease
+        and not exists (select from unnest(l.ids) i (id) join _howdah.job j on j.id = i.id and j.lease = l.lease);
+    return ended;
 end $$;

@@ -40,7 +40,7 @@ create table _howdah.job (
             jsonb_typeof(args) = 'object'
             and pg_column_size(args) <= 1048576
             -- 65 nested containers take more than 512 bytes: small arguments are not searched
-            and (pg_column_size(args) < 512 or not jsonb_path_exists(args, '$.**{64} ? (@.type() == "array" || @.type() == "object")'))))
+            and (pg_column_size(args) < 512 or not jsonb_path_exists(args, 'strict $.**{64} ? (@.type() == "array" || @.type() == "object")'))))
 ) with (
     fillfactor = 90,
     autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0,

@@ -1,0 +1,272 @@
+"""Clients: with a loop, without one, from threads, after a fork, and on one loop after another."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from howdah import App, AsyncClient, Client, Job, TooLarge, jobs
+from howdah.job import make_options
+from howdah.settings import Settings
+
+
+def count(db: psycopg.Connection) -> int:
+    row = db.execute("select count(*) from howdah.jobs").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def ours(db: psycopg.Connection) -> list[int]:
+    rows = db.execute(
+        "select pid from pg_stat_activity where datname = current_database() "
+        "and application_name = 'howdah client'"
+    )
+    return [int(row[0]) for row in rows]
+
+
+async def test_an_async_client_opens_at_the_first_use_and_closes_what_it_opened(
+    settings: Settings, db: psycopg.Connection, until: Any
+) -> None:
+    client = AsyncClient(settings)
+    before = ours(db)
+
+    job_id = await client.run(jobs.enqueue(Job("t", "{}")))
+    during = ours(db)
+    await client.close()
+
+    assert (before, len(during), count(db)) == ([], 1, 1)
+    assert isinstance(job_id, UUID)
+    await until(lambda: ours(db) == [])
+
+
+async def test_a_closed_client_opens_again(settings: Settings) -> None:
+    client = AsyncClient(settings)
+    await client.run(jobs.enqueue(Job("t", "{}")))
+    await client.close()
+
+    async with client:
+        found = await client.run(jobs.list())
+
+    assert len(found) == 1
+
+
+async def test_many_uses_at_once_share_one_pool(settings: Settings, db: psycopg.Connection) -> None:
+    async with AsyncClient(settings, size=3) as client:
+        ids = await asyncio.gather(*(client.run(jobs.enqueue(Job("t", "{}"))) for _ in range(100)))
+        opened = ours(db)
+
+    assert len(set(ids)) == count(db) == 100
+    assert len(opened) <= 3
+
+
+def test_a_client_works_on_two_event_loops_one_after_the_other(
+    settings: Settings, db: psycopg.Connection
+) -> None:
+    client = AsyncClient(settings)
+
+    async def enqueue() -> UUID:
+        return await client.run(jobs.enqueue(Job("t", "{}")))
+
+    async def last() -> UUID:
+        job_id = await enqueue()
+        await client.close()
+        return job_id
+
+    ids = {asyncio.run(enqueue()), asyncio.run(last())}
+
+    assert len(ids) == count(db) == 2
+
+
+def test_the_loop_that_ended_leaves_no_connection_behind(
+    settings: Settings, db: psycopg.Connection
+) -> None:
+    client = AsyncClient(settings)
+
+    async def enqueue() -> int:
+        await client.run(jobs.enqueue(Job("t", "{}")))
+        return len(ours(db))
+
+    async def last() -> int:
+        opened = await enqueue()
+        await client.close()
+        return opened
+
+    opened = [asyncio.run(enqueue()), asyncio.run(enqueue()), asyncio.run(last())]
+
+    assert opened == [1, 1, 1]
+
+
+async def test_a_client_goes_on_after_its_connections_were_cut(
+    settings: Settings, db: psycopg.Connection, until: Any
+) -> None:
+    async with AsyncClient(settings) as client:
+        await client.run(jobs.enqueue(Job("t", "{}")))
+
+        for pid in ours(db):
+            db.execute("select pg_terminate_backend(%s)", [pid])
+        await until(lambda: ours(db) == [])
+        await asyncio.sleep(0)
+        await client.run(jobs.enqueue(Job("t", "{}")))
+
+    assert count(db) == 2
+
+
+def test_a_sync_client_needs_no_loop(settings: Settings, db: psycopg.Connection) -> None:
+    with Client(settings) as client:
+        job_id = client.run(jobs.enqueue(Job("t", "{}")))
+        found = client.run(jobs.get(job_id))
+
+    assert found is not None
+    assert found.id == job_id
+
+
+async def test_a_sync_client_works_inside_a_running_loop_too(settings: Settings) -> None:
+    with Client(settings) as client:
+        job_id = client.run(jobs.enqueue(Job("t", "{}")))
+
+    assert isinstance(job_id, UUID)
+
+
+def test_a_sync_client_leaves_no_thread_and_no_connection(
+    settings: Settings, db: psycopg.Connection
+) -> None:
+    before = threading.active_count()
+
+    with Client(settings) as client:
+        client.run(jobs.list())
+        during = threading.active_count()
+
+    assert (during - before, threading.active_count()) == (1, before)
+    assert ours(db) == []
+
+
+def test_a_sync_client_is_shared_by_threads(settings: Settings, db: psycopg.Connection) -> None:
+    def enqueue(_: int) -> UUID:
+        return client.run(jobs.enqueue(Job("t", "{}")))
+
+    with Client(settings) as client, ThreadPoolExecutor(16) as threads:
+        ids = set(threads.map(enqueue, range(200)))
+
+    assert len(ids) == count(db) == 200
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_sync_client_works_in_a_forked_child_and_in_its_parent(
+    settings: Settings, db: psycopg.Connection
+) -> None:
+    with Client(settings) as client:
+        client.run(jobs.enqueue(Job("parent", "{}")))
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                client.run(jobs.enqueue(Job("child", "{}")))
+                client.close()
+                status = 0
+            finally:
+                os._exit(status)
+        _, status = os.waitpid(child, 0)
+        client.run(jobs.enqueue(Job("parent", "{}")))
+
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert count(db) == 3
+
+
+def test_an_app_enqueues_where_there_is_no_loop(dsn: str, db: psycopg.Connection) -> None:
+    app = App(dsn)
+
+    @app.task(name="t", queue="mail")
+    def task(n: int) -> None: ...
+
+    job_id = task.enqueue_sync(5)
+    asyncio.run(app.close())
+
+    assert db.execute("select id, queue, args from howdah.jobs").fetchall() == [(job_id, "mail", {"n": 5})]
+
+
+async def test_ten_thousand_jobs_are_taken_in_one_call_and_one_more_is_refused(
+    app: App, db: psycopg.Connection
+) -> None:
+    many = [Job("t", "{}")] * 10_000
+
+    with pytest.raises(TooLarge):
+        await app.enqueue_many([*many, many[0]])
+    refused = count(db)
+    ids = await app.enqueue_many(many)
+
+    assert refused == 0
+    assert len(set(ids)) == count(db) == 10_000
+
+
+async def test_ids_come_back_in_the_order_of_the_jobs(app: App, db: psycopg.Connection) -> None:
+    @app.task(name="t")
+    def task(n: int) -> None: ...
+
+    alike = [task.job(n) for n in range(500)]
+    mixed = [task.options(priority=n % 3).job(n) for n in range(500)]
+
+    for many in (alike, mixed):
+        ids = await app.enqueue_many(many)
+        stored = dict(db.execute("select id, (args->>'n')::int from howdah.jobs").fetchall())
+        assert [stored[job_id] for job_id in ids] == [*range(500)]
+
+
+async def test_tasks_options_ids_and_keys_may_be_mixed_in_one_call(
+    app: App, db: psycopg.Connection
+) -> None:
+    chosen = uuid4()
+    there = await app.enqueue(Job("a", "{}", make_options(unique_key="there")))
+
+    many = [
+        Job("a", "{}", make_options(unique_key="there")),
+        Job("b", '{"x":1}', make_options(id=chosen, delay=0.00001, timeout=0.001)),
+        Job("c", "{}", make_options(unique_key="new", queue="q", priority=5)),
+        Job("d", "{}", make_options(unique_key="new")),
+        Job("b", "{}", make_options(id=chosen)),
+        Job("e", "{}", make_options(no_timeout=True, tags=["x"], headers={"h": 1})),
+    ]
+    ids = await app.enqueue_many(many)
+    again = await app.enqueue_many(many[:5])
+
+    assert ids[0] == there
+    assert ids[1] == ids[4] == chosen
+    assert ids[2] == ids[3]
+    assert again == ids[:5]
+    assert count(db) == 4
+    found = await app.run(jobs.get(ids[5]))
+    assert found is not None
+    assert (found.timeout, found.tags, found.headers) == (None, ["x"], '{"h": 1}')
+
+
+async def test_one_key_in_two_transactions_at_once_makes_one_job(app: App, db: psycopg.Connection) -> None:
+    job = Job("t", "{}", make_options(unique_key="one"))
+
+    ids = await asyncio.gather(*(app.enqueue(job) for _ in range(30)))
+
+    assert len(set(ids)) == count(db) == 1
+
+
+async def test_no_jobs_in_a_call_are_no_ids(app: App) -> None:
+    assert await app.enqueue_many([]) == []
+
+
+async def test_what_a_task_declares_holds_before_any_worker_has_run(app: App) -> None:
+    @app.task(name="t", queue="mail", priority=9, timeout="5s", delivery="at_most_once")
+    def task() -> None: ...
+
+    single = await app.run(jobs.get(await task.enqueue()))
+    [batch] = await app.enqueue_many([task.job()])
+    found = await app.run(jobs.get(batch))
+
+    for each in (single, found):
+        assert each is not None
+        assert (each.queue, each.priority, each.delivery) == ("mail", 9, "at_most_once")
+        assert each.timeout is not None
+        assert each.timeout.total_seconds() == 5

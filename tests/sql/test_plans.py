@@ -1,0 +1,76 @@
+"""The hot statements touch what they need, whatever the backlog and whatever statistics say."""
+
+from __future__ import annotations
+
+import pytest
+
+BACKLOG = """
+select howdah.enqueue_many((select array_agg(row('t' || n % 3, null, 'q' || n % 4, n % 3,
+    case when n % 5 = 0 then howdah_now + interval '1 hour' end, null, null, null, null, null, null, null,
+    null, null)::howdah.new_job) from generate_series(1, 10000) n, (select now() as howdah_now) c))
+"""
+
+
+@pytest.fixture
+def crowded(door):
+    door.rows(BACKLOG)
+    return door
+
+
+def touched(door, work):
+    """Sequential scans of the live jobs, and rows read from them, by a piece of work."""
+    count = (
+        "select sum(seq_scan)::int as scans, sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::int as rows"
+        " from pg_stat_xact_all_tables where schemaname = '_howdah' and relname = 'job'"
+    )
+    with door.transaction():
+        [before] = door.rows(count)
+        work()
+        [after] = door.rows(count)
+    return after.scans - before.scans, after.rows - before.rows
+
+
+WORK = {
+    "claim without worker": lambda door: door.claim(10),
+    "claim of one queue": lambda door: door.claim(10, queues=["q1"]),
+    "claim of a pattern": lambda door: door.claim(10, queues=["q*"]),
+    "claim of nothing": lambda door: door.claim(10, queues=["none"]),
+    "enqueue": lambda door: door.enqueue(unique_key="k"),
+    "heartbeat": lambda door: door.worker(),
+    "stage of nothing": lambda door: door.rows("select howdah.stage()"),
+    "cancel": lambda door: door.value("cancel", id="00000000-0000-4000-8000-000000000001"),
+    "outcome": lambda door: door.call("outcome", id="00000000-0000-4000-8000-000000000001"),
+}
+
+
+@pytest.mark.parametrize("analyzed", [False, True], ids=["no statistics", "statistics"])
+@pytest.mark.parametrize("work", WORK)
+def test_a_call_reads_a_few_rows_of_ten_thousand(crowded, work, analyzed):
+    if analyzed:
+        crowded.rows("analyze _howdah.job")
+
+    scans, rows = touched(crowded, lambda: WORK[work](crowded))
+
+    assert scans == 0
+    assert rows <= 120
+
+
+@pytest.mark.parametrize("outcome", ["succeeded", "retry", "released", "failed"])
+def test_a_finish_reads_its_own_rows_although_nothing_ran_when_statistics_were_taken(crowded, outcome):
+    crowded.rows("analyze _howdah.job")
+    jobs = crowded.claim(100)
+
+    scans, rows = touched(crowded, lambda: crowded.finish(jobs, outcomes=[outcome] * 100))
+
+    assert scans == 0
+    assert rows <= 1000
+
+
+def test_staging_reads_what_is_due(crowded, clock):
+    crowded.enqueue(delay="1 min")
+    clock.forward("2 min")
+
+    scans, rows = touched(crowded, lambda: crowded.rows("select howdah.stage()"))
+
+    assert scans == 0
+    assert rows <= 50
