@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec, Self, TypeVar, overload
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 from uuid import UUID
 
 from howdah import jobs
 from howdah.call import Call
-from howdah.client import AsyncClient, Client, on
+from howdah.client import (
+    AsyncClient,
+    AsyncDoor,
+    AwaitsCommit,
+    Client,
+    Commits,
+    Fetches,
+    SyncDoor,
+    on,
+)
+from howdah.context import Context
 from howdah.durations import Duration
 from howdah.errors import Conflict, UnknownTask
 from howdah.events import Events
@@ -28,6 +38,19 @@ from howdah.worker.threads import Threads
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+
+
+class _Declares(Protocol):
+    """What `@app.task(…)` gives: takes the function."""
+
+    @overload
+    def __call__(self, function: Callable[Concatenate[Context, P], R], /) -> Task[P, R]: ...
+
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
+
+    def __call__(self, function: Callable[..., Any], /) -> Any:
+        """Declare the function."""
 
 
 class App:
@@ -60,6 +83,10 @@ class App:
 
     # Declaring
 
+    # A Context that comes first is the worker's to give: jobs are made without it.
+    @overload
+    def task(self, function: Callable[Concatenate[Context, P], R], /) -> Task[P, R]: ...
+
     @overload
     def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
 
@@ -74,7 +101,7 @@ class App:
         timeout: Duration | None = None,
         no_timeout: bool = False,
         delivery: str | None = None,
-    ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+    ) -> _Declares: ...
 
     def task(
         self,
@@ -161,6 +188,12 @@ class App:
     def enqueue_sync(self, job: Job) -> UUID:
         """Store a job where there is no event loop."""
         return self.sync_client.run(jobs.enqueue(job))
+
+    @overload
+    def on(self, connection: Commits) -> SyncDoor: ...
+
+    @overload
+    def on(self, connection: AwaitsCommit | Fetches) -> AsyncDoor: ...
 
     def on(self, connection: Any) -> Any:
         """The verbs on a connection of the caller's, in its transaction, with this app's schema."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Coroutine, Sequence
-from typing import Any, Self, TypeVar
+from asyncio.trsock import TransportSocket
+from collections.abc import Awaitable, Coroutine, Sequence
+from contextlib import suppress
+from socket import SHUT_RDWR
+from typing import Any, Protocol, Self, TypeVar, overload
 from uuid import UUID
 
 import asyncpg
@@ -57,12 +60,15 @@ class AsyncClient:
         pool, self._pool = self._pool, None
         if pool is not None and self._loop is asyncio.get_running_loop():
             await pool.close()
+        else:
+            _hang_up(pool, self._loop)
 
     async def _opened(self) -> Any:
         loop = asyncio.get_running_loop()
         if self._pool is not None and self._loop is loop:
             return self._pool
         if self._loop is not loop:
+            _hang_up(self._pool, self._loop)
             self._opening, self._loop, self._pool = asyncio.Lock(), loop, None
         async with self._opening:
             if self._pool is None:
@@ -82,7 +88,13 @@ class AsyncClient:
                 reset=_no_reset,
                 server_settings={"application_name": "howdah client"},
             )
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        except (
+            OSError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            ValueError,
+            OverflowError,  # a port number that is none
+        ) as error:
             raise no_connection(error, url) from error
         try:
             async with pool.acquire() as connection:
@@ -91,6 +103,18 @@ class AsyncClient:
             pool.terminate()
             raise
         return pool
+
+
+def _hang_up(pool: Any, loop: asyncio.AbstractEventLoop | None) -> None:
+    """Shut the sockets of a pool whose loop has ended: nobody can close them politely any more."""
+    if pool is None or loop is None or not loop.is_closed():
+        return
+    for holder in pool._holders:
+        transport = getattr(holder._con, "_transport", None)
+        wire = None if transport is None else transport.get_extra_info("socket")
+        if isinstance(wire, TransportSocket) and wire.fileno() != -1:  # uvloop has closed its own
+            with suppress(OSError):
+                wire.shutdown(SHUT_RDWR)
 
 
 async def _no_reset(_: Any) -> None:
@@ -203,6 +227,31 @@ class AsyncDoor:
         return await self.run(jobs.enqueue_many(many))
 
 
+class Commits(Protocol):
+    """A connection or session that does not await."""
+
+    def commit(self) -> None:
+        """End the transaction."""
+
+
+class AwaitsCommit(Protocol):
+    """A connection or session that awaits."""
+
+    def commit(self) -> Awaitable[None]:
+        """End the transaction."""
+
+
+class Fetches(Protocol):
+    """A connection of asyncpg, which has no commit."""
+
+    def fetch(self, query: str, /, *args: Any) -> Awaitable[Any]:
+        """Run a statement."""
+
+
+@overload
+def on(connection: Commits, *, schema: str | None = None) -> SyncDoor: ...
+@overload
+def on(connection: AwaitsCommit | Fetches, *, schema: str | None = None) -> AsyncDoor: ...
 def on(connection: Any, *, schema: str | None = None) -> Any:
     """The verbs on a connection of the caller's, in whatever transaction it is in.
 

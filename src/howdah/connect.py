@@ -37,6 +37,7 @@ async def open_connection(
         asyncpg.InterfaceError,
         TimeoutError,
         ValueError,
+        OverflowError,  # a port number that is none
     ) as error:
         raise no_connection(error, where) from error
 

@@ -143,7 +143,7 @@ def test_10_001_jobs_in_one_call_are_refused(door, refused, function):
         " array_agg('{}'::text)) from generate_series(1, 10001)",
     }
 
-    with refused("JQ001", mentions="10000"):
+    with refused("JQ001", mentions="10001"):
         door.rows(calls[function])
 
     assert door.counts() == (0, 0)

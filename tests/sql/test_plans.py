@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 BACKLOG = """
-select howdah.enqueue_many((select array_agg(row('t' || n % 3, null, 'q' || n % 4, n % 3,
-    case when n % 5 = 0 then howdah_now + interval '1 hour' end, null, null, null, null, null, null, null,
+select howdah.enqueue_many((select array_agg(row('t' || mod(n, 3), null, 'q' || mod(n, 4), mod(n, 3),
+    case when mod(n, 5) = 0 then howdah_now + interval '1 hour' end, null, null, null, null, null, null, null,
     null, null)::howdah.new_job) from generate_series(1, 10000) n, (select now() as howdah_now) c))
 """
 

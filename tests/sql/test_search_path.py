@@ -5,6 +5,8 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from howdah.grants import grant_statements
+
 NOTE = "insert into evil.noted values (%L, current_user); "
 FUNCTIONS = {
     "now()": "timestamptz", "clock_timestamp()": "timestamptz", "gen_random_uuid()": "uuid",
@@ -34,8 +36,9 @@ def arm(owner, role):
     owner.rows(f"grant usage on schema howdah to {role}")
     owner.rows(f"grant execute on all functions in schema howdah to {role}")
     owner.rows(f"grant select, insert on all tables in schema howdah to {role}")
-    for helper in ("clock()", 'state_name("char")', 'delivery_name("char")', "timeout_span(bigint)", "ready_queues()"):
-        owner.rows(f"grant execute on function _howdah.{helper} to {role}")
+    for kind in ("producer", "worker", "viewer", "operator"):
+        for statement in grant_statements(role, kind):
+            owner.rows(statement.format(schema="howdah"))
 
 
 def lay_traps(hostile):
@@ -64,7 +67,7 @@ def lay_traps(hostile):
 def hostile(own_door, own_dsn, role):
     name = role()
     arm(own_door, name)
-    with psycopg.connect(own_dsn + ("&" if "?" in own_dsn else "?") + f"user={name}", autocommit=True) as connection:
+    with psycopg.connect(own_dsn, user=name, autocommit=True) as connection:
         door = type(own_door)(connection)
         lay_traps(door)
         yield door

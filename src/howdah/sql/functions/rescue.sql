@@ -8,24 +8,21 @@ as $$
 #variable_conflict use_column
 declare
     moment   timestamptz := _howdah.clock();
-    resumed  timestamptz;
+    pulse    record;
     rescued  int := 0;
     gone     uuid[];
     lost     uuid;
     held     uuid;
 begin
     update _howdah.worker w set beat_at = moment where w.beat_at > moment;
-    update _howdah.pulse p set resumed_at = moment where p.resumed_at > moment;
-    resumed := (select p.resumed_at from _howdah.pulse p);
+    update _howdah.pulse p set resumed_at = least(p.resumed_at, moment), gap_ended_at = least(p.gap_ended_at, moment)
+    where greatest(p.resumed_at, p.gap_ended_at) > moment;
+    select p.resumed_at, p.gap_ended_at into pulse from _howdah.pulse p;
     gone := array(
-        select w.id from _howdah.worker w
-        where greatest(w.beat_at, resumed) + w.lost_after < moment
-           or (w.lock_key is not null and greatest(w.beat_at, resumed) + least(interval '5 s', w.lost_after) < moment
-               and not exists (
-                   select from pg_locks k
-                   where k.locktype = 'advisory' and k.objsubid = 1
-                     and k.database = (select d.oid from pg_database d where d.datname = current_database())
-                     and (k.classid::bigint << 32 | k.objid::bigint) = w.lock_key))
+        select w.id from _howdah.worker w left join _howdah.connected c on c.id = w.id
+        where greatest(w.beat_at, pulse.resumed_at, case when c.id is not null then pulse.gap_ended_at end)
+            + case when w.lock_key is not null and c.id is null then least(interval '5 s', w.lost_after) else w.lost_after end
+            < moment
         order by w.id for update of w skip locked);
     gone := gone || array(  -- workers without a row, which nobody but an owner can have removed
         select distinct l.worker from _howdah.lease l

@@ -10,6 +10,13 @@ select j.id, j.queue::text as queue, j.task::text as task, j.args, j.priority, j
        j.run_at, j.created_at, j.tags, j.headers
 from _howdah.job j cross join (select) no_write where j.state = 's';
 
+-- Workers whose session holds its advisory lock: their connection has not ended.
+create or replace view _howdah.connected as
+select w.id from _howdah.worker w
+join pg_catalog.pg_locks k on k.locktype = 'advisory' and k.objsubid = 1 and k.granted
+ and (k.classid::bigint << 32 | k.objid::bigint) = w.lock_key
+where k.database = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database());
+
 -- Workers that are alive and take jobs.
 create or replace view _howdah.serving as
 select w.id, w.queues, w.tasks from _howdah.worker w cross join _howdah.pulse p
