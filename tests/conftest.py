@@ -139,7 +139,7 @@ class Clock:
         total = " + ".join(f"interval '{part.strip()}'" for part in self._ahead.split(","))
         self._connection.execute(
             "create or replace function _howdah.clock() returns timestamptz language sql volatile "
-            f"parallel safe as $$ select pg_catalog.clock_timestamp() + {total} $$"
+            f"parallel safe return pg_catalog.clock_timestamp() + {total}"
         )
 
 
@@ -150,7 +150,7 @@ def clock(db: psycopg.Connection) -> Iterator[Clock]:
     yield clock
     db.execute(
         "create or replace function _howdah.clock() returns timestamptz language sql volatile "
-        "parallel safe as $$ select pg_catalog.clock_timestamp() $$"
+        "parallel safe return pg_catalog.clock_timestamp()"
     )
 
 

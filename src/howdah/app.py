@@ -93,6 +93,8 @@ class App:
     @overload
     def task(
         self,
+        function: None = None,
+        /,
         *,
         name: str | None = None,
         queue: str | None = None,

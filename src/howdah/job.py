@@ -118,8 +118,8 @@ def checked(options: Options) -> Options:
         value = getattr(options, name)
         if value is not None and not isinstance(value, kind):
             raise BadInput(f"{name} must be of type {kind.__name__}, got {value!r}")
-    if options.headers is not None and (flaw := _headers_flaw(options.headers)):
-        raise BadInput(f"headers: {flaw}")
+    if options.headers is not None and (wrong := _headers_flaw(options.headers)):
+        raise BadInput(f"headers: {wrong}")
     for flaw, message, hint in _flaws(options):
         if flaw:
             raise BadInput(message, hint=hint)

@@ -17,6 +17,11 @@ from howdah.refusals import translated
 
 NEWEST = max(migration.number for migration in sql.migrations())
 _OLDEST_SERVER = 140000
+# Operators and types are looked up in the catalogue alone, whatever the migrating role's path holds.
+_QUIETLY = (
+    "set local search_path = pg_catalog, pg_temp; set local check_function_bodies = off;"
+    " set local client_min_messages = warning;"
+)
 _PATIENCE = 20  # tries to get a lock that somebody else holds, half a second each
 
 
@@ -68,7 +73,7 @@ async def migrate(connection: Any, schema: str) -> list[str]:
 def script(schema: str, *, from_version: int = 0) -> str:
     """What a DBA would run, as one SQL script: all that is newer than `from_version`."""
     sql.check_schema(schema)
-    parts = ["begin;", "set local lock_timeout = '2s';", _bootstrap(schema)]
+    parts = ["begin;", "set local lock_timeout = '2s';", _QUIETLY, _bootstrap(schema)]
     for migration in sql.migrations():
         if migration.number > from_version:
             parts += [
@@ -76,7 +81,7 @@ def script(schema: str, *, from_version: int = 0) -> str:
                 sql.named(migration.text, schema),
                 _record(schema, migration) + ";",
             ]
-    parts += ["set local check_function_bodies = off;", *_definitions(schema)]
+    parts += _definitions(schema)
     parts += [sql.CLOSE.format(schema=schema), f"select _{schema}.make_partitions();", "commit;"]
     return "\n".join(parts) + "\n"
 
@@ -144,6 +149,7 @@ async def _apply(connection: Any, schema: str, migration: sql.Migration) -> bool
         )
     if version >= migration.number:
         return False
+    await connection.execute(_QUIETLY)
     await connection.execute(sql.named(migration.text, schema))
     await connection.execute(_record(schema, migration))
     return True
@@ -151,6 +157,7 @@ async def _apply(connection: Any, schema: str, migration: sql.Migration) -> bool
 
 async def install(connection: Any, schema: str) -> None:
     """Install everything but the days of history, in the transaction that the connection is in."""
+    await connection.execute(_QUIETLY)
     await connection.execute(_bootstrap(schema))
     for migration in sql.migrations():
         await connection.execute(sql.named(migration.text, schema))
@@ -158,7 +165,7 @@ async def install(connection: Any, schema: str) -> None:
 
 
 async def _define(connection: Any, schema: str) -> None:
-    await connection.execute("set local check_function_bodies = off")
+    await connection.execute(_QUIETLY)
     for text in _definitions(schema):
         await connection.execute(text)
     await connection.execute(sql.CLOSE.format(schema=schema))

@@ -165,6 +165,8 @@ def write_logs(*, as_json: bool = False) -> None:
         return
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if as_json else Lines())
+    if as_json:
+        handler.addFilter(lambda record: getattr(record, "event", None) != "banner")
     root.handlers[:] = [handler]
     if root.level in {logging.NOTSET, logging.WARNING}:
         root.setLevel(logging.INFO)

@@ -142,7 +142,8 @@ def _tables(file: Path, *path: str) -> dict[str, Any]:
         found = found.get(name, {})
         if not isinstance(found, dict):
             raise BadInput(f"{file.name}: {name} is no table")
-    return found
+    table: dict[str, Any] = found
+    return table
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -85,19 +85,21 @@ class Door:
         )
         return {row.id: row.reason for row in refused}
 
-    def job(self, id: UUID) -> Any:
+    def job(self, job_id: UUID) -> Any:
         """Its row of howdah.jobs, or None."""
-        found = self.rows("select * from howdah.jobs where id = %s", id)
+        found = self.rows("select * from howdah.jobs where id = %s", job_id)
         return found[0] if found else None
 
-    def state(self, id: UUID) -> str | None:
-        return self.one("select state from howdah.jobs where id = %s", id)
+    def state(self, job_id: UUID) -> str | None:
+        return self.one("select state from howdah.jobs where id = %s", job_id)
 
-    def why(self, id: UUID) -> str:
-        return self.value("why", id=id)
+    def why(self, job_id: UUID) -> str:
+        return self.value("why", id=job_id)
 
-    def attempts(self, id: UUID) -> list[Any]:
-        return self.rows("select * from howdah.attempts where job_id = %s order by finished_at", id)
+    def attempts(self, job_id: UUID) -> list[Any]:
+        return self.rows(
+            "select * from howdah.attempts where job_id = %s order by finished_at", job_id
+        )
 
     def chores(self, *which: str) -> dict[str, int]:
         done = self.call("chores", which=list(which)) if which else self.call("chores")
@@ -105,9 +107,9 @@ class Door:
 
     def worker(self, name: str = "w", **options: Any) -> UUID:
         """The id of a worker that has just registered."""
-        id = uuid4()
-        self.call("heartbeat", worker=id, name=name, **options)
-        return id
+        worker = uuid4()
+        self.call("heartbeat", worker=worker, name=name, **options)
+        return worker
 
     def beat(self, worker: UUID, **options: Any) -> Any:
         """What the worker is told."""
@@ -222,7 +224,7 @@ class OwnDoor(Door):
 
     def forward(self, interval: str) -> None:
         """Move this store's time forward by an interval."""
-        self._ahead += f" + interval '{interval}'"
+        self._ahead += f" operator(pg_catalog.+) interval '{interval}'"
         self.rows(
             "create or replace function _howdah.clock() returns timestamptz language sql volatile"
             f" parallel safe as $$ select pg_catalog.clock_timestamp(){self._ahead} $$"

@@ -85,12 +85,12 @@ def test_the_token_of_an_earlier_attempt_is_refused(door, refused):
 
 
 def test_a_job_that_waits_cannot_be_acked(door, refused):
-    id = door.enqueue()
+    job_id = door.enqueue()
 
     with refused("JQ002"):
-        door.call("ack", id=id, lease=uuid4())
+        door.call("ack", id=job_id, lease=uuid4())
 
-    assert door.state(id) == "ready"
+    assert door.state(job_id) == "ready"
 
 
 def test_an_unknown_job_cannot_be_acked(door, refused):

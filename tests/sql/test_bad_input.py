@@ -86,9 +86,11 @@ SAYABLE = [bad for bad in BAD if not bad.startswith("priority") and bad != "args
 @pytest.mark.parametrize("bad", SAYABLE)
 def test_enqueue_many_refuses_the_whole_batch(door, refused, bad):
     fields = arguments_of(BAD[bad])
-    row = "jsonb_build_object('task', 'ok'), jsonb_build_object(" + ", ".join(
-        f"'{name}', to_jsonb(%s::{type_of(name)})" for name in fields
-    ) + ")"
+    row = (
+        "jsonb_build_object('task', 'ok'), jsonb_build_object("
+        + ", ".join(f"'{name}', to_jsonb(%s::{type_of(name)})" for name in fields)
+        + ")"
+    )
 
     with refused("JQ001"):
         door.rows(
@@ -185,12 +187,15 @@ def test_a_batch_refuses_arrays_that_do_not_fit(door, refused, ids, args):
 
 
 def test_a_batch_with_an_id_that_is_there_adds_nothing(door):
-    id = "01900000-0000-7000-8000-000000000001"
-    door.value("enqueue_batch", task="t", ids=[id], args=["{}"])
+    job_id = "01900000-0000-7000-8000-000000000001"
+    door.value("enqueue_batch", task="t", ids=[job_id], args=["{}"])
 
     with pytest.raises(psycopg.Error) as caught:
         door.value(
-            "enqueue_batch", task="t", ids=["01900000-0000-7000-8000-000000000002", id], args=["{}", "{}"]
+            "enqueue_batch",
+            task="t",
+            ids=["01900000-0000-7000-8000-000000000002", job_id],
+            args=["{}", "{}"],
         )
 
     assert caught.value.sqlstate in {"JQ001", "JQ003", "23505"}
@@ -237,9 +242,7 @@ def test_numbers_of_5000_digits_and_1500_deep_results_do_not_stop_the_engine(doo
     door.rows(f"""select howdah.enqueue('t', '{{"n": {digits}}}')""")
     [row] = door.rows("select id, lease, args::text as args from howdah.claim()")
 
-    door.rows(
-        "select howdah.ack(%s, %s, %s::jsonb)", row.id, row.lease, "[" * 1500 + "]" * 1500
-    )
+    door.rows("select howdah.ack(%s, %s, %s::jsonb)", row.id, row.lease, "[" * 1500 + "]" * 1500)
 
     assert row.args == f'{{"n": {digits}}}'
     assert door.state(row.id) == "succeeded"

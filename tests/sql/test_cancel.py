@@ -9,12 +9,12 @@ import pytest
 
 @pytest.mark.parametrize("delay", [None, "1 hour"])
 def test_a_waiting_job_is_cancelled_at_once(door, delay):
-    id = door.enqueue(delay=delay)
+    job_id = door.enqueue(delay=delay)
 
-    did = door.value("cancel", id=id)
+    did = door.value("cancel", id=job_id)
 
     assert did is True
-    assert (door.state(id), door.job(id).attempt) == ("cancelled", 0)
+    assert (door.state(job_id), door.job(job_id).attempt) == ("cancelled", 0)
     assert door.claim() == []
 
 
@@ -129,9 +129,9 @@ def test_an_open_cancel_of_a_running_job_does_not_stop_its_finisher(door, anothe
 
 
 def test_cancel_twice_does_no_harm(door):
-    id = door.enqueue()
+    job_id = door.enqueue()
 
-    first, second = door.value("cancel", id=id), door.value("cancel", id=id)
+    first, second = door.value("cancel", id=job_id), door.value("cancel", id=job_id)
 
     assert (first, second) == (True, False)
     assert door.counts() == (0, 1)

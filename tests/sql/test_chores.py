@@ -12,68 +12,68 @@ def test_delayed_jobs_come_back(door, clock):
     done = door.chores()
 
     assert done["stage"] == 2
-    assert [door.state(id) for id in ids] == ["ready", "ready", "scheduled"]
+    assert [door.state(job_id) for job_id in ids] == ["ready", "ready", "scheduled"]
 
 
 def test_nacked_jobs_come_back(door, clock):
-    id = door.enqueue()
+    job_id = door.enqueue()
     door.nack(door.take())
 
     clock.forward("10 s")
     door.chores()
 
-    assert door.state(id) == "ready"
+    assert door.state(job_id) == "ready"
 
 
 def test_an_expired_lease_is_a_failed_attempt_with_backoff(door, clock):
-    id = door.enqueue(timeout="10 s")
+    job_id = door.enqueue(timeout="10 s")
     door.take()
 
     clock.forward("11 s")
     door.chores()
-    [attempt] = door.attempts(id)
-    wait = door.job(id).run_at - attempt.finished_at
+    [attempt] = door.attempts(job_id)
+    wait = door.job(job_id).run_at - attempt.finished_at
 
-    assert (door.state(id), door.job(id).attempt) == ("scheduled", 1)
+    assert (door.state(job_id), door.job(job_id).attempt) == ("scheduled", 1)
     assert attempt.outcome == "expired"
     assert wait.total_seconds() == pytest.approx(3, rel=0.3)
 
 
 def test_expired_jobs_run_again_without_any_worker_or_chores(door, clock):
-    id = door.enqueue(timeout="10 s")
+    job_id = door.enqueue(timeout="10 s")
     attempts = [door.take().attempt]
 
     for _ in range(40):
         clock.forward("5 s")
         attempts += [job.attempt for job in door.claim()]
-        if door.state(id) == "failed":
+        if door.state(job_id) == "failed":
             break
 
     assert attempts == [1, 2, 3, 4]
-    assert door.state(id) == "failed"
-    assert [a.outcome for a in door.attempts(id)] == ["expired"] * 4
+    assert door.state(job_id) == "failed"
+    assert [a.outcome for a in door.attempts(job_id)] == ["expired"] * 4
 
 
 def test_an_expired_job_without_attempts_left_fails(door, clock):
-    id = door.enqueue(timeout="10 s", max_attempts=1)
+    job_id = door.enqueue(timeout="10 s", max_attempts=1)
     door.take()
 
     clock.forward("11 s")
     door.chores()
 
-    assert door.state(id) == "failed"
-    assert [a.outcome for a in door.attempts(id)] == ["expired"]
-    assert door.job(id).error
+    assert door.state(job_id) == "failed"
+    assert [a.outcome for a in door.attempts(job_id)] == ["expired"]
+    assert door.job(job_id).error
 
 
 def test_a_lease_that_holds_is_left_alone(door, clock):
-    id = door.enqueue(timeout="10 s")
+    job_id = door.enqueue(timeout="10 s")
     door.take()
 
     clock.forward("8 s")
     door.chores()
 
-    assert door.state(id) == "running"
+    assert door.state(job_id) == "running"
 
 
 def test_chores_may_be_called_one_by_one(door, clock):
@@ -151,20 +151,24 @@ def test_a_job_of_a_task_that_no_worker_of_its_queue_knows_fails_in_the_end(door
     door.beat(worker)
     door.chores()
 
-    assert [door.state(id) for id in (unknown, unserved, known)] == ["failed", "ready", "ready"]
+    assert [door.state(job_id) for job_id in (unknown, unserved, known)] == [
+        "failed",
+        "ready",
+        "ready",
+    ]
     assert "no worker" in door.job(unknown).error.lower()
 
 
 def test_a_younger_job_of_an_unknown_task_stays_where_it_is(door, clock):
     worker = door.worker(queues=["q"], tasks=["known"])
-    id = door.enqueue("unknown", queue="q")
+    job_id = door.enqueue("unknown", queue="q")
 
     clock.forward("3 days")
     door.beat(worker)
     door.chores()
 
-    assert door.state(id) == "ready"
-    assert door.job(id).attempt == 0
+    assert door.state(job_id) == "ready"
+    assert door.job(job_id).attempt == 0
 
 
 def test_settings_are_kept_and_null_leaves_one_as_it_is(door):

@@ -9,24 +9,24 @@ import pytest
 
 
 def test_a_claim_gives_all_that_is_needed_to_run_the_job(door):
-    id = door.enqueue("t", args={"n": 1}, queue="q", headers={"h": 1}, tags=["x"])
+    job_id = door.enqueue("t", args={"n": 1}, queue="q", headers={"h": 1}, tags=["x"])
 
     job = door.take()
 
-    assert (job.id, job.queue, job.task, job.args) == (id, "q", "t", {"n": 1})
+    assert (job.id, job.queue, job.task, job.args) == (job_id, "q", "t", {"n": 1})
     assert (job.attempt, job.max_attempts, job.headers, job.tags) == (1, 4, {"h": 1}, ["x"])
     assert job.lease is not None
 
 
 def test_a_claimed_job_is_running_and_nobody_elses(door):
-    id = door.enqueue()
+    job_id = door.enqueue()
 
     first, second = door.claim(5), door.claim(5)
 
-    assert [job.id for job in first] == [id]
+    assert [job.id for job in first] == [job_id]
     assert second == []
-    assert door.state(id) == "running"
-    assert door.job(id).started_at is not None
+    assert door.state(job_id) == "running"
+    assert door.job(job_id).started_at is not None
 
 
 def test_a_claim_takes_no_more_than_n(door):
@@ -38,23 +38,23 @@ def test_a_claim_takes_no_more_than_n(door):
 
 
 def test_an_attempt_is_counted_at_claim(door):
-    id = door.enqueue()
-    assert door.job(id).attempt == 0
+    job_id = door.enqueue()
+    assert door.job(job_id).attempt == 0
 
     job = door.take()
 
     assert job.attempt == 1
-    assert door.job(id).attempt == 1
+    assert door.job(job_id).attempt == 1
 
 
 def test_a_rolled_back_claim_charges_nothing(door):
-    id = door.enqueue()
+    job_id = door.enqueue()
 
     door.rows("begin")
     door.take()
     door.rows("rollback")
 
-    assert (door.state(id), door.job(id).attempt) == ("ready", 0)
+    assert (door.state(job_id), door.job(job_id).attempt) == ("ready", 0)
     assert door.take().attempt == 1
 
 
@@ -68,36 +68,36 @@ def test_without_a_worker_a_job_is_held_for_its_own_timeout(door):
 
 
 def test_without_a_worker_a_job_without_timeout_is_still_held_some_time(door):
-    id = door.enqueue(no_timeout=True)
+    job_id = door.enqueue(no_timeout=True)
 
     job = door.take()
 
     assert job.timeout_ms is None
-    assert door.state(id) == "running"
+    assert door.state(job_id) == "running"
     assert door.claim() == []
 
 
 def test_with_a_worker_a_lease_lasts_as_long_as_its_heart_beats(door):
     worker = door.worker()
-    id = door.enqueue(timeout="1 s")
+    job_id = door.enqueue(timeout="1 s")
 
     job = door.take(worker=worker)
 
     assert job.leased_until is None
-    assert door.job(id).worker == worker
+    assert door.job(job_id).worker == worker
 
 
 def test_an_unknown_worker_is_refused_and_claims_nothing(door, refused):
-    id = door.enqueue()
+    job_id = door.enqueue()
 
     with refused("JQ005"):
         door.claim(worker=uuid4())
 
-    assert (door.state(id), door.job(id).attempt) == ("ready", 0)
+    assert (door.state(job_id), door.job(job_id).attempt) == ("ready", 0)
 
 
 def test_scheduled_jobs_are_not_claimed_before_their_time(door, clock):
-    id = door.enqueue(delay="10 min")
+    job_id = door.enqueue(delay="10 min")
     assert door.claim() == []
 
     clock.forward("9 min 50 s")
@@ -106,16 +106,16 @@ def test_scheduled_jobs_are_not_claimed_before_their_time(door, clock):
     door.chores()
 
     assert early == []
-    assert door.take().id == id
+    assert door.take().id == job_id
 
 
 def test_a_claim_without_worker_stages_what_is_due_by_itself(door, clock):
-    id = door.enqueue(delay="10 min")
+    job_id = door.enqueue(delay="10 min")
 
     clock.forward("11 min")
     claimed = [job.id for _ in range(2) for job in door.claim()]
 
-    assert claimed == [id]
+    assert claimed == [job_id]
 
 
 @pytest.mark.parametrize("n", [1, 7, 100])

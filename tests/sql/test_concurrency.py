@@ -28,7 +28,9 @@ def all_at_once(*works):
 
 @pytest.mark.parametrize("with_workers", [False, True])
 def test_several_claimers_take_each_job_once(door, another_door, with_workers):
-    door.enqueue_json(*[{"task": "t", "queue": f"q{n % 3}", "priority": n % 2} for n in range(1200)])
+    door.enqueue_json(
+        *[{"task": "t", "queue": f"q{n % 3}", "priority": n % 2} for n in range(1200)]
+    )
     taken, guard = Counter(), Lock()
 
     def claimer():
@@ -94,7 +96,9 @@ def test_producers_claimers_and_operators_at_once_lose_nothing(door, another_doo
         mine, chance = another_door(), random.Random(9)
         while not (len(ids) >= 400 and not (jobs := mine.claim(1)) and not stop):
             jobs = mine.claim(9)
-            outcomes = [chance.choice(["succeeded", "released", "succeeded", "failed"]) for _ in jobs]
+            outcomes = [
+                chance.choice(["succeeded", "released", "succeeded", "failed"]) for _ in jobs
+            ]
             mine.finish(jobs, outcomes=outcomes)
             if len(ids) >= 400 and not jobs:
                 return
@@ -222,7 +226,9 @@ def test_a_claim_races_a_sweep_and_one_of_them_wins(door, another_door, clock, w
     door.chores("rescue")
 
     assert door.state(job.id) in {"ready", "running"}
-    assert door.state(job.id) == "ready" or door.rows("select id from howdah.workers") == [(worker,)]
+    assert door.state(job.id) == "ready" or door.rows("select id from howdah.workers") == [
+        (worker,)
+    ]
 
 
 def test_repeatable_read_claims_do_no_harm(door, another_door):

@@ -26,7 +26,12 @@ def test_what_the_call_says_wins_over_the_declaration(door):
 
     job = door.job(
         door.enqueue(
-            "t", queue="default", priority=0, max_attempts=4, timeout="60 s", delivery="at_least_once"
+            "t",
+            queue="default",
+            priority=0,
+            max_attempts=4,
+            timeout="60 s",
+            delivery="at_least_once",
         )
     )
 
@@ -55,7 +60,9 @@ def test_every_way_to_enqueue_gets_the_declaration(door):
     door.value("enqueue_batch", task="t", ids=["01900000-0000-7000-8000-000000000001"], args=["{}"])
     door.rows("insert into howdah.jobs (task) values ('t')")
 
-    found = door.rows("select queue, priority, max_attempts, delivery from howdah.jobs where task = 't'")
+    found = door.rows(
+        "select queue, priority, max_attempts, delivery from howdah.jobs where task = 't'"
+    )
 
     assert found == [("mail", 3, 7, "at_most_once")] * 3
     assert door.one("select queue from howdah.jobs where task = 'other'") == "default"
@@ -64,7 +71,12 @@ def test_every_way_to_enqueue_gets_the_declaration(door):
 def test_only_new_and_changed_declarations_are_counted(door):
     counts = [
         door.value("declare_tasks", tasks=tasks)
-        for tasks in ([DECLARED], [DECLARED], [DECLARED, {"name": "u"}], [DECLARED | {"priority": 4}])
+        for tasks in (
+            [DECLARED],
+            [DECLARED],
+            [DECLARED, {"name": "u"}],
+            [DECLARED | {"priority": 4}],
+        )
     ]
 
     assert counts == [1, 0, 1, 1]
@@ -72,11 +84,11 @@ def test_only_new_and_changed_declarations_are_counted(door):
 
 def test_a_jobs_options_are_fixed_when_it_is_enqueued(door):
     door.call("declare_tasks", tasks=[DECLARED])
-    id = door.enqueue("t")
+    job_id = door.enqueue("t")
 
     door.call("declare_tasks", tasks=[DECLARED | {"max_attempts": 1, "queue": "x"}])
 
-    assert (door.job(id).max_attempts, door.job(id).queue) == (7, "mail")
+    assert (door.job(job_id).max_attempts, door.job(job_id).queue) == (7, "mail")
 
 
 def test_declared_tasks_are_shown(door):

@@ -10,11 +10,11 @@ import pytest
 
 
 def test_a_task_name_is_all_that_a_job_needs(door):
-    id = door.one("select howdah.enqueue('mail.send')")
+    job_id = door.one("select howdah.enqueue('mail.send')")
 
-    job = door.job(id)
+    job = door.job(job_id)
 
-    assert isinstance(id, UUID)
+    assert isinstance(job_id, UUID)
     assert (job.task, job.queue, job.args, job.state) == ("mail.send", "default", {}, "ready")
     assert (job.priority, job.attempt, job.max_attempts) == (0, 0, 4)
     assert job.timeout == timedelta(seconds=60)
@@ -22,7 +22,7 @@ def test_a_task_name_is_all_that_a_job_needs(door):
 
 
 def test_every_option_is_kept_as_it_was_said(door):
-    id = door.enqueue(
+    job_id = door.enqueue(
         "mail.send",
         args={"to": "Zoë", "n": [1, None, True]},
         queue="mail",
@@ -35,7 +35,7 @@ def test_every_option_is_kept_as_it_was_said(door):
         tags=["a", "b"],
     )
 
-    job = door.job(id)
+    job = door.job(job_id)
 
     assert job.args == {"to": "Zoë", "n": [1, None, True]}
     assert (job.queue, job.priority, job.max_attempts) == ("mail", -7, 2)
@@ -47,7 +47,7 @@ def test_every_option_is_kept_as_it_was_said(door):
 def test_the_engine_makes_version_7_ids_that_follow_time(door):
     ids = [door.enqueue() for _ in range(5)]
 
-    versions = {id.version for id in ids}
+    versions = {job_id.version for job_id in ids}
     stamp = datetime.fromtimestamp((ids[0].int >> 80) / 1000, UTC)
 
     assert versions == {7}
@@ -56,9 +56,9 @@ def test_the_engine_makes_version_7_ids_that_follow_time(door):
 
 
 def test_a_delay_makes_a_scheduled_job(door):
-    id = door.enqueue(delay="10 min")
+    job_id = door.enqueue(delay="10 min")
 
-    job = door.job(id)
+    job = door.job(job_id)
 
     assert job.state == "scheduled"
     assert job.run_at - job.created_at == pytest.approx(
@@ -68,13 +68,13 @@ def test_a_delay_makes_a_scheduled_job(door):
 
 
 def test_a_time_in_the_past_makes_a_ready_job(door):
-    id = door.enqueue(run_at="2001-02-03 04:05:06+00")
+    job_id = door.enqueue(run_at="2001-02-03 04:05:06+00")
 
-    job = door.job(id)
+    job = door.job(job_id)
 
     assert job.state == "ready"
     assert job.run_at == datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC)
-    assert door.take().id == id
+    assert door.take().id == job_id
 
 
 def test_one_instant_is_one_instant_from_any_time_zone(another_door):
@@ -90,22 +90,22 @@ def test_one_instant_is_one_instant_from_any_time_zone(another_door):
 
 
 def test_a_job_may_have_no_timeout(door):
-    id = door.enqueue(no_timeout=True)
+    job_id = door.enqueue(no_timeout=True)
 
     claimed = door.take()
 
-    assert door.job(id).timeout is None
+    assert door.job(job_id).timeout is None
     assert claimed.timeout_ms is None
 
 
 def test_a_rolled_back_transaction_leaves_no_job(door):
     with door.transaction() as transaction:
-        id = door.enqueue(unique_key="k")
-        assert door.job(id) is not None
+        job_id = door.enqueue(unique_key="k")
+        assert door.job(job_id) is not None
         raise psycopg.Rollback(transaction)
 
     assert door.counts() == (0, 0)
-    assert door.enqueue(unique_key="k") != id
+    assert door.enqueue(unique_key="k") != job_id
 
 
 def test_a_rolled_back_savepoint_takes_only_its_own_jobs(door):
@@ -122,15 +122,26 @@ def test_others_see_the_job_when_the_transaction_has_committed(door, another_doo
     other = another_door()
 
     with door.transaction():
-        id = door.enqueue()
+        job_id = door.enqueue()
         before = other.claim()
 
     assert before == []
-    assert other.take().id == id
+    assert other.take().id == job_id
 
 
 def test_any_name_works_for_queues_and_tasks(door):
-    for name in ("Echo", "my-queue", "日本", "a b", "x" * 120, "it's", 'say "hi"', "%", "a_b", "\\"):
+    for name in (
+        "Echo",
+        "my-queue",
+        "日本",
+        "a b",
+        "x" * 120,
+        "it's",
+        'say "hi"',
+        "%",
+        "a_b",
+        "\\",
+    ):
         door.enqueue(name, queue=name)
 
     claimed = door.claim(20)
@@ -149,12 +160,12 @@ def test_enqueue_works_inside_serializable_and_repeatable_read(door):
 
 
 def test_nulls_everywhere_but_the_task_mean_the_defaults(door):
-    id = door.enqueue(
+    job_id = door.enqueue(
         args=None, queue=None, priority=None, run_at=None, delay=None, max_attempts=None,
         timeout=None, delivery=None, id=None, unique_key=None, headers=None, tags=None,
     )  # fmt: skip
 
-    job = door.job(id)
+    job = door.job(job_id)
 
     assert (job.args, job.queue, job.priority, job.max_attempts) == ({}, "default", 0, 4)
     assert job.delivery == "at_least_once"
@@ -163,16 +174,15 @@ def test_nulls_everywhere_but_the_task_mean_the_defaults(door):
 def test_args_of_almost_a_mebibyte_are_taken(door):
     text = "".join(map(chr, range(0x4E00, 0x4E00 + 20000))) * 17  # 1,020,000 bytes
 
-    id = door.enqueue(args={"t": text})
+    job_id = door.enqueue(args={"t": text})
 
     assert door.take().args == {"t": text}
-    assert door.state(id) == "running"
+    assert door.state(job_id) == "running"
 
 
 def test_args_64_deep_are_taken(door):
     deep = "[" * 63 + "]" * 63
 
-    id = door.one(f"""select howdah.enqueue('t', '{{"a": {deep}}}')""")
+    job_id = door.one(f"""select howdah.enqueue('t', '{{"a": {deep}}}')""")
 
-    assert door.take().id == id
-
+    assert door.take().id == job_id

@@ -27,7 +27,12 @@ def test_composites_do_the_same_as_json(door):
 
     assert (first.args, first.queue, first.priority, first.max_attempts) == ({"n": 1}, "q", 3, 2)
     assert (first.timeout, first.tags) == (timedelta(seconds=5), ["x"])
-    assert (second.args, second.queue, second.priority, second.max_attempts) == ({}, "default", 0, 4)
+    assert (second.args, second.queue, second.priority, second.max_attempts) == (
+        {},
+        "default",
+        0,
+        4,
+    )
 
 
 def test_a_json_array_fits_the_named_parameter_as_over_postgrest(door):
@@ -103,11 +108,11 @@ def test_a_key_twice_in_one_call_makes_one_job(door):
 
 
 def test_an_id_twice_in_one_call_makes_one_job(door):
-    id = str(uuid4())
+    job_id = str(uuid4())
 
-    first, second = door.enqueue_json({"task": "a", "id": id}, {"task": "b", "id": id})
+    first, second = door.enqueue_json({"task": "a", "id": job_id}, {"task": "b", "id": job_id})
 
-    assert str(first.id) == str(second.id) == id
+    assert str(first.id) == str(second.id) == job_id
     assert (first.created, second.created) == (True, False)
     assert door.counts() == (1, 0)
 

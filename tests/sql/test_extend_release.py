@@ -17,7 +17,9 @@ def test_extend_prolongs_the_lease_of_a_caller_without_worker(door, clock):
     door.chores()
     door.ack(job)
 
-    assert until - job.leased_until == pytest.approx(timedelta(minutes=4, seconds=50), abs=timedelta(seconds=1))
+    assert until - job.leased_until == pytest.approx(
+        timedelta(minutes=4, seconds=50), abs=timedelta(seconds=1)
+    )
     assert door.state(job.id) == "succeeded"
 
 
@@ -62,21 +64,21 @@ def test_extend_by_nothing_or_less_is_bad_input(door, refused, duration):
 
 
 def test_release_gives_the_job_back_uncharged(door):
-    id = door.enqueue(max_attempts=1)
+    job_id = door.enqueue(max_attempts=1)
 
     job = door.take()
     door.release(job)
 
-    assert (door.state(id), door.job(id).attempt) == ("ready", 0)
+    assert (door.state(job_id), door.job(job_id).attempt) == ("ready", 0)
     assert door.take().attempt == 1
 
 
 def test_release_is_written_down(door):
-    id = door.enqueue()
+    job_id = door.enqueue()
 
     door.release(door.take())
 
-    assert [a.outcome for a in door.attempts(id)] == ["released"]
+    assert [a.outcome for a in door.attempts(job_id)] == ["released"]
 
 
 @pytest.mark.parametrize("token", ["wrong", "expired", "finished", "none"])

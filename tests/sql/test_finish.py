@@ -62,14 +62,14 @@ def test_a_retry_without_room_fails(door):
 
 
 def test_snoozing_is_not_charged_however_often(door):
-    id = door.enqueue(max_attempts=1)
+    job_id = door.enqueue(max_attempts=1)
 
     for _ in range(3):
         job = door.take()
         door.finish([job], outcomes=["snoozed"], retry_in=[timedelta(0)])
 
-    assert door.job(id).state in {"ready", "scheduled"}
-    assert door.job(id).attempt == 0
+    assert door.job(job_id).state in {"ready", "scheduled"}
+    assert door.job(job_id).attempt == 0
 
 
 def test_a_foreign_token_among_good_ones_stops_nobody(door):
@@ -107,11 +107,11 @@ def test_the_same_failures_again_are_already_done(door):
 
 
 def test_unknown_jobs_are_lost(door):
-    id = uuid4()
+    job_id = uuid4()
 
-    refused = door.call("finish", ids=[id], leases=[uuid4()])
+    refused = door.call("finish", ids=[job_id], leases=[uuid4()])
 
-    assert [(row.id, row.reason) for row in refused] == [(id, "lost")]
+    assert [(row.id, row.reason) for row in refused] == [(job_id, "lost")]
 
 
 def test_an_expired_lease_without_worker_is_lost(door, clock):

@@ -7,74 +7,74 @@ from uuid import uuid4
 
 
 def test_the_same_id_again_adds_nothing(door):
-    id = uuid4()
+    job_id = uuid4()
 
-    answers = [door.enqueue("a", id=id), door.enqueue("b", id=id)]
+    answers = [door.enqueue("a", id=job_id), door.enqueue("b", id=job_id)]
 
-    assert answers == [id, id]
-    assert door.job(id).task == "a"
+    assert answers == [job_id, job_id]
+    assert door.job(job_id).task == "a"
     assert door.counts() == (1, 0)
 
 
 def test_the_id_of_a_finished_job_is_not_run_again(door):
-    id = door.enqueue(id=uuid4())
+    job_id = door.enqueue(id=uuid4())
     door.ack(door.take())
 
-    again = door.enqueue(id=id)
+    again = door.enqueue(id=job_id)
 
-    assert again == id
-    assert door.state(id) == "succeeded"
+    assert again == job_id
+    assert door.state(job_id) == "succeeded"
     assert door.counts() == (0, 1)
 
 
 def test_the_id_of_a_job_of_a_queue_without_history_is_not_run_again(door):
     door.call("put_queue", queue="q", keep_history=False)
-    id = door.enqueue(id=uuid4(), queue="q")
+    job_id = door.enqueue(id=uuid4(), queue="q")
     door.ack(door.take())
 
-    again = door.enqueue(id=id, queue="q")
+    again = door.enqueue(id=job_id, queue="q")
 
-    assert again == id
+    assert again == job_id
     assert door.counts() == (0, 0)
 
 
 def test_an_id_that_the_engine_made_can_be_given_back_as_ones_own(door):
-    id = door.enqueue("a")
+    job_id = door.enqueue("a")
 
-    live = door.enqueue("b", id=id)
+    live = door.enqueue("b", id=job_id)
     door.ack(door.take())
-    finished = door.enqueue("c", id=id)
+    finished = door.enqueue("c", id=job_id)
 
-    assert live == finished == id
-    assert door.job(id).task == "a"
+    assert live == finished == job_id
+    assert door.job(job_id).task == "a"
     assert door.counts() == (0, 1)
 
 
 def test_an_id_is_free_again_when_its_transaction_rolled_back(door):
-    id = uuid4()
+    job_id = uuid4()
     door.rows("begin")
-    door.enqueue("a", id=id)
+    door.enqueue("a", id=job_id)
     door.rows("rollback")
 
-    door.enqueue("b", id=id)
+    door.enqueue("b", id=job_id)
 
-    assert door.job(id).task == "b"
+    assert door.job(job_id).task == "b"
 
 
 def test_two_connections_with_one_id_make_one_job(door, another_door, waits_for_lock):
     one, two = another_door(), another_door()
-    id, answers = uuid4(), []
+    job_id, answers = uuid4(), []
     one.rows("begin")
-    one.enqueue("one", id=id)
-    second = Thread(target=lambda: answers.append(two.enqueue("two", id=id)))
+    one.enqueue("one", id=job_id)
+    second = Thread(target=lambda: answers.append(two.enqueue("two", id=job_id)))
 
     second.start()
     waits_for_lock(two)
     one.rows("commit")
     second.join()
 
-    assert answers == [id]
-    assert door.job(id).task == "one"
+    assert answers == [job_id]
+    assert door.job(job_id).task == "one"
     assert door.counts() == (1, 0)
 
 
@@ -82,27 +82,27 @@ def test_the_loser_of_an_id_gets_its_job_when_the_winner_rolls_back(
     door, another_door, waits_for_lock
 ):
     one, two = another_door(), another_door()
-    id, answers = uuid4(), []
+    job_id, answers = uuid4(), []
     one.rows("begin")
-    one.enqueue("one", id=id)
-    second = Thread(target=lambda: answers.append(two.enqueue("two", id=id)))
+    one.enqueue("one", id=job_id)
+    second = Thread(target=lambda: answers.append(two.enqueue("two", id=job_id)))
 
     second.start()
     waits_for_lock(two)
     one.rows("rollback")
     second.join()
 
-    assert answers == [id]
-    assert door.job(id).task == "two"
+    assert answers == [job_id]
+    assert door.job(job_id).task == "two"
 
 
 def test_an_id_and_a_key_together_find_the_job_of_either(door):
-    id = door.enqueue("a", id=uuid4(), unique_key="k")
+    job_id = door.enqueue("a", id=uuid4(), unique_key="k")
 
     by_key = door.enqueue("b", id=uuid4(), unique_key="k")
-    by_id = door.enqueue("c", id=id, unique_key="other")
+    by_id = door.enqueue("c", id=job_id, unique_key="other")
 
-    assert by_key == by_id == id
+    assert by_key == by_id == job_id
     assert door.counts() == (1, 0)
 
 

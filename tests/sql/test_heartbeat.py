@@ -94,7 +94,11 @@ def test_leases_that_a_worker_does_not_state_are_released_uncharged(door):
     door.beat(worker, leases=[arrived.lease])
 
     assert door.state(arrived.id) == "running"
-    assert (door.state(lost.id), door.job(lost.id).attempt, door.job(lost.id).crashes) == ("ready", 0, 0)
+    assert (door.state(lost.id), door.job(lost.id).attempt, door.job(lost.id).crashes) == (
+        "ready",
+        0,
+        0,
+    )
     assert door.finish([lost]) == {lost.id: "lost"}
 
 

@@ -13,11 +13,11 @@ def plain(door):
 
 @pytest.mark.parametrize("outcome", ["succeeded", "cancelled"])
 def test_finished_jobs_are_gone(plain, outcome):
-    id = plain.enqueue(queue="plain")
+    job_id = plain.enqueue(queue="plain")
 
     plain.finish([plain.take()], outcomes=[outcome])
 
-    assert plain.job(id) is None
+    assert plain.job(job_id) is None
     assert plain.counts() == (0, 0)
 
 
@@ -46,11 +46,11 @@ def test_retries_go_on_as_ever(plain):
 
 def test_history_may_be_kept_again(plain):
     plain.call("put_queue", queue="plain", keep_history=True)
-    id = plain.enqueue(queue="plain")
+    job_id = plain.enqueue(queue="plain")
 
     plain.ack(plain.take())
 
-    assert plain.state(id) == "succeeded"
+    assert plain.state(job_id) == "succeeded"
 
 
 def test_a_null_leaves_the_setting_as_it_is(plain):
@@ -68,8 +68,8 @@ def test_put_queue_without_a_name_is_refused(door, refused):
 
 
 def test_its_result_is_not_to_be_had(plain):
-    id = plain.enqueue(queue="plain")
+    job_id = plain.enqueue(queue="plain")
 
     plain.ack(plain.take(), result={"n": 1})
 
-    assert plain.call("outcome", id=id) in ([], [(None, None, None)])
+    assert plain.call("outcome", id=job_id) in ([], [(None, None, None)])

@@ -40,7 +40,11 @@ def test_every_option_that_has_a_column_may_be_set(door):
     [job] = door.rows("select * from howdah.jobs")
 
     assert (job.queue, job.priority, job.max_attempts) == ("q", -3, 2)
-    assert (job.state, job.timeout, job.delivery) == ("scheduled", timedelta(seconds=7), "at_most_once")
+    assert (job.state, job.timeout, job.delivery) == (
+        "scheduled",
+        timedelta(seconds=7),
+        "at_most_once",
+    )
     assert (job.unique_key, job.headers, job.tags) == ("k", {"h": 1}, ["a", "b"])
 
 

@@ -23,27 +23,27 @@ def test_a_nacked_job_is_scheduled_again_and_the_attempt_written_down(door):
 
 
 def test_backoff_doubles_from_three_seconds_counted_from_now(door, clock):
-    id = door.enqueue(max_attempts=6)
+    job_id = door.enqueue(max_attempts=6)
     waits = []
 
     for _ in range(5):
         job = door.take()
         clock.forward("20 s")
         door.nack(job, error="boom")
-        waits.append(door.job(id).run_at - door.attempts(id)[-1].finished_at)
-        door.value("run_now", id=id)
+        waits.append(door.job(job_id).run_at - door.attempts(job_id)[-1].finished_at)
+        door.value("run_now", id=job_id)
 
     for wait, expected in zip(waits, (3, 6, 12, 24, 48), strict=True):
         assert wait.total_seconds() == pytest.approx(expected, rel=0.26)
 
 
 def test_backoff_is_capped_at_an_hour(door):
-    id = door.enqueue(max_attempts=40)
+    job_id = door.enqueue(max_attempts=40)
 
     for _ in range(20):
         door.nack(door.take(), error="boom")
-        wait = door.job(id).run_at - door.attempts(id)[-1].finished_at
-        door.value("run_now", id=id)
+        wait = door.job(job_id).run_at - door.attempts(job_id)[-1].finished_at
+        door.value("run_now", id=job_id)
 
     assert wait <= timedelta(minutes=72)
     assert wait >= timedelta(minutes=48)
@@ -60,7 +60,7 @@ def test_backoff_has_jitter(door):
 
 
 def test_four_attempts_by_default_then_failed_with_the_last_error(door):
-    id = door.enqueue()
+    job_id = door.enqueue()
 
     states = []
     for n in range(1, 5):
@@ -69,38 +69,42 @@ def test_four_attempts_by_default_then_failed_with_the_last_error(door):
         assert job.attempt == n
 
     assert states == ["ready", "ready", "ready", "failed"]
-    assert (door.job(id).state, door.job(id).error, door.job(id).attempt) == ("failed", "boom 4", 4)
-    assert [a.error for a in door.attempts(id)] == ["boom 1", "boom 2", "boom 3", "boom 4"]
+    assert (door.job(job_id).state, door.job(job_id).error, door.job(job_id).attempt) == (
+        "failed",
+        "boom 4",
+        4,
+    )
+    assert [a.error for a in door.attempts(job_id)] == ["boom 1", "boom 2", "boom 3", "boom 4"]
     assert door.claim() == []
 
 
 def test_max_attempts_of_one_runs_once(door):
-    id = door.enqueue(max_attempts=1)
+    job_id = door.enqueue(max_attempts=1)
 
     state = door.nack(door.take(), error="boom")
 
-    assert state == door.state(id) == "failed"
-    assert len(door.attempts(id)) == 1
+    assert state == door.state(job_id) == "failed"
+    assert len(door.attempts(job_id)) == 1
 
 
 def test_an_explicit_wait_is_kept_exactly(door):
-    id = door.enqueue()
+    job_id = door.enqueue()
     job = door.take()
 
     door.nack(job, retry_in="10 min")
 
-    wait = door.job(id).run_at - door.attempts(id)[0].finished_at
+    wait = door.job(job_id).run_at - door.attempts(job_id)[0].finished_at
     assert wait == pytest.approx(timedelta(minutes=10), abs=timedelta(seconds=1))
 
 
 def test_an_explicit_time_is_kept_exactly(door):
-    id = door.enqueue()
+    job_id = door.enqueue()
     job = door.take()
     at = datetime.now(UTC).replace(microsecond=123456) + timedelta(hours=3)
 
     door.nack(job, retry_at=at)
 
-    assert door.job(id).run_at == at
+    assert door.job(job_id).run_at == at
 
 
 def test_a_wait_of_nothing_makes_it_ready_at_once(door):
@@ -113,23 +117,23 @@ def test_a_wait_of_nothing_makes_it_ready_at_once(door):
 
 
 def test_retry_false_fails_at_once(door):
-    id = door.enqueue(max_attempts=10)
+    job_id = door.enqueue(max_attempts=10)
 
     state = door.nack(door.take(), error="never", retry=False)
 
     assert state == "failed"
-    assert (door.state(id), door.job(id).error) == ("failed", "never")
+    assert (door.state(job_id), door.job(job_id).error) == ("failed", "never")
 
 
 def test_a_nacked_job_comes_back_without_any_worker(door, clock):
-    id = door.enqueue()
+    job_id = door.enqueue()
     door.nack(door.take(), retry_in="5 min")
     assert door.claim() == []
 
     clock.forward("6 min")
     claimed = [job for _ in range(2) for job in door.claim()]
 
-    assert [(job.id, job.attempt) for job in claimed] == [(id, 2)]
+    assert [(job.id, job.attempt) for job in claimed] == [(job_id, 2)]
 
 
 @pytest.mark.parametrize("token", ["wrong", "old", "none", "expired"])
@@ -153,18 +157,18 @@ def test_a_token_that_is_not_good_is_refused_and_nothing_changes(door, clock, re
 
 
 def test_the_same_nack_twice_counts_once(door):
-    id = door.enqueue()
+    job_id = door.enqueue()
     job = door.take()
     door.nack(job, error="boom", retry_in="1 hour")
 
     again = door.nack(job, error="boom", retry_in="1 hour")
 
     assert again == "scheduled"
-    assert len(door.attempts(id)) == 1
+    assert len(door.attempts(job_id)) == 1
 
 
 def test_the_same_last_nack_twice_is_already_done(door):
-    id = door.enqueue(max_attempts=1)
+    job_id = door.enqueue(max_attempts=1)
     job = door.take()
     door.nack(job, error="boom")
 
@@ -172,7 +176,7 @@ def test_the_same_last_nack_twice_is_already_done(door):
 
     assert again == "failed"
     assert door.counts() == (0, 1)
-    assert len(door.attempts(id)) == 1
+    assert len(door.attempts(job_id)) == 1
 
 
 @pytest.mark.parametrize(
@@ -211,9 +215,9 @@ def test_a_tasks_own_backoff_is_used(door):
     door.call("declare_tasks", tasks=[
         {"name": "t", "first_ms": 60000, "factor": 1, "longest_ms": 60000, "jitter": 0}
     ])  # fmt: skip
-    id = door.enqueue("t")
+    job_id = door.enqueue("t")
 
     door.nack(door.take())
 
-    wait = door.job(id).run_at - door.attempts(id)[0].finished_at
+    wait = door.job(job_id).run_at - door.attempts(job_id)[0].finished_at
     assert wait == pytest.approx(timedelta(minutes=1), abs=timedelta(milliseconds=200))

@@ -176,7 +176,7 @@ def test_a_paused_queue_wakes_nobody_until_it_is_resumed(door, heard):
 
 @pytest.mark.parametrize("road", ["release", "nack", "retry", "run_now", "stage"])
 def test_whatever_makes_a_job_ready_wakes(door, heard, clock, road):
-    id = door.enqueue(delay="1 hour" if road in {"run_now", "stage"} else None)
+    job_id = door.enqueue(delay="1 hour" if road in {"run_now", "stage"} else None)
     job = door.take() if road in {"release", "nack", "retry"} else None
     if road == "retry":
         door.ack(job)
@@ -193,7 +193,7 @@ def test_whatever_makes_a_job_ready_wakes(door, heard, clock, road):
             door.beat(worker)
             door.chores("stage")
         case verb:
-            door.value(verb, id=id)
+            door.value(verb, id=job_id)
 
     assert named(heard(), [worker]) == {worker}
 
@@ -210,8 +210,8 @@ def test_a_claimer_that_got_all_it_asked_for_wakes_one_more(door, heard):
 
 
 def test_the_end_of_a_job_that_somebody_waits_for_is_notified(door, heard):
-    id, other = door.enqueue("a"), door.enqueue("b")
-    [outcome] = door.call("outcome", id=id, waiter=uuid4())
+    job_id, other = door.enqueue("a"), door.enqueue("b")
+    [outcome] = door.call("outcome", id=job_id, waiter=uuid4())
 
     door.finish(door.claim(2))
     payloads = heard()
@@ -219,14 +219,14 @@ def test_the_end_of_a_job_that_somebody_waits_for_is_notified(door, heard):
     assert outcome.state == "ready"
     assert len(payloads) == 1
     assert payloads[0].startswith("f")
-    assert str(id) in payloads[0]
+    assert str(job_id) in payloads[0]
     assert str(other) not in payloads[0]
 
 
 @pytest.mark.parametrize("end", ["ack", "fail", "cancel", "cancelled while running", "delete"])
 def test_every_end_is_notified_to_who_waits(door, heard, end):
-    id = door.enqueue(max_attempts=1)
-    door.call("outcome", id=id, waiter=uuid4())
+    job_id = door.enqueue(max_attempts=1)
+    door.call("outcome", id=job_id, waiter=uuid4())
 
     match end:
         case "ack":
@@ -235,17 +235,17 @@ def test_every_end_is_notified_to_who_waits(door, heard, end):
             door.nack(door.take())
         case "cancelled while running":
             job = door.take()
-            door.value("cancel", id=id)
+            door.value("cancel", id=job_id)
             door.finish([job], outcomes=["cancelled"])
         case verb:
-            door.value(verb, id=id)
+            door.value(verb, id=job_id)
 
-    assert any(p.startswith("f") and str(id) in p for p in heard())
+    assert any(p.startswith("f") and str(job_id) in p for p in heard())
 
 
 def test_a_retry_is_no_end(door, heard):
-    id = door.enqueue()
-    door.call("outcome", id=id, waiter=uuid4())
+    job_id = door.enqueue()
+    door.call("outcome", id=job_id, waiter=uuid4())
 
     door.nack(door.take(), retry_in="1 hour")
 

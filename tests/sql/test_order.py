@@ -133,11 +133,11 @@ def test_jobs_run_now_take_their_place_at_the_end(door):
 
 
 def test_a_job_brought_back_by_retry_takes_its_place_at_the_end(door):
-    id = door.enqueue("old")
+    job_id = door.enqueue("old")
     door.nack(door.take(), retry=False)
     door.enqueue("waiting")
 
-    door.value("retry", id=id)
+    door.value("retry", id=job_id)
 
     assert tasks(door.claim(9)) == ["waiting", "old"]
 

@@ -17,13 +17,13 @@ def test_a_paused_queue_is_not_claimed_from(door):
 
 def test_enqueue_goes_on_and_resume_lets_it_run(door):
     door.value("pause", queue="a")
-    id = door.enqueue(queue="a")
+    job_id = door.enqueue(queue="a")
     assert door.claim() == []
 
     did = door.value("resume", queue="a")
 
     assert did is True
-    assert door.take().id == id
+    assert door.take().id == job_id
 
 
 def test_a_queue_may_be_paused_before_its_first_job(door):
@@ -36,7 +36,9 @@ def test_a_queue_may_be_paused_before_its_first_job(door):
 
 
 def test_each_says_whether_it_did_anything(door):
-    answers = [door.value(verb, queue="q") for verb in ("resume", "pause", "pause", "resume", "resume")]
+    answers = [
+        door.value(verb, queue="q") for verb in ("resume", "pause", "pause", "resume", "resume")
+    ]
 
     assert answers == [False, True, False, True, False]
 
@@ -52,7 +54,7 @@ def test_running_jobs_of_a_paused_queue_go_on(door):
 
 
 def test_jobs_that_become_due_in_a_paused_queue_wait(door, clock):
-    id = door.enqueue(queue="a", delay="1 min")
+    job_id = door.enqueue(queue="a", delay="1 min")
     door.value("pause", queue="a")
 
     clock.forward("2 min")
@@ -60,7 +62,7 @@ def test_jobs_that_become_due_in_a_paused_queue_wait(door, clock):
 
     assert door.claim() == []
     door.value("resume", queue="a")
-    assert door.take().id == id
+    assert door.take().id == job_id
 
 
 def test_a_pause_keeps_what_else_the_queue_was_told(door):

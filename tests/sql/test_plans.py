@@ -56,7 +56,9 @@ def test_a_call_reads_a_few_rows_of_ten_thousand(crowded, work, analyzed):
 
 
 @pytest.mark.parametrize("outcome", ["succeeded", "retry", "released", "failed"])
-def test_a_finish_reads_its_own_rows_although_nothing_ran_when_statistics_were_taken(crowded, outcome):
+def test_a_finish_reads_its_own_rows_although_nothing_ran_when_statistics_were_taken(
+    crowded, outcome
+):
     crowded.rows("analyze _howdah.job")
     jobs = crowded.claim(100)
 

@@ -13,15 +13,17 @@ def test_the_jobs_of_a_silent_worker_come_back_uncharged(door, clock):
 
     clock.forward("31 s")
     door.chores()
-    rows = [door.job(id) for id in ids]
+    rows = [door.job(job_id) for job_id in ids]
 
-    assert {(row.state, row.attempt, row.crashes, row.worker) for row in rows} == {("ready", 0, 1, None)}
-    assert {a.outcome for id in ids for a in door.attempts(id)} == {"lost"}
+    assert {(row.state, row.attempt, row.crashes, row.worker) for row in rows} == {
+        ("ready", 0, 1, None)
+    }
+    assert {a.outcome for job_id in ids for a in door.attempts(job_id)} == {"lost"}
 
 
 def test_a_heart_that_beats_keeps_all_leases(door, clock):
     worker = door.worker()
-    id = door.enqueue(timeout="1 s")
+    job_id = door.enqueue(timeout="1 s")
     door.take(worker=worker)
 
     for _ in range(5):
@@ -29,104 +31,104 @@ def test_a_heart_that_beats_keeps_all_leases(door, clock):
         door.beat(worker)
         door.chores()
 
-    assert door.state(id) == "running"
+    assert door.state(job_id) == "running"
 
 
 def test_nothing_is_rescued_before_lost_after(door, clock):
     worker = door.worker()
-    id = door.enqueue()
+    job_id = door.enqueue()
     door.take(worker=worker)
 
     clock.forward("25 s")
     door.chores()
 
-    assert door.state(id) == "running"
+    assert door.state(job_id) == "running"
 
 
 def test_lost_after_is_a_setting(door, clock):
     door.put_settings(lost_after="5 min")
     worker = door.worker()
-    id = door.enqueue()
+    job_id = door.enqueue()
     door.take(worker=worker)
 
     clock.forward("4 min")
     door.chores()
-    before = door.state(id)
+    before = door.state(job_id)
     clock.forward("2 min")
     door.chores()
 
-    assert (before, door.state(id)) == ("running", "ready")
+    assert (before, door.state(job_id)) == ("running", "ready")
 
 
 def test_a_job_that_kills_its_workers_stops_after_max_crashes(door, clock):
-    id = door.enqueue(max_attempts=100)
+    job_id = door.enqueue(max_attempts=100)
     states = []
 
     for _ in range(3):
         door.take(worker=door.worker())
         clock.forward("1 min")
         door.chores()
-        states.append(door.state(id))
+        states.append(door.state(job_id))
 
     assert states == ["ready", "ready", "failed"]
-    assert "worker lost" in door.job(id).error
-    assert [a.outcome for a in door.attempts(id)] == ["lost"] * 3
+    assert "worker lost" in door.job(job_id).error
+    assert [a.outcome for a in door.attempts(job_id)] == ["lost"] * 3
 
 
 def test_crashes_do_not_use_up_attempts(door, clock):
-    id = door.enqueue(max_attempts=1)
+    job_id = door.enqueue(max_attempts=1)
     door.take(worker=door.worker())
 
     clock.forward("1 min")
     door.chores()
 
-    assert door.state(id) == "ready"
+    assert door.state(job_id) == "ready"
     assert door.take().attempt == 1
 
 
 def test_max_crashes_is_a_setting(door, clock):
     door.put_settings(max_crashes=1)
-    id = door.enqueue()
+    job_id = door.enqueue()
     door.take(worker=door.worker())
 
     clock.forward("1 min")
     door.chores()
 
-    assert door.state(id) == "failed"
+    assert door.state(job_id) == "failed"
 
 
 def test_an_at_most_once_job_of_a_lost_worker_fails_as_lost(door, clock):
-    id = door.enqueue(delivery="at_most_once")
+    job_id = door.enqueue(delivery="at_most_once")
     door.take(worker=door.worker())
 
     clock.forward("1 min")
     door.chores()
 
-    assert door.state(id) == "failed"
-    assert "lost" in door.job(id).error
+    assert door.state(job_id) == "failed"
+    assert "lost" in door.job(job_id).error
     assert door.claim() == []
 
 
 def test_an_at_most_once_job_whose_lease_ran_out_fails_as_lost(door, clock):
-    id = door.enqueue(delivery="at_most_once", timeout="10 s")
+    job_id = door.enqueue(delivery="at_most_once", timeout="10 s")
     door.take()
 
     clock.forward("1 min")
     door.chores()
 
-    assert door.state(id) == "failed"
-    assert "lost" in {door.job(id).error, *(a.outcome for a in door.attempts(id))}
+    assert door.state(job_id) == "failed"
+    assert "lost" in {door.job(job_id).error, *(a.outcome for a in door.attempts(job_id))}
     assert door.claim() == []
 
 
 @pytest.mark.parametrize("outcome", ["retry", "failed"])
 def test_an_at_most_once_job_is_never_started_twice_by_its_own_failure(door, outcome):
-    id = door.enqueue(delivery="at_most_once", max_attempts=5)
+    job_id = door.enqueue(delivery="at_most_once", max_attempts=5)
 
     door.finish([door.take()], outcomes=[outcome], errors=["boom"])
 
-    assert door.state(id) == "failed"
-    assert door.job(id).error == "boom"
+    assert door.state(job_id) == "failed"
+    assert door.job(job_id).error == "boom"
 
 
 def test_a_rescued_job_may_be_claimed_by_another_and_the_first_is_fenced(door, clock, refused):
@@ -173,7 +175,7 @@ def test_a_lost_worker_that_held_nothing_goes_too(door, clock):
 def test_a_beat_from_the_future_counts_as_now(door, clock):
     clock.forward("2 hours")
     worker = door.worker()
-    id = door.enqueue()
+    job_id = door.enqueue()
     door.take(worker=worker)
     clock.forward("-2 hours")
 
@@ -181,12 +183,12 @@ def test_a_beat_from_the_future_counts_as_now(door, clock):
     clock.forward("1 min")
     door.chores()
 
-    assert door.state(id) == "ready"
+    assert door.state(job_id) == "ready"
 
 
 def test_down_time_of_the_database_does_not_count_against_leases(door, clock):
     worker = door.worker()
-    id = door.enqueue()
+    job_id = door.enqueue()
     door.take(worker=worker)
     door.rows(
         "update _howdah.pulse set server_started_at = server_started_at - interval '1 day'"
@@ -195,50 +197,50 @@ def test_down_time_of_the_database_does_not_count_against_leases(door, clock):
     clock.forward("10 min")
     door.worker("first to come back")
     door.chores()
-    just_back = door.state(id)
+    just_back = door.state(job_id)
     clock.forward("1 min")
     door.chores()
 
-    assert (just_back, door.state(id)) == ("running", "ready")
+    assert (just_back, door.state(job_id)) == ("running", "ready")
 
 
 def test_the_absence_of_sweepers_is_no_down_time(door, clock):
     worker = door.worker()
-    id = door.enqueue()
+    job_id = door.enqueue()
     door.take(worker=worker)
 
     clock.forward("10 min")
     door.worker("first after a long silence")
     door.chores()
 
-    assert door.state(id) == "ready"
+    assert door.state(job_id) == "ready"
 
 
 def test_a_lost_session_lock_shows_death_sooner(door, dsn, clock):
     with psycopg.connect(dsn, autocommit=True) as session:
         session.execute("select pg_advisory_lock(4711)")
         worker = door.worker(lock_key=4711)
-        id = door.enqueue()
+        job_id = door.enqueue()
         door.take(worker=worker)
         clock.forward("10 s")
         door.chores()
-        held = door.state(id)
+        held = door.state(job_id)
 
     door.rows("select pg_advisory_lock(4711), pg_advisory_unlock(4711)")  # when the session is gone
     door.chores()
 
-    assert (held, door.state(id)) == ("running", "ready")
+    assert (held, door.state(job_id)) == ("running", "ready")
 
 
 def test_a_lost_session_lock_has_a_grace_of_five_seconds(door, clock):
     worker = door.worker(lock_key=4712)
-    id = door.enqueue()
+    job_id = door.enqueue()
     door.take(worker=worker)
 
     clock.forward("3 s")
     door.chores()
 
-    assert door.state(id) == "running"
+    assert door.state(job_id) == "running"
 
 
 def test_one_held_row_does_not_stop_the_rescue_of_others(door, another_door, clock):
@@ -262,11 +264,11 @@ def test_one_held_row_does_not_stop_the_rescue_of_others(door, another_door, clo
 
 def test_jobs_of_a_worker_row_that_vanished_come_back(door, clock):
     worker = door.worker()
-    id = door.enqueue()
+    job_id = door.enqueue()
     door.take(worker=worker)
     door.rows("delete from _howdah.worker")
 
     clock.forward("1 min")
     door.chores()
 
-    assert door.state(id) == "ready"
+    assert door.state(job_id) == "ready"

@@ -7,9 +7,9 @@ import pytest
 
 
 def finish_one(door, outcome="succeeded"):
-    id = door.enqueue(outcome)
+    job_id = door.enqueue(outcome)
     door.finish([door.take()], outcomes=[outcome], errors=["boom"])
-    return id
+    return job_id
 
 
 def tidy(door):
@@ -19,7 +19,10 @@ def tidy(door):
 
 
 def day(door, ahead=0):
-    return door.one("select to_char((_howdah.clock() + make_interval(days => %s)) at time zone 'UTC', 'YYYYMMDD')", ahead)
+    return door.one(
+        "select to_char((_howdah.clock() + make_interval(days => %s)) at time zone 'UTC', 'YYYYMMDD')",
+        ahead,
+    )
 
 
 def test_days_are_made_two_weeks_ahead(own_door):
@@ -45,12 +48,12 @@ def test_a_day_goes_as_a_whole_when_the_retention_has_passed(own_door):
 
 
 def test_nothing_goes_before_its_time(own_door):
-    id = finish_one(own_door)
+    job_id = finish_one(own_door)
 
     own_door.forward("6 days 20 hours")
     tidy(own_door)
 
-    assert own_door.state(id) == "succeeded"
+    assert own_door.state(job_id) == "succeeded"
 
 
 def test_failed_jobs_may_be_kept_longer(own_door):
@@ -83,25 +86,25 @@ def test_attempts_go_with_time_too_but_not_before_the_failed_job_they_explain(ow
 
 def test_an_ack_never_fails_for_want_of_a_day(own_door):
     own_door.forward("400 days")
-    id = own_door.enqueue(max_attempts=2)
+    job_id = own_door.enqueue(max_attempts=2)
 
     own_door.nack(own_door.take(), error="boom", retry_in="0")
     own_door.ack(own_door.take(), result={"n": 1})
 
-    assert own_door.state(id) == "succeeded"
-    assert len(own_door.attempts(id)) == 1
+    assert own_door.state(job_id) == "succeeded"
+    assert len(own_door.attempts(job_id)) == 1
 
 
 def test_what_landed_in_the_default_goes_when_its_time_has_passed(own_door):
     own_door.forward("400 days")
-    id = finish_one(own_door)
+    job_id = finish_one(own_door)
     tidy(own_door)
-    assert own_door.state(id) == "succeeded"
+    assert own_door.state(job_id) == "succeeded"
 
     own_door.forward("9 days")
     tidy(own_door)
 
-    assert own_door.state(id) is None
+    assert own_door.state(job_id) is None
 
 
 def test_days_are_made_again_after_a_long_sleep(own_door):
@@ -159,8 +162,8 @@ def test_chores_over_many_days_keep_a_bounded_number_of_tables(own_door, rounds)
 
 
 def test_ids_that_callers_chose_are_not_kept_for_ever(own_door):
-    id = "00000000-0000-4000-8000-000000000001"
-    own_door.enqueue(id=id)
+    job_id = "00000000-0000-4000-8000-000000000001"
+    own_door.enqueue(id=job_id)
     own_door.ack(own_door.take())
 
     own_door.forward("60 days")
@@ -170,10 +173,10 @@ def test_ids_that_callers_chose_are_not_kept_for_ever(own_door):
 
 
 def test_the_id_of_a_live_job_is_kept_however_old(own_door):
-    id = own_door.enqueue(id="00000000-0000-4000-8000-000000000001", delay="200 days")
+    job_id = own_door.enqueue(id="00000000-0000-4000-8000-000000000001", delay="200 days")
 
     own_door.forward("100 days")
     tidy(own_door)
 
-    assert own_door.enqueue("other", id=id) == id
+    assert own_door.enqueue("other", id=job_id) == job_id
     assert own_door.counts() == (1, 0)

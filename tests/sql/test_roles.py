@@ -33,7 +33,14 @@ VIEWS = {
     "tasks", "settings",
 }  # fmt: skip
 MAY_SELECT = {"producer": set(), "worker": set(), "viewer": VIEWS, "operator": VIEWS}
-ALLOWED_INTERNALS = {"clock", "state_name", "delivery_name", "timeout_span", "ready_queues", "oldest"}
+ALLOWED_INTERNALS = {
+    "clock",
+    "state_name",
+    "delivery_name",
+    "timeout_span",
+    "ready_queues",
+    "oldest",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +89,9 @@ def as_role(installed, door):
     """Doors to that installation, by kind of role."""
     opened = []
     owner = type(door)(installed.owner, SCHEMA)
-    owner.rows(f"delete from _{SCHEMA}.job; delete from _{SCHEMA}.lease; delete from _{SCHEMA}.worker")
+    owner.rows(
+        f"delete from _{SCHEMA}.job; delete from _{SCHEMA}.lease; delete from _{SCHEMA}.worker"
+    )
 
     def as_role(kind):
         dsn = url(installed.dsn, installed.roles[kind])
@@ -130,7 +139,8 @@ def test_a_kind_may_select_from_exactly_its_views(installed, kind):
         view
         for view in VIEWS
         if installed.owner.execute(
-            "select has_table_privilege(%s, %s, 'select')", [installed.roles[kind], f"{SCHEMA}.{view}"]
+            "select has_table_privilege(%s, %s, 'select')",
+            [installed.roles[kind], f"{SCHEMA}.{view}"],
         ).fetchone()[0]
     }
 
@@ -168,7 +178,9 @@ def test_nobody_reaches_the_store(installed, kind):
     ).fetchall()
 
     assert (tables, sequences) == ([], [])
-    assert {name for [name] in called} <= (ALLOWED_INTERNALS if kind in {"viewer", "operator"} else set())
+    assert {name for [name] in called} <= (
+        ALLOWED_INTERNALS if kind in {"viewer", "operator"} else set()
+    )
 
 
 def test_public_may_execute_nothing(installed):
@@ -221,7 +233,7 @@ async def test_a_role_that_is_not_there_cannot_be_granted(installed):
 def test_a_life_from_producer_to_operator(as_role):
     producer, worker, viewer, operator = (as_role(kind) for kind in MAY)
 
-    id = producer.enqueue("t", unique_key=None, args={"n": 1})
+    job_id = producer.enqueue("t", unique_key=None, args={"n": 1})
     producer.enqueue_json({"task": "u", "delay": "1 hour"})
     producer.rows("insert into howdah.jobs (task) values ('v')")
     w = worker.worker()
@@ -232,13 +244,13 @@ def test_a_life_from_producer_to_operator(as_role):
     worker.chores()
     worker.rows("select howdah.stage()")
 
-    assert viewer.job(id).result == {"n": 2}
-    assert "succeeded" in viewer.why(id)
+    assert viewer.job(job_id).result == {"n": 2}
+    assert "succeeded" in viewer.why(job_id)
     assert viewer.value("backlog") == 1
-    assert producer.call("outcome", id=id)[0].state == "succeeded"
-    assert operator.value("retry", id=id) is True
-    assert operator.value("cancel", id=id) is True
-    assert operator.value("delete", id=id) is True
+    assert producer.call("outcome", id=job_id)[0].state == "succeeded"
+    assert operator.value("retry", id=job_id) is True
+    assert operator.value("cancel", id=job_id) is True
+    assert operator.value("delete", id=job_id) is True
     assert operator.value("pause", queue="default") is True
     assert operator.value("resume", queue="default") is True
     assert operator.value("drain", worker=w) == 1
@@ -271,7 +283,7 @@ def test_who_does_not_look_reads_no_view(as_role, kind, view):
     [
         ("producer", "select howdah.claim()"),
         ("producer", "select howdah.cancel(gen_random_uuid())"),
-        ("producer", "update howdah.jobs set priority = 1"),
+        ("producer", "select args from howdah.jobs"),
         ("worker", "select howdah.enqueue('t')"),
         ("worker", "insert into howdah.jobs (task) values ('t')"),
         ("worker", "select howdah.pause('q')"),
@@ -311,7 +323,8 @@ def test_the_owner_is_no_superuser_and_made_everything(installed):
         "select rolsuper or rolcreaterole or rolcreatedb from pg_roles where rolname = current_user"
     ).fetchone()
     owners = installed.owner.execute(
-        "select distinct proowner::regrole::text from pg_proc where pronamespace = %s::regnamespace", [SCHEMA]
+        "select distinct proowner::regrole::text from pg_proc where pronamespace = %s::regnamespace",
+        [SCHEMA],
     ).fetchall()
 
     assert is_super is False

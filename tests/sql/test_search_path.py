@@ -26,7 +26,18 @@ OPERATORS = [
     ("*", "interval", "float8", "interval"), ("/", "float8", "float8", "float8"),
     ("~~", "text", "text", "boolean"), (">", "bigint", "int", "boolean"),
 ]  # fmt: skip
-TABLES = ["job", "lease", "setting", "worker", "queue", "task", "finished", "idle", "pulse", "given_id"]
+TABLES = [
+    "job",
+    "lease",
+    "setting",
+    "worker",
+    "queue",
+    "task",
+    "finished",
+    "idle",
+    "pulse",
+    "given_id",
+]
 
 
 def arm(owner, role):
@@ -46,12 +57,13 @@ def lay_traps(hostile):
     for signature, returns in FUNCTIONS.items():
         give = "" if returns == "void" or returns.startswith("setof") else " null"
         hostile.rows(
-            f"create function evil.{signature} returns {returns} language plpgsql " + body.format(signature, give)
+            f"create function evil.{signature} returns {returns} language plpgsql "
+            + body.format(signature, give)
         )
     for n, (name, left, right, returns) in enumerate(OPERATORS):
         hostile.rows(
             f"create function evil.op{n}(a {left}, b {right}) returns {returns} language plpgsql "
-            + body.format(f"operator {name}".replace("'", ""), " null")
+            + body.format(f"{left} {name} {right}", " null")
         )
         hostile.rows(
             f"create operator evil.{name} (leftarg = {left}, rightarg = {right}, function = evil.op{n})"
@@ -76,7 +88,9 @@ def hostile(own_door, own_dsn, role):
 
 def run_everything(door, clock):
     first = door.rows("select howdah.enqueue('a', unique_key => 'k', tags => '{x}')")[0][0]
-    door.rows("""select * from howdah.enqueue_json('[{"task": "b", "delay": "1 minute"}, {"task": "c"}]')""")
+    door.rows(
+        """select * from howdah.enqueue_json('[{"task": "b", "delay": "1 minute"}, {"task": "c"}]')"""
+    )
     door.rows("select * from howdah.enqueue_many(array[row('d', null, null, null, null, null, null,"
               " null, null, null, null, null, null, null)::howdah.new_job])")  # fmt: skip
     door.rows("select howdah.enqueue_batch('e', array['01900000-0000-7000-8000-000000000001']::pg_catalog.uuid[],"
@@ -91,7 +105,10 @@ def run_everything(door, clock):
     door.rows("select howdah.nack(%s, %s, 'boom')", *mine[1])
     more = door.rows("select id, lease from howdah.claim(n => 3)")
     door.rows("select howdah.release(%s, %s)", *more[0])
-    door.rows("select * from howdah.finish(array[%s::pg_catalog.uuid], array[%s::pg_catalog.uuid], '{retry}')", *more[1])
+    door.rows(
+        "select * from howdah.finish(array[%s::pg_catalog.uuid], array[%s::pg_catalog.uuid], '{retry}')",
+        *more[1],
+    )
     clock.forward("5 minutes")
     door.rows("select * from howdah.chores()")
     door.rows("select howdah.stage()")

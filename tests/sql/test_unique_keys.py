@@ -8,18 +8,18 @@ import pytest
 
 
 def test_a_conflict_returns_the_unfinished_job(door):
-    id = door.enqueue("a", unique_key="k")
+    job_id = door.enqueue("a", unique_key="k")
 
     again = door.enqueue("b", unique_key="k", priority=9)
 
-    assert again == id
-    assert (door.job(id).task, door.job(id).priority) == ("a", 0)
+    assert again == job_id
+    assert (door.job(job_id).task, door.job(job_id).priority) == ("a", 0)
     assert door.counts() == (1, 0)
 
 
 @pytest.mark.parametrize("how", ["scheduled", "ready", "running", "waiting to be retried"])
 def test_a_key_is_held_in_every_unfinished_state(door, how):
-    id = door.enqueue(unique_key="k", delay="1 hour" if how == "scheduled" else None)
+    job_id = door.enqueue(unique_key="k", delay="1 hour" if how == "scheduled" else None)
     if how in {"running", "waiting to be retried"}:
         job = door.take()
     if how == "waiting to be retried":
@@ -27,33 +27,33 @@ def test_a_key_is_held_in_every_unfinished_state(door, how):
 
     again = door.enqueue(unique_key="k")
 
-    assert again == id
+    assert again == job_id
     assert door.counts() == (1, 0)
 
 
 @pytest.mark.parametrize("end", ["ack", "fail", "cancel", "delete"])
 def test_a_key_is_free_when_its_job_has_ended(door, end):
-    id = door.enqueue(unique_key="k")
+    job_id = door.enqueue(unique_key="k")
     match end:
         case "ack":
             door.ack(door.take())
         case "fail":
             door.nack(door.take(), retry=False)
         case _:
-            door.value(end, id=id)
+            door.value(end, id=job_id)
 
     again = door.enqueue(unique_key="k")
 
-    assert again != id
+    assert again != job_id
     assert door.counts()[0] == 1
 
 
 def test_a_key_is_one_for_all_queues_and_tasks(door):
-    id = door.enqueue("a", queue="x", unique_key="k")
+    job_id = door.enqueue("a", queue="x", unique_key="k")
 
     again = door.enqueue("b", queue="y", unique_key="k")
 
-    assert again == id
+    assert again == job_id
 
 
 def test_keys_are_compared_to_the_letter(door):
@@ -147,17 +147,17 @@ def test_retry_of_a_job_whose_key_is_taken_again_is_a_conflict(door, refused):
 
 
 def test_retry_takes_the_key_back(door):
-    id = door.enqueue(unique_key="k")
+    job_id = door.enqueue(unique_key="k")
     door.nack(door.take(), retry=False)
 
-    door.value("retry", id=id)
+    door.value("retry", id=job_id)
 
-    assert door.enqueue(unique_key="k") == id
+    assert door.enqueue(unique_key="k") == job_id
 
 
 def test_a_key_conflict_sees_jobs_that_end_meanwhile(door, another_door, waits_for_lock):
     finisher, producer, answers = another_door(), another_door(), []
-    id = door.enqueue(unique_key="k")
+    job_id = door.enqueue(unique_key="k")
     job = door.take()
     finisher.rows("begin")
     finisher.ack(job)
@@ -168,5 +168,5 @@ def test_a_key_conflict_sees_jobs_that_end_meanwhile(door, another_door, waits_f
     finisher.rows("commit")
     thread.join()
 
-    assert answers != [id]
+    assert answers != [job_id]
     assert door.state(answers[0]) == "ready"

@@ -53,7 +53,7 @@ def test_every_job_is_in_jobs_exactly_once(door, clock):
     found = {row.id: row.state for row in door.rows("select id, state from howdah.jobs")}
 
     assert door.one("select count(*) from howdah.jobs") == len(ids)
-    assert found == {id: "running" if s == "expired" else s for s, id in ids.items()}
+    assert found == {job_id: "running" if s == "expired" else s for s, job_id in ids.items()}
 
 
 @pytest.mark.parametrize("view", ["ready", "scheduled", "running", "expired", "failed"])
@@ -114,12 +114,12 @@ def test_workers_say_who_they_are_and_what_they_do(door):
 
 
 def test_attempts_keep_every_attempt_that_did_not_simply_succeed(door):
-    id = door.enqueue()
+    job_id = door.enqueue()
     door.nack(door.take(), error="one", retry_in="0")
     door.release(door.take())
     door.ack(door.take())
 
-    kept = [(a.attempt, a.outcome, a.error) for a in door.attempts(id)]
+    kept = [(a.attempt, a.outcome, a.error) for a in door.attempts(job_id)]
 
     assert kept[0] == (1, "error", "one")
     assert kept[1][1] == "released"

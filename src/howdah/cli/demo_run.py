@@ -13,6 +13,7 @@ from typing import Protocol
 import click
 
 from howdah import events, jobs
+from howdah.cli import show
 from howdah.cli.demo_report import Report, make_report
 from howdah.demo import QUEUE, app, arguments, count_file, failures, is_unfinished, totals
 from howdah.outcome import Released, Snoozed, Succeeded
@@ -20,6 +21,7 @@ from howdah.runner import SIGNALS
 
 BATCH = 1000  # jobs in one round trip: small enough that the worker starts at once
 LOOK_EVERY = 0.25  # seconds
+STALLED_AFTER = 3.0
 
 
 class Display(Protocol):
@@ -83,6 +85,7 @@ async def _work(
 ) -> None:
     enqueuing = asyncio.create_task(_enqueue(files, tag), name="demo enqueue")
     stopped = asyncio.create_task(stop.wait(), name="demo stop")
+    stall = Stall(tag)
     try:
         while not stop.is_set():
             display.show(counter.done, counter.failed)
@@ -90,11 +93,30 @@ async def _work(
                 enqueuing.result()
                 if not await app.run(is_unfinished(tag)):
                     return
+            await stall.look(counter.done)
             await asyncio.wait({stopped}, timeout=LOOK_EVERY)
     finally:
         enqueuing.cancel()
         stopped.cancel()
         await asyncio.wait({enqueuing, stopped})
+
+
+class Stall:
+    """Says why, once, when nothing has ended for a while: the queue may be paused, for example."""
+
+    def __init__(self, tag: str) -> None:
+        self._tag = tag
+        self._done, self._since, self._was_said = 0, time.monotonic(), False
+
+    async def look(self, done: int) -> None:
+        """So many have ended."""
+        if done != self._done:
+            self._done, self._since = done, time.monotonic()
+        if self._was_said or time.monotonic() - self._since < STALLED_AFTER:
+            return
+        self._was_said = True
+        for job in await app.run(jobs.list(queue=QUEUE, tag=self._tag, state="ready", limit=1)):
+            show.said(f"nothing has ended for a while: {await app.run(jobs.why(job.id))}")
 
 
 async def _enqueue(files: Sequence[bytes], tag: str) -> None:

@@ -54,7 +54,9 @@ class MomentType(MomentBase):
                 f"{value!r} is no moment. Write for example 2030-01-31T08:00:00Z.", param, ctx
             )
         if found.tzinfo is None:
-            self.fail(f"{value!r} has no time zone. Write for example {value}Z.", param, ctx)
+            self.fail(
+                f"{value!r} has no time zone. Write for example 2030-01-31T08:00:00Z.", param, ctx
+            )
         return found
 
 

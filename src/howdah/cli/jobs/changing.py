@@ -59,7 +59,7 @@ def verb_command(verb: Verb, help_text: str) -> click.Command:
         if bool(ids) == bool(wanted):
             raise BadInput(
                 "name jobs by their ids, or find them by filters",
-                hint=f"howdah jobs {verb.name} ID…, or for example howdah jobs {verb.name} --queue mail",
+                hint=f"howdah jobs {verb.name} ID…, or howdah jobs {verb.name} --queue mail",
             )
         settings = database.found()
         found = database.with_store(lambda store: _found(store, verb, ids, wanted), settings)

@@ -10,7 +10,7 @@ as $$
     ) + (
         select count(*) from (  -- due, and not yet staged by anybody
             select from _howdah.job j
-            where j.state = 's' and j.run_at <= _howdah.clock() and (backlog.queue is null or j.queue = backlog.queue)
+            where j.state = 's' and j.run_at <= (select _howdah.clock()) and (backlog.queue is null or j.queue = backlog.queue)
               and not exists (select from _howdah.queue q where q.name = j.queue and q.paused)
             limit backlog.cap) s
     ))::bigint

@@ -1,4 +1,4 @@
 -- The only clock. Tests replace it, as owner, in a test database; no setting of a user can.
 create or replace function _howdah.clock() returns timestamptz
 language sql volatile parallel safe
-as $$ select pg_catalog.clock_timestamp() $$;
+return pg_catalog.clock_timestamp();

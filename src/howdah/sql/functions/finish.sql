@@ -108,7 +108,7 @@ end $$;
 -- What howdah.attempts says of an attempt that ended so, unless it was given a reason.
 create or replace function _howdah.usual_reason(kind text) returns text
 language sql immutable parallel safe
-as $$ select case when kind in ('retry', 'failed') then 'error' else kind end $$;
+return case when kind in ('retry', 'failed') then 'error' else kind end;
 
 -- Whether this very finish was taken before. An attempt that others ended (its worker was lost, its lease ran out) is no
 -- finish of the holder's.

@@ -1,11 +1,23 @@
+-- What is wrong with arguments, in words; NULL when nothing is.
+create or replace function _howdah.args_flaw(args jsonb) returns text
+language sql immutable parallel safe
+return case
+        when pg_catalog.jsonb_typeof(args) <> 'object'
+            then 'args must be a JSON object of named arguments, got ' || pg_catalog.jsonb_typeof(args)
+        when pg_catalog.pg_column_size(args) > 1048576
+            then 'args are larger than 1 MiB (' || pg_catalog.pg_column_size(args) || ' bytes)'
+        when pg_catalog.pg_column_size(args) >= 512  -- 65 nested containers take more
+             and pg_catalog.jsonb_path_exists(args, 'strict $.**{64} ? (@.type() == "array" || @.type() == "object")')
+            then 'args are nested more than 64 deep'
+    end;
+
 -- What is wrong with a job that is about to be enqueued, in words; NULL when nothing is.
 create or replace function _howdah.flaw(
     task text, args jsonb, queue text, priority bigint, run_at timestamptz, delay interval, max_attempts bigint,
     timeout interval, no_timeout boolean, delivery text, unique_key text, headers jsonb, tags text[]
 ) returns text
 language sql volatile parallel safe
-as $$
-    select case
+return case
         when task is null or task = '' then 'a job needs a task name'
         when pg_catalog.length(task) > 120 then 'task name is longer than 120 characters'
         when pg_catalog.right(task, 1) = '*' then 'a task name cannot end with *, which marks a pattern'
@@ -33,19 +45,4 @@ as $$
         when pg_catalog.cardinality(tags) > 32 then 'more than 32 tags'
         when exists (select from pg_catalog.unnest(tags) t where t is null or pg_catalog.length(t) not between 1 and 120)
             then 'a tag must be 1 to 120 characters long'
-    end
-$$;
-
-create or replace function _howdah.args_flaw(args jsonb) returns text
-language sql immutable parallel safe
-as $$
-    select case
-        when pg_catalog.jsonb_typeof(args) <> 'object'
-            then 'args must be a JSON object of named arguments, got ' || pg_catalog.jsonb_typeof(args)
-        when pg_catalog.pg_column_size(args) > 1048576
-            then 'args are larger than 1 MiB (' || pg_catalog.pg_column_size(args) || ' bytes)'
-        when pg_catalog.pg_column_size(args) >= 512  -- 65 nested containers take more
-             and pg_catalog.jsonb_path_exists(args, 'strict $.**{64} ? (@.type() == "array" || @.type() == "object")')
-            then 'args are nested more than 64 deep'
-    end
-$$;
+    end;

@@ -2,7 +2,7 @@
 
 create or replace function _howdah.day_partition(parent text, day date) returns text
 language sql immutable parallel safe
-as $$ select parent || '_' || pg_catalog.to_char(day, 'YYYYMMDD') $$;
+return parent || '_' || pg_catalog.to_char(day, 'YYYYMMDD');
 
 -- Attached rather than created in place: that takes no lock which a finish would wait for. A day that cannot be attached
 -- now (its rows are in the default partition, or somebody holds a lock) is stepped over; the default partition serves.

@@ -4,9 +4,10 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
-    due  uuid[];
+    moment  timestamptz := _howdah.clock();  -- in the query it would be volatile, and no condition for the index
+    due     uuid[];
 begin
-    due := array(select j.id from _howdah.job j where j.state = 's' and j.run_at <= _howdah.clock()
+    due := array(select j.id from _howdah.job j where j.state = 's' and j.run_at <= moment
                  order by j.run_at limit stage.n for update skip locked);
     return case when due = '{}' then 0 else cardinality(_howdah.make_ready(due)) end;
 end $$;

@@ -1,0 +1,105 @@
+"""`howdah db …` on a configured database."""
+
+from __future__ import annotations
+
+import subprocess
+
+import psycopg
+import pytest
+
+from howdah.migrate import NEWEST
+
+
+@pytest.fixture
+def on_empty(run, empty_dsn, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", empty_dsn)
+    return run
+
+
+def test_migrate_installs_and_then_has_nothing_to_do(on_empty):
+    dry = on_empty("db", "migrate", "--dry-run", "--json").json
+    before = on_empty("db", "status", "--json")
+    first, second = (
+        on_empty("db", "migrate", "--json").json,
+        on_empty("db", "migrate", "--json").json,
+    )
+    after = on_empty("db", "status", "--json")
+
+    assert len(dry["applied"]) == len(first["applied"]) == NEWEST
+    assert dry["dry_run"] is True
+    assert second["applied"] == []
+    assert (before.code, before.json["version"], before.json["current"]) == (3, 0, False)
+    assert (after.code, after.json["version"], after.json["current"]) == (0, NEWEST, True)
+
+
+def test_a_second_schema_name_is_a_second_installation(on_empty, monkeypatch):
+    monkeypatch.setenv("HOWDAH_SCHEMA", "jobs")
+
+    migrated = on_empty("db", "migrate")
+    stored = on_empty("enqueue", "t")
+    monkeypatch.delenv("HOWDAH_SCHEMA")
+
+    assert (migrated.code, stored.code) == (0, 0)
+    assert on_empty("jobs", "list").code == 3
+
+
+def test_sql_is_what_psql_can_run(on_empty, empty_dsn):
+    script = on_empty("db", "sql").out
+
+    with psycopg.connect(empty_dsn, autocommit=True) as connection:
+        connection.execute(script)
+
+    assert on_empty("db", "status").code == 0
+    assert on_empty("db", "check").code == 0
+
+
+def test_sql_needs_no_database(run, monkeypatch):
+    monkeypatch.delenv("DATABASE_URL")
+    monkeypatch.setenv("HOWDAH_ENV", "production")
+
+    ran = run("db", "sql", "--from", "1")
+
+    assert ran.code == 0
+    assert "0001_" not in ran.out
+    assert ran.err == ""
+
+
+def test_check_says_what_differs_and_ends_with_3(run, own_dsn, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", own_dsn)
+    fine = run("db", "check", "--json")
+    with psycopg.connect(own_dsn, autocommit=True) as connection:
+        connection.execute("drop function howdah.why(uuid)")
+
+    changed = run("db", "check", "--json")
+
+    assert (fine.code, fine.json["differences"]) == (0, [])
+    assert changed.code == 3
+    assert any("why" in difference for difference in changed.json["differences"])
+
+
+def test_url_is_the_configured_one_without_its_password(run, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:s3cret@db.example/x")
+
+    assert run("db", "url").out == "postgresql://u:***@db.example/x\n"
+
+
+def test_two_migrations_at_once_are_one(howdah, empty_dsn):
+    both = [howdah.start("db", "migrate", "--json", DATABASE_URL=empty_dsn) for _ in range(2)]
+
+    ended = [process.ended() for process in both]
+
+    assert [ran.code for ran in ended] == [0, 0]
+    assert sum(len(ran.json["applied"]) for ran in ended) == NEWEST
+
+
+def test_the_script_goes_through_a_pipe_to_psql(howdah, empty_dsn):
+    script = howdah("db", "sql").out
+    try:
+        psql = subprocess.run(
+            ["psql", "-qX", "-v", "ON_ERROR_STOP=1", empty_dsn],
+            input=script, text=True, capture_output=True, check=False,
+        )  # fmt: skip
+    except FileNotFoundError:
+        pytest.skip("there is no psql on this machine")
+
+    assert psql.returncode == 0, psql.stderr

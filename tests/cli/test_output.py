@@ -1,0 +1,111 @@
+"""stdout is data: tables on terminals, aligned text in pipes, JSON when asked; nothing steers the terminal."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from howdah.client import on
+from howdah.job import Job, make_options
+
+READING = [
+    ["jobs", "list"], ["queues", "list"], ["workers", "list"], ["tasks", "list"], ["doctor"], ["config"],
+    ["db", "status"], ["chores"],
+]  # fmt: skip
+ESCAPE = "\x1b"
+
+
+@pytest.fixture
+def some_jobs(db):
+    for n in range(3):
+        on(db).enqueue(Job(f"task_{n}", '{"n": 1}', make_options(queue="mail")))
+
+
+@pytest.mark.parametrize("args", READING, ids=" ".join)
+def test_in_a_pipe_it_is_plain_text_without_colour(howdah, some_jobs, args):
+    ran = howdah(*args)
+
+    assert ran.code == 0
+    assert ran.out
+    assert ESCAPE not in ran.out + ran.err
+
+
+@pytest.mark.parametrize("args", READING, ids=" ".join)
+def test_with_json_it_is_one_document_and_nothing_else(run, some_jobs, args):
+    ran = run(*args, "--json")
+
+    assert ran.json is not None
+    assert ran.err == ""
+
+
+@pytest.mark.parametrize("args", READING, ids=" ".join)
+def test_on_a_terminal_it_is_for_people(howdah, some_jobs, args):
+    ran = howdah.on_terminal(*args)
+
+    assert ran.code == 0
+    assert ran.out.strip()
+
+
+def test_a_terminal_gets_colour_unless_it_wants_none(howdah, some_jobs):
+    coloured = howdah.on_terminal("jobs", "list")
+    plain = howdah.on_terminal("jobs", "list", NO_COLOR="1")
+    forced = howdah("jobs", "list", FORCE_COLOR="1")
+
+    assert ESCAPE in coloured.out
+    assert f"{ESCAPE}[3" not in plain.out
+    assert ESCAPE in forced.out
+    assert "task_2" in coloured.out
+
+
+def test_columns_are_aligned_in_a_pipe(run, some_jobs):
+    header, *rows = run("jobs", "list").out.splitlines()
+
+    at = header.index("task")
+    assert [row[at : at + 6] for row in rows] == ["task_2", "task_1", "task_0"]
+
+
+def test_errors_go_to_stderr_and_stdout_stays_empty(howdah):
+    ran = howdah("jobs", "show", "ffffffffffff")
+
+    assert (ran.code, ran.out) == (4, "")
+    assert ran.err.startswith("error: ")
+
+
+def test_names_cannot_steer_the_terminal(howdah, db):
+    db.execute(r"select howdah.enqueue(E'evil\x1b[2J\r', '{}', E'a\nb')")
+
+    ran = howdah("jobs", "list")
+    on_terminal = howdah.on_terminal("queues", "list", NO_COLOR="1")
+
+    assert ESCAPE not in ran.out
+    assert r"evil\x1b[2J\r" in ran.out
+    assert len(ran.out.splitlines()) == 2
+    assert r"a\nb" in on_terminal.out
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(howdah, db):
+    on(db).enqueue_many([Job("t", "{}", make_options(tags=["x" * 100])) for _ in range(2000)])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "howdah", "jobs", "list", "--limit", "2000", "--json"],
+        cwd=howdah.folder, env=howdah.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    process.stdout.read(1)
+    process.stdout.close()
+    assert process.stderr is not None
+    err = process.stderr.read()
+    process.stderr.close()
+
+    assert process.wait(30) == 0
+    assert err == b""
+
+
+def test_a_terminal_that_knows_no_unicode_is_no_error(howdah, db):
+    db.execute("select howdah.enqueue('grüße ✓')")
+
+    ran = howdah("jobs", "list", PYTHONIOENCODING="ascii")
+
+    assert ran.code == 0
+    assert "gr\\xfc\\xdfe \\u2713" in ran.out

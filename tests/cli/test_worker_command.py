@@ -1,0 +1,228 @@
+"""`howdah worker`: apps and modules, bursts, signals, logs."""
+
+from __future__ import annotations
+
+import json
+from signal import SIGINT, SIGTERM
+from uuid import UUID
+
+import pytest
+
+from howdah import jobs, store
+from howdah.client import on
+from howdah.job import Job
+
+
+@pytest.fixture
+def door(db):
+    return on(db)
+
+
+def _enqueue(door, task, args="{}"):
+    return door.enqueue(Job(task, args))
+
+
+def _state(door, job_id: UUID):
+    return door.run(jobs.get(job_id)).state
+
+
+def test_a_module_of_plain_functions_is_enough(howdah, door):
+    job_id = _enqueue(door, "work.add", '{"a": 1, "b": 2}')
+
+    ran = howdah("worker", "--import", "work", "--burst")
+
+    assert ran.code == 0
+    assert door.run(jobs.get(job_id)).result == "3"
+    assert [task.name for task in door.run(store.tasks())] == ["work.add", "work.fail", "work.wait"]
+
+
+def test_an_app_is_named_or_configured(howdah, door, project):
+    named = _enqueue(door, "sums.add", '{"a": 1, "b": 2}')
+    first = howdah("worker", "sums:app", "--burst")
+    configured = _enqueue(door, "sums.add", '{"a": 1, "b": 2}')
+    (project / "pyproject.toml").write_text('[tool.howdah]\napp = "sums:app"\n')
+    second = howdah("worker", "--burst")
+
+    assert (first.code, second.code) == (0, 0)
+    assert (_state(door, named), _state(door, configured)) == ("succeeded", "succeeded")
+
+
+def test_a_module_with_an_apps_tasks_does_not_double_them(howdah, door):
+    ran = howdah("worker", "--import", "sums", "--burst")
+
+    declared = door.run(store.tasks())
+    assert ran.code == 0
+    assert [(task.name, task.queue) for task in declared] == [("sums.add", "sums")]
+
+
+def test_a_module_adds_its_functions_to_an_app(howdah, door):
+    ran = howdah("worker", "sums:app", "--import", "work", "--burst")
+
+    assert ran.code == 0
+    assert {task.name for task in door.run(store.tasks())} == {
+        "sums.add", "work.add", "work.fail", "work.wait",
+    }  # fmt: skip
+
+
+def test_an_app_that_breaks_says_where(howdah, project):
+    (project / "broken.py").write_text("x = 1\nraise RuntimeError('sour')\n")
+
+    ran = howdah("worker", "broken:app")
+
+    assert ran.code == 2
+    assert "RuntimeError: sour" in ran.err
+    assert "broken.py, line 2" in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_only_the_named_queues_are_worked(howdah, door, db):
+    mail = UUID(
+        str(
+            db.execute("select howdah.enqueue('work.add', '{\"a\":1,\"b\":1}', 'mail')").fetchone()[
+                0
+            ]
+        )
+    )
+    other = _enqueue(door, "work.add", '{"a": 1, "b": 1}')
+
+    howdah("worker", "--import", "work", "-q", "m*:2", "--burst")
+
+    assert (_state(door, mail), _state(door, other)) == ("succeeded", "ready")
+
+
+@pytest.mark.parametrize("number", [SIGTERM, SIGINT])
+def test_the_first_signal_lets_jobs_end(howdah, door, number):
+    job_id = _enqueue(door, "work.wait", '{"seconds": 1}')
+    worker = howdah.start("worker", "--import", "work")
+    worker.until("tasks    3")
+    _until_running(door, job_id)
+
+    worker.signal(number)
+    ran = worker.ended()
+
+    assert ran.code == 0
+    assert f"stopping ({number.name}); waits for 1 job" in ran.err
+    assert "✓ work.wait" in ran.err
+    assert _state(door, job_id) == "succeeded"
+
+
+def test_the_second_signal_hands_them_back(howdah, door):
+    job_id = _enqueue(door, "work.wait", '{"seconds": 60}')
+    worker = howdah.start("worker", "--import", "work")
+    worker.until("tasks    3")
+    _until_running(door, job_id)
+
+    worker.signal(SIGTERM)
+    worker.until("stopping (SIGTERM)")
+    worker.signal(SIGINT)
+    ran = worker.ended()
+
+    assert ran.code == 0
+    assert "handed back 1 job" in ran.err
+    assert _state(door, job_id) == "ready"
+
+
+def test_a_signal_while_it_connects_ends_it(alone, silent_server):
+    worker = alone.start("worker", "--import", "work", DATABASE_URL=silent_server.url)
+    silent_server.accept()
+
+    worker.signal(SIGTERM)
+
+    assert worker.ended().code == 0
+
+
+def test_no_database_at_start_is_3(alone):
+    ran = alone("worker", "--import", "work", DATABASE_URL="postgresql://u:s3cret@127.0.0.1:1/x")
+
+    assert ran.code == 3
+    assert "s3cret" not in ran.err
+
+
+def test_a_lost_database_is_told_and_outlived(howdah, door, db):
+    worker = howdah.start("worker", "--import", "work")
+    worker.until("tasks    3")
+
+    db.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity "
+        "where application_name like 'howdah worker%' and datname = current_database()"
+    )
+    worker.until("the database is back")
+    job_id = _enqueue(door, "work.add", '{"a": 1, "b": 2}')
+    worker.until("✓ work.add")
+    worker.signal(SIGTERM)
+    ran = worker.ended()
+
+    assert ran.code == 0
+    assert "warning: the database is away" in ran.err
+    assert _state(door, job_id) == "succeeded"
+
+
+def test_log_lines_for_people_have_no_arguments_and_no_control_characters(howdah, door):
+    _enqueue(door, "work.add", '{"a": 12345, "b": 2}')
+    bad = door.enqueue(Job("work.fail", r'{"message": "x\u001b[2J\nforged"}'))
+    door.run(jobs.cancel(bad)), door.run(jobs.delete(bad))
+    db_bad = door.enqueue(Job("work.fail", r'{"message": "\u001b[2Jsour"}'))
+
+    ran = howdah("worker", "--import", "work", "--burst")
+
+    assert "✓ work.add" in ran.err
+    assert "12345" not in ran.err
+    assert r"✗ work.fail" in ran.err
+    assert r"ValueError: \x1b[2Jsour" in ran.err
+    assert f"…{str(db_bad)[-12:]}" in ran.err
+    assert "\x1b" not in ran.err
+
+
+def test_the_banner_has_version_database_queues_and_tasks(howdah):
+    url = howdah.env["DATABASE_URL"].replace("howdah@", "howdah:s3cret@")
+
+    ran = howdah(
+        "worker",
+        "--import",
+        "work",
+        "-q",
+        "mail",
+        "-c",
+        "3",
+        "--name",
+        "ann",
+        "--burst",
+        DATABASE_URL=url,
+    )
+
+    assert "howdah 0.1.0 · worker ann" in ran.err
+    assert "howdah:***@" in ran.err
+    assert "s3cret" not in ran.err
+    assert "queues   mail · slots 3" in ran.err
+    assert "tasks    3: work.add, work.fail, work.wait" in ran.err
+
+
+def test_logs_as_json_are_one_object_a_line(howdah, door):
+    job_id = _enqueue(door, "work.add", '{"a": 1, "b": 2}')
+    door.enqueue(Job("work.fail", "{}"))
+
+    ran = howdah("worker", "--import", "work", "--burst", "--log-format", "json")
+
+    lines = [json.loads(line) for line in ran.err.splitlines()]
+    events = {line["event"] for line in lines}
+    done = next(line for line in lines if line.get("job_id") == str(job_id))
+    assert events == {"worker_started", "attempt_finished", "worker_stopping", "worker_stopped"}
+    assert (done["task"], done["outcome"], done["attempt"], done["level"]) == (
+        "work.add", "succeeded", 1, "info",
+    )  # fmt: skip
+    assert "args" not in done
+
+
+def test_in_production_only_failures_are_logged(howdah, door):
+    _enqueue(door, "work.add", '{"a": 1, "b": 2}')
+    door.enqueue(Job("work.fail", "{}"))
+
+    ran = howdah("worker", "--import", "work", "--burst", HOWDAH_ENV="production")
+
+    assert "✓ work.add" not in ran.err
+    assert "✗ work.fail" in ran.err
+
+
+def _until_running(door, job_id):
+    while _state(door, job_id) != "running":
+        pass
