@@ -228,17 +228,23 @@ class App:
         if task is None:
             raise UnknownTask(claimed.task)
         threads = Threads()
-        attempt = Attempt(claimed, task, threads)
+        attempt = Attempt(claimed, task, threads, self._extend)
         attempt.handle = asyncio.create_task(attempt.run())
         try:
-            done, _ = await asyncio.wait({attempt.handle}, timeout=attempt.remaining)
-            if not done:
-                attempt.stop("timeout")
-                await asyncio.wait({attempt.handle})
+            while not attempt.handle.done():
+                await asyncio.wait({attempt.handle}, timeout=attempt.remaining)
+                if (
+                    attempt.remaining == 0 and not attempt.handle.done()
+                ):  # it may have been extended
+                    attempt.stop("timeout")
+                    await asyncio.wait({attempt.handle})
             return attempt.stopped() if attempt.handle.cancelled() else attempt.handle.result()
         finally:
             attempt.handle.cancel()
             threads.stop()
+
+    async def _extend(self, attempt: Attempt, duration: float) -> None:
+        await self.run(jobs.extend(attempt.job.id, attempt.job.lease, duration))
 
     def worker(
         self,

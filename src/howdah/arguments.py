@@ -152,7 +152,7 @@ def _decoder(kind: Any, task: str) -> msgspec.json.Decoder[Any]:
 def encode(
     task: str, values: Mapping[str, Any], *, what: str = "arguments", deepest: int = MAX_DEPTH
 ) -> bytes:
-    """The JSON of named arguments; raises BadArguments or TooLarge for what the store cannot hold."""
+    """The JSON of named arguments; BadArguments or TooLarge for what the store cannot hold."""
     try:
         text = msgspec.json.encode(values, enc_hook=_to_json)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
@@ -202,7 +202,7 @@ def _from_json(kind: type, value: Any) -> Any:
 
 def _readable(error: BaseException, name: str = "") -> str:
     """msgspec's message with `$.user_id` said as the argument's name."""
-    message, at, path = str(error).partition(" - at `$")
+    message, _, path = str(error).partition(" - at `$")
     path = f"{name}{path.rstrip('`')}".lstrip(".")
     return f"{path}: {message}" if path else message
 

@@ -9,12 +9,13 @@ from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 Row = Sequence[Any]
 _PLACEHOLDER = re.compile(r"\$(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
+class Call(Generic[T_co]):
     """Something to be asked of the store.
 
     `text` holds `{schema}` and the placeholders $1, $2 … each once and in order; `read` turns the
@@ -23,7 +24,7 @@ class Call(Generic[T]):
 
     text: str
     values: tuple[Any, ...]
-    read: Callable[[Sequence[Row]], T]
+    read: Callable[[Sequence[Row]], T_co]
 
     def render(self, schema: str, placeholder: Callable[[int], str] | None = None) -> str:
         """The statement for this schema, with the placeholders as a driver wants them."""

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from asyncio.trsock import TransportSocket
-from collections.abc import Awaitable, Coroutine, Sequence
-from contextlib import suppress
-from socket import SHUT_RDWR
+from collections.abc import AsyncGenerator, Awaitable, Coroutine, Sequence
 from typing import Any, Protocol, Self, TypeVar, overload
 from uuid import UUID
 
@@ -36,6 +33,7 @@ class AsyncClient:
         self.settings = settings or load().settings
         self._size = size
         self._pool: Any = None
+        self._open_pool: AsyncGenerator[None, None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening = asyncio.Lock()
 
@@ -57,22 +55,22 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the pool; the next use opens it again."""
-        pool, self._pool = self._pool, None
-        if pool is not None and self._loop is asyncio.get_running_loop():
-            await pool.close()
-        else:
-            _hang_up(pool, self._loop)
+        open_pool, self._open_pool, self._pool = self._open_pool, None, None
+        if open_pool is not None and self._loop is asyncio.get_running_loop():
+            await open_pool.aclose()
 
     async def _opened(self) -> Any:
         loop = asyncio.get_running_loop()
         if self._pool is not None and self._loop is loop:
             return self._pool
         if self._loop is not loop:
-            _hang_up(self._pool, self._loop)
             self._opening, self._loop, self._pool = asyncio.Lock(), loop, None
         async with self._opening:
             if self._pool is None:
-                self._pool = await self._new_pool()
+                pool = await self._new_pool()
+                self._open_pool = _open_until_the_loop_ends(pool)
+                await anext(self._open_pool)
+                self._pool = pool
         return self._pool
 
     async def _new_pool(self) -> Any:
@@ -105,16 +103,15 @@ class AsyncClient:
         return pool
 
 
-def _hang_up(pool: Any, loop: asyncio.AbstractEventLoop | None) -> None:
-    """Shut the sockets of a pool whose loop has ended: nobody can close them politely any more."""
-    if pool is None or loop is None or not loop.is_closed():
-        return
-    for holder in pool._holders:
-        transport = getattr(holder._con, "_transport", None)
-        wire = None if transport is None else transport.get_extra_info("socket")
-        if isinstance(wire, TransportSocket) and wire.fileno() != -1:  # uvloop has closed its own
-            with suppress(OSError):
-                wire.shutdown(SHUT_RDWR)
+async def _open_until_the_loop_ends(pool: Any) -> AsyncGenerator[None, None]:
+    """Closes the pool when it is closed itself, which asyncio.run does to all open generators."""
+    try:
+        yield
+    finally:
+        try:
+            await asyncio.wait_for(pool.close(), 2)
+        except TimeoutError:
+            pool.terminate()
 
 
 async def _no_reset(_: Any) -> None:

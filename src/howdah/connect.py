@@ -55,7 +55,9 @@ def no_connection(error: BaseException, url: str) -> HowdahError:
     if known is not None:
         return known
     why = str(error) or type(error).__name__
-    if type(error) is ValueError:  # it quotes what it could not read, which may be part of a password
+    if (
+        type(error) is ValueError
+    ):  # it quotes what it could not read, which may be part of a password
         why = "the URL cannot be read; is something in it to be percent-encoded?"
     return NoDatabase(
         f"cannot connect to {without_password(url)}: {why}",

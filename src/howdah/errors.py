@@ -123,7 +123,7 @@ class Denied(DatabaseError):
 
 
 def _again(kind: type[HowdahError], args: tuple[Any, ...], facts: dict[str, Any]) -> HowdahError:
-    """The same error in another process: its __init__ takes facts, not the sentence it made of them."""
+    """The same error in another process: its __init__ takes facts, not its own sentence."""
     error = kind.__new__(kind, *args)
     vars(error).update(facts)
     return error

@@ -167,7 +167,8 @@ def _flaws(o: Options) -> list[tuple[bool, str, str | None]]:
             None,
         ),
         (
-            len(o.tags) > 32 or any(not isinstance(tag, str) or _bad_name(tag, stars=True) for tag in o.tags),
+            len(o.tags) > 32
+            or any(not isinstance(tag, str) or _bad_name(tag, stars=True) for tag in o.tags),
             "there may be 32 tags of 1 to 120 characters",
             None,
         ),

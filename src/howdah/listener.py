@@ -41,7 +41,13 @@ class Listener:
                 self._gap()
                 wait = 0.1
                 await self._listen_until_lost(connection)
-            except (OSError, HowdahError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except (
+                OSError,
+                HowdahError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                asyncpg.InternalClientError,
+            ):
                 pass
             finally:
                 self.up.clear()

@@ -97,7 +97,9 @@ def server_word(error: BaseException | None) -> ServerWord | None:
     found = None
     for each in _chain(error):
         code = getattr(each, "sqlstate", None) or getattr(each, "pgcode", None)
-        if isinstance(code, str):  # the innermost knows most: SQLAlchemy's own for asyncpg has no hint
+        if isinstance(
+            code, str
+        ):  # the innermost knows most: SQLAlchemy's own for asyncpg has no hint
             said = getattr(each, "diag", each)
             message = getattr(said, "message_primary", None) or getattr(each, "message", None)
             hint = getattr(said, "message_hint", None) or getattr(each, "hint", None)

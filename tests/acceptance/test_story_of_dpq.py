@@ -1,4 +1,4 @@
-"""A user of django-postgres-queue: at-least-once and at-most-once, priorities, times, and Django's transactions."""
+"""A user of django-postgres-queue: delivery, priorities, times, and work in one transaction."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ async def test_a_job_for_later_does_not_run_before_its_time(app: App, until: Any
     assert timedelta(0) <= ran[0] - due < timedelta(seconds=0.25)
 
 
-async def test_a_task_that_raises_is_tried_again_and_its_arguments_stay_as_they_were(app: App) -> None:
+async def test_a_task_that_raises_is_tried_again_and_its_arguments_stay_as_they_were(
+    app: App,
+) -> None:
     seen: list[int] = []
 
     @app.task(name="flaky", retry=Retry(first=0.05, jitter=0))
@@ -160,6 +162,6 @@ async def test_what_ran_can_be_looked_at_in_plain_sql(
     async with app.worker():
         await app.result(job_id, timeout=10)
 
-    assert db.execute("select task, args, state, attempt, result, delivery from howdah.jobs").fetchall() == [
-        ("double", {"n": 21}, "succeeded", 1, 42, delivery)
-    ]
+    assert db.execute(
+        "select task, args, state, attempt, result, delivery from howdah.jobs"
+    ).fetchall() == [("double", {"n": 21}, "succeeded", 1, 42, delivery)]

@@ -1,4 +1,4 @@
-"""A user of ipo: insert a row, a daemon makes the call it stands for, the answer is in the row, and told."""
+"""A user of ipo: a row is inserted, the call it stands for is made, the answer is in the row."""
 
 from __future__ import annotations
 
@@ -47,13 +47,16 @@ async def test_a_row_that_is_inserted_is_called_and_the_answer_stands_in_the_row
 ) -> None:
     async with app.worker():
         [(job_id,)] = db.execute(
-            "insert into howdah.jobs (task, args) values ('call', jsonb_build_object('url', %s::text)) returning id",
+            "insert into howdah.jobs (task, args)"
+            " values ('call', jsonb_build_object('url', %s::text)) returning id",
             [site],
         ).fetchall()
         answer = await app.result(job_id, timeout=10)
 
     assert answer == {"status": 200, "body": '{"now": "it is now"}'}
-    assert db.execute("select state, result->>'status' from howdah.jobs").fetchall() == [("succeeded", "200")]
+    assert db.execute("select state, result->>'status' from howdah.jobs").fetchall() == [
+        ("succeeded", "200")
+    ]
 
 
 @pytest.mark.usefixtures("call")
@@ -63,7 +66,9 @@ async def test_rows_inserted_while_nobody_was_there_are_called_when_somebody_com
     ids = [
         row[0]
         for _ in range(10)
-        for row in db.execute("select howdah.enqueue('call', jsonb_build_object('url', %s::text))", [site])
+        for row in db.execute(
+            "select howdah.enqueue('call', jsonb_build_object('url', %s::text))", [site]
+        )
     ]
 
     async with app.worker():
@@ -73,7 +78,9 @@ async def test_rows_inserted_while_nobody_was_there_are_called_when_somebody_com
 
 
 @pytest.mark.usefixtures("call")
-async def test_a_url_that_is_none_is_an_error_that_is_written_down(app: App, db: psycopg.Connection) -> None:
+async def test_a_url_that_is_none_is_an_error_that_is_written_down(
+    app: App, db: psycopg.Connection
+) -> None:
     [(job_id,)] = db.execute(
         "select howdah.enqueue('call', '{\"url\": \"asdf\"}', max_attempts => 1)"
     ).fetchall()
@@ -81,7 +88,9 @@ async def test_a_url_that_is_none_is_an_error_that_is_written_down(app: App, db:
     async with app.worker() as worker:
         await worker.idle()
 
-    [(state, error)] = db.execute("select state, error from howdah.jobs where id = %s", [job_id]).fetchall()
+    [(state, error)] = db.execute(
+        "select state, error from howdah.jobs where id = %s", [job_id]
+    ).fetchall()
     assert state == "failed"
     assert "asdf" in error
 
@@ -97,9 +106,13 @@ async def test_an_inserted_row_that_is_rolled_back_is_never_called(
 
     async with app.worker() as worker:
         with psycopg.connect(dsn) as connection:
-            connection.execute("insert into howdah.jobs (task, args) values ('call', '{\"url\": \"a\"}')")
+            connection.execute(
+                "insert into howdah.jobs (task, args) values ('call', '{\"url\": \"a\"}')"
+            )
             connection.rollback()
-            connection.execute("insert into howdah.jobs (task, args) values ('call', '{\"url\": \"b\"}')")
+            connection.execute(
+                "insert into howdah.jobs (task, args) values ('call', '{\"url\": \"b\"}')"
+            )
         [(job_id,)] = db.execute("select id from howdah.jobs").fetchall()
         await app.result(job_id, timeout=10)
         await worker.idle()

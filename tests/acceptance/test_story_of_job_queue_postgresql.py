@@ -1,4 +1,4 @@
-"""A user of job_queue_PostgreSQL: a process of any language beats, asks for its job, hands on what came of it."""
+"""A user of job_queue_PostgreSQL: a process beats, asks for its job, starts the next one."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ import pytest
 
 def beat(db: psycopg.Connection, me: UUID, version: str = "1.0.0") -> str:
     [(action,)] = db.execute(
-        "select action from howdah.heartbeat(%s, name => 'classification', host => 'a-host-name-of-36-characters-in-all-1',"
+        "select action from howdah.heartbeat(%s, name => 'classification',"
+        " host => 'a-host-name-of-36-characters-in-all-1',"
         " version => %s, tasks => %s)",
         [me, version, [f"classification:{version}"]],
     ).fetchall()
     return str(action)
 
 
-def find_job(db: psycopg.Connection, me: UUID, version: str = "1.0.0") -> list[tuple[UUID, UUID, str]]:
+def find_job(
+    db: psycopg.Connection, me: UUID, version: str = "1.0.0"
+) -> list[tuple[UUID, UUID, str]]:
     return db.execute(
         "select id, lease, args->>'file' from howdah.claim(null, 1, worker => %s, tasks => %s)",
         [me, [f"classification:{version}"]],
@@ -57,7 +60,8 @@ def test_higher_numbers_go_first(db: psycopg.Connection) -> None:
     beat(db, me)
     for priority in (-100, -90, -200):  # theirs, where the lower goes first, negated
         db.execute(
-            "select howdah.enqueue('classification:1.0.0', jsonb_build_object('file', %s::text), priority => %s)",
+            "select howdah.enqueue('classification:1.0.0', "
+            " jsonb_build_object('file', %s::text), priority => %s)",
             [str(-priority), priority],
         )
 
@@ -66,7 +70,9 @@ def test_higher_numbers_go_first(db: psycopg.Connection) -> None:
     assert taken == ["90", "100", "200"]
 
 
-def test_the_kill_switch_is_heard_with_the_next_beat_and_by_nobody_else(db: psycopg.Connection) -> None:
+def test_the_kill_switch_is_heard_with_the_next_beat_and_by_nobody_else(
+    db: psycopg.Connection,
+) -> None:
     one, other = uuid4(), uuid4()
     beat(db, one)
     beat(db, other)
@@ -76,11 +82,14 @@ def test_the_kill_switch_is_heard_with_the_next_beat_and_by_nobody_else(db: psyc
     assert (beat(db, one), beat(db, other)) == ("drain", "go")
 
 
-@pytest.mark.parametrize("payload", ["it's \"ü\" \\", "x" * 1_000_000])
+@pytest.mark.parametrize("payload", ['it\'s "ü" \\', "x" * 1_000_000])
 def test_a_payload_travels_unchanged(db: psycopg.Connection, payload: str) -> None:
     me = uuid4()
     beat(db, me)
-    db.execute("select howdah.enqueue('classification:1.0.0', jsonb_build_object('file', %s::text))", [payload])
+    db.execute(
+        "select howdah.enqueue('classification:1.0.0', jsonb_build_object('file', %s::text))",
+        [payload],
+    )
 
     [(_, _, file)] = find_job(db, me)
 

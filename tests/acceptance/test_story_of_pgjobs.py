@@ -1,8 +1,9 @@
-"""A user of pgjobs: migrate, publish, publish many, consume, acknowledge, look at the views, run a worker."""
+"""A user of pgjobs: migrate, publish, consume, acknowledge, look at the views, run a worker."""
 
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import psycopg
@@ -27,22 +28,29 @@ async def test_an_empty_database_is_migrated_once_and_then_left_alone(empty_dsn:
 
 
 def test_a_job_is_published_and_consumed_and_acknowledged_from_sql(db: psycopg.Connection) -> None:
-    db.execute("""select howdah.enqueue('email.send', '{"to": "ann"}', run_at => now() - interval '1 s')""")
+    db.execute(
+        """select howdah.enqueue('email.send', '{"to": "ann"}', run_at => now() - interval '1 s')"""
+    )
 
-    [job] = db.execute("select id, lease, task, args, attempt from howdah.claim(null, 1)").fetchall()
+    [job] = db.execute(
+        "select id, lease, task, args, attempt from howdah.claim(null, 1)"
+    ).fetchall()
     running = db.execute("select id from howdah.running").fetchall()
     db.execute("""select howdah.ack(%s, %s, '{"sent": true}')""", job[:2])
 
     assert job[2:] == ("email.send", {"to": "ann"}, 1)
     assert running == [(job[0],)]
-    assert db.execute("select state, result from howdah.jobs").fetchall() == [("succeeded", {"sent": True})]
+    assert db.execute("select state, result from howdah.jobs").fetchall() == [
+        ("succeeded", {"sent": True})
+    ]
 
 
 def test_many_jobs_are_published_in_one_statement(db: psycopg.Connection) -> None:
     made = db.execute(
         """select ordinal, created from howdah.enqueue_many(array(
-             select row('email.send', jsonb_build_object('n', n), null, n, null, null, null, null, null, null, null,
-                        null, null, null)::howdah.new_job from generate_series(1, 3) n))"""
+             select row('email.send', jsonb_build_object('n', n), null, n, null, null, null, null,
+                        null, null, null, null, null, null)::howdah.new_job
+             from generate_series(1, 3) n))"""
     ).fetchall()
 
     consumed = db.execute("select args->>'n' from howdah.claim(null, 10)").fetchall()
@@ -82,7 +90,8 @@ def test_the_views_show_each_job_where_it_is(db: psycopg.Connection) -> None:
     failed = db.execute("select error from howdah.failed").fetchall()
 
     assert counts == {
-        "jobs": (5,), "ready": (2,), "scheduled": (1,), "running": (1,), "failed": (1,), "expired": (0,),
+        "jobs": (5,), "ready": (2,), "scheduled": (1,), "running": (1,), "failed": (1,),
+        "expired": (0,),
     }  # fmt: skip
     assert failed == [("broken",)]
     assert second
@@ -102,16 +111,29 @@ async def test_the_same_from_python_with_a_loop_of_ones_own(app: App) -> None:
     assert await app.result(first, timeout=5) == "sent to ann"
 
 
-async def test_a_second_acknowledgement_is_refused_and_changes_nothing(app: App) -> None:
+async def test_a_second_acknowledgement_changes_nothing(app: App) -> None:
     await app.run(jobs.enqueue(_job()))
     [claimed] = await app.run(jobs.claim())
     await app.run(jobs.ack(claimed.id, claimed.lease, "first"))
 
-    for again in (jobs.ack(claimed.id, claimed.lease, "second"), jobs.nack(claimed.id, claimed.lease)):
-        with pytest.raises(LeaseLost):
-            await app.run(again)
+    await app.run(jobs.ack(claimed.id, claimed.lease, "second"))  # as after a lost reply
+    with pytest.raises(LeaseLost):
+        await app.run(jobs.nack(claimed.id, claimed.lease))
 
     assert await app.result(claimed.id, timeout=5) == "first"
+
+
+async def test_an_acknowledgement_by_somebody_else_is_refused(app: App) -> None:
+    await app.run(jobs.enqueue(_job()))
+    [claimed] = await app.run(jobs.claim())
+
+    for foreign in (jobs.ack(claimed.id, uuid4()), jobs.nack(claimed.id, uuid4())):
+        with pytest.raises(LeaseLost):
+            await app.run(foreign)
+    found = await app.run(jobs.get(claimed.id))
+
+    assert found is not None
+    assert found.state == "running"
 
 
 async def test_a_worker_runs_what_was_published(app: App) -> None:

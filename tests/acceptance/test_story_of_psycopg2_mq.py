@@ -1,4 +1,4 @@
-"""A user of psycopg2_mq: an Echo worker, a source on a SQLAlchemy session, and a query of the job's state."""
+"""A user of psycopg2_mq: an Echo worker, calls on a session, and a query of the job's state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def echo(app: App) -> Any:
     return reverse
 
 
-async def test_a_call_on_a_session_is_answered_by_the_echo_worker(app: App, dsn: str, echo: Any) -> None:
+async def test_a_call_on_a_session_is_answered_by_the_echo_worker(
+    app: App, dsn: str, echo: Any
+) -> None:
     engine = create_engine(dsn.replace("postgresql://", "postgresql+psycopg://"))
 
     async with app.worker(queues=["Echo"], slots=4):
@@ -33,7 +35,9 @@ async def test_a_call_on_a_session_is_answered_by_the_echo_worker(app: App, dsn:
     assert result == {"reply": "olleh"}
 
 
-async def test_the_state_of_a_call_is_asked_on_the_same_session(app: App, dsn: str, echo: Any) -> None:
+async def test_the_state_of_a_call_is_asked_on_the_same_session(
+    app: App, dsn: str, echo: Any
+) -> None:
     engine = create_engine(dsn.replace("postgresql://", "postgresql+psycopg://"))
 
     with Session(engine) as session:
@@ -52,18 +56,24 @@ async def test_the_state_of_a_call_is_asked_on_the_same_session(app: App, dsn: s
     assert [row.state for row in rows] == ["succeeded"]
 
 
-async def test_a_call_by_name_needs_no_import_of_the_workers_code(app: App, dsn: str, echo: Any) -> None:
+async def test_a_call_by_name_needs_no_import_of_the_workers_code(
+    app: App, dsn: str, echo: Any
+) -> None:
     from howdah import Job
     from howdah.job import make_options
 
     async with app.worker(queues=["Echo"]):
-        job_id = await app.enqueue(Job("echo.reverse", '{"message":"abc"}', make_options(queue="Echo")))
+        job_id = await app.enqueue(
+            Job("echo.reverse", '{"message":"abc"}', make_options(queue="Echo"))
+        )
         result = await app.result(job_id, timeout=10)
 
     assert result == {"reply": "cba"}
 
 
-async def test_a_call_that_raises_is_failed_with_its_traceback_and_tried_again_by_hand(app: App) -> None:
+async def test_a_call_that_raises_is_failed_with_its_traceback_and_tried_again_by_hand(
+    app: App,
+) -> None:
     from howdah import JobFailed, Retry
 
     answers = iter([RuntimeError("out of order"), "fine"])

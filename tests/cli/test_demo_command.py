@@ -1,10 +1,11 @@
-"""`howdah demo` on a small directory: its figures are those of find and wc, and failures are shown."""
+"""`howdah demo` on a small directory: its figures are those of find and wc; failures show."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import subprocess
+import time
 from pathlib import Path
 from signal import SIGINT
 from threading import Thread
@@ -12,7 +13,6 @@ from threading import Thread
 import pytest
 
 from howdah import demo
-from howdah.client import on
 
 FIND = r"find {} -type f -not -path '*/__pycache__/*'"
 
@@ -173,6 +173,14 @@ def test_ctrl_c_ends_it_and_leaves_the_rest_to_be_done(howdah, folder, db):
     assert db.execute("select count(*) from howdah.workers").fetchone()[0] == 0
 
 
+def test_a_run_goes_before_what_an_interrupted_one_has_left(howdah, folder, db):
+    howdah("demo", str(folder))
+
+    priorities = db.execute("select priority from howdah.jobs where queue = 'demo'").fetchall()
+
+    assert all(priority > time.time() - 1_700_000_060 for (priority,) in priorities)
+
+
 def test_two_at_once_each_count_their_own(howdah, folder):
     reports = {}
 
@@ -194,4 +202,3 @@ def test_the_task_travels_as_json_with_any_name():
 
     assert plain == {"path": "/tmp/grüße"}
     assert odd == {"path": r"/tmp/caf\xe9", "raw": "L3RtcC9jYWbp"}
-    assert on is not None

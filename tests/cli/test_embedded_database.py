@@ -1,4 +1,4 @@
-"""Where the database of a command comes from when none is configured, and that nothing is left running."""
+"""Where a command's database comes from when none is configured; nothing is left running."""
 
 from __future__ import annotations
 
@@ -100,3 +100,36 @@ def test_reset_deletes_the_data_when_told_twice(alone, project):
     assert (done.code, again.code) == (0, 0)
     assert not any((project / ".howdah").glob("pg*/PG_VERSION"))
     assert "nothing to delete" in again.err
+
+
+def test_a_worker_outlives_the_command_whose_server_it_shared(alone, project):
+    owner = alone.start("worker", "--import", "work")
+    owner.until("tasks    3")
+    sharer = alone.start("worker", "--import", "work")
+    sharer.until("tasks    3")
+
+    owner.signal(SIGINT)
+    owner.ended()
+    sharer.until("the database is back")
+    stored = alone("enqueue", "work.add", '{"a": 1, "b": 2}')
+    sharer.until("✓ work.add")
+    sharer.signal(SIGINT)
+
+    assert stored.code == 0
+    assert sharer.ended().code == 0
+    assert _wait_until_gone(project)
+
+
+def test_a_server_that_was_stopped_on_purpose_stays_stopped(alone, project):
+    alone("db", "start")
+    worker = alone.start("worker", "--import", "work")
+    worker.until("tasks    3")
+
+    alone("db", "stop")
+    worker.until("the database is away")
+    worker.signal(SIGINT)
+    worker.until("stopping")
+    worker.signal(SIGINT)
+
+    assert worker.ended().code == 0
+    assert running(project) is None

@@ -1,4 +1,4 @@
-"""stdout is data: tables on terminals, aligned text in pipes, JSON when asked; nothing steers the terminal."""
+"""stdout is data: tables on terminals, aligned text in pipes, JSON when asked."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from howdah.client import on
 from howdah.job import Job, make_options
 
 READING = [
-    ["jobs", "list"], ["queues", "list"], ["workers", "list"], ["tasks", "list"], ["doctor"], ["config"],
-    ["db", "status"], ["chores"],
+    ["jobs", "list"], ["queues", "list"], ["workers", "list"], ["tasks", "list"], ["doctor"],
+    ["config"], ["db", "status"], ["chores"],
 ]  # fmt: skip
 ESCAPE = "\x1b"
 
@@ -103,9 +103,34 @@ def test_a_reader_that_has_seen_enough_is_no_error(howdah, db):
 
 
 def test_a_terminal_that_knows_no_unicode_is_no_error(howdah, db):
-    db.execute("select howdah.enqueue('grüße ✓')")
+    db.execute("select howdah.enqueue('done ✓')")
 
-    ran = howdah("jobs", "list", PYTHONIOENCODING="ascii")
+    ran = howdah("jobs", "list", PYTHONIOENCODING="latin-1")
 
     assert ran.code == 0
-    assert "gr\\xfc\\xdfe \\u2713" in ran.out
+    assert r"done \u2713" in ran.out
+
+
+def test_a_full_disk_and_a_closed_stdout_are_told_without_a_traceback(howdah, some_jobs):
+    command = f"{sys.executable} -m howdah jobs list"
+
+    full = subprocess.run(
+        f"{command} > /dev/full",
+        shell=True,
+        cwd=howdah.folder,
+        env=howdah.env,
+        capture_output=True,
+        check=False,
+    )
+    closed = subprocess.run(
+        f"{command} >&-",
+        shell=True,
+        cwd=howdah.folder,
+        env=howdah.env,
+        capture_output=True,
+        check=False,
+    )
+
+    assert (full.returncode, closed.returncode) == (1, 0)
+    assert full.stderr.startswith(b"error: [Errno 28]")
+    assert b"Traceback" not in full.stderr + closed.stderr

@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -118,11 +119,9 @@ async def test_a_client_goes_on_after_its_connections_were_cut(
         for pid in cut:
             db.execute("select pg_terminate_backend(%s)", [pid])
         await until(lambda: not cut & set(ours(db)))
-        try:
-            await client.run(jobs.enqueue(Job("t", "{}")))
-        except NoDatabase as error:  # cut while it was under way: whether it was taken is not known
-            assert error.hint
-            await client.run(jobs.enqueue(Job("t", "{}")))
+        with suppress(NoDatabase):  # the first may still meet the cut one
+            await client.run(jobs.list())
+        await client.run(jobs.enqueue(Job("t", "{}")))
 
     assert count(db) == 2
 
@@ -194,7 +193,9 @@ def test_an_app_enqueues_where_there_is_no_loop(dsn: str, db: psycopg.Connection
     job_id = task.enqueue_sync(5)
     asyncio.run(app.close())
 
-    assert db.execute("select id, queue, args from howdah.jobs").fetchall() == [(job_id, "mail", {"n": 5})]
+    assert db.execute("select id, queue, args from howdah.jobs").fetchall() == [
+        (job_id, "mail", {"n": 5})
+    ]
 
 
 async def test_ten_thousand_jobs_are_taken_in_one_call_and_one_more_is_refused(
@@ -251,7 +252,9 @@ async def test_tasks_options_ids_and_keys_may_be_mixed_in_one_call(
     assert (found.timeout, found.tags, found.headers) == (None, ["x"], '{"h": 1}')
 
 
-async def test_one_key_in_two_transactions_at_once_makes_one_job(app: App, db: psycopg.Connection) -> None:
+async def test_one_key_in_two_transactions_at_once_makes_one_job(
+    app: App, db: psycopg.Connection
+) -> None:
     job = Job("t", "{}", make_options(unique_key="one"))
 
     ids = await asyncio.gather(*(app.enqueue(job) for _ in range(30)))

@@ -79,7 +79,9 @@ async def test_where_nothing_answers_the_place_is_named_without_its_password(
     assert refused.value.hint
 
 
-async def test_a_database_that_does_not_exist_is_named(dsn: str, opened: Callable[..., App]) -> None:
+async def test_a_database_that_does_not_exist_is_named(
+    dsn: str, opened: Callable[..., App]
+) -> None:
     app = opened(dsn.replace("/test_", "/not_there_"))
 
     with pytest.raises(NoDatabase) as refused:
@@ -89,7 +91,9 @@ async def test_a_database_that_does_not_exist_is_named(dsn: str, opened: Callabl
     assert refused.value.hint
 
 
-async def test_a_role_that_does_not_exist_cannot_log_in(dsn: str, opened: Callable[..., App]) -> None:
+async def test_a_role_that_does_not_exist_cannot_log_in(
+    dsn: str, opened: Callable[..., App]
+) -> None:
     app = opened(as_role(dsn, "not_there"))
 
     with pytest.raises(Denied) as refused:
@@ -110,7 +114,9 @@ async def test_a_database_without_the_schema_says_how_to_install_it(
     assert refused.value.hint == "Run: howdah db migrate"
 
 
-async def test_another_schemas_name_is_told_in_the_error(dsn: str, opened: Callable[..., App]) -> None:
+async def test_another_schemas_name_is_told_in_the_error(
+    dsn: str, opened: Callable[..., App]
+) -> None:
     app = opened(dsn, schema="elsewhere")
 
     with pytest.raises(SchemaMismatch, match="elsewhere"):
@@ -121,7 +127,11 @@ async def test_another_schemas_name_is_told_in_the_error(dsn: str, opened: Calla
     ("change", "hint"),
     [
         ("insert into _howdah.migration (number, name) values (9999, 'future')", "Upgrade"),
-        ("delete from _howdah.migration where number = (select max(number) from _howdah.migration)", "migrate"),
+        (
+            "delete from _howdah.migration m"
+            " where number = (select max(number) from _howdah.migration)",
+            "migrate",
+        ),
     ],
     ids=["too new", "too old"],
 )
@@ -214,7 +224,9 @@ async def test_an_unusable_store_is_an_error_each_time_and_usable_once_it_is_men
     assert len(await app.run(jobs.list())) == 1
 
 
-async def test_a_url_as_sqlalchemy_writes_it_is_understood(dsn: str, opened: Callable[..., App]) -> None:
+async def test_a_url_as_sqlalchemy_writes_it_is_understood(
+    dsn: str, opened: Callable[..., App]
+) -> None:
     app = opened(dsn.replace("postgresql://", "postgresql+psycopg://"))
 
     await app.enqueue(Job("t", "{}"))
@@ -222,7 +234,9 @@ async def test_a_url_as_sqlalchemy_writes_it_is_understood(dsn: str, opened: Cal
     assert len(await app.run(jobs.list())) == 1
 
 
-async def test_a_pooler_that_can_prepare_nothing_is_served(dsn: str, opened: Callable[..., App]) -> None:
+async def test_a_pooler_that_can_prepare_nothing_is_served(
+    dsn: str, opened: Callable[..., App]
+) -> None:
     app = opened(dsn, prepare=False)
 
     ids = [await app.enqueue(Job("t", "{}")) for _ in range(3)]

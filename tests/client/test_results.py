@@ -37,7 +37,9 @@ async def ended(app: App, result: object = None) -> UUID:
 
 
 @pytest.mark.parametrize("result", [None, 5, "text", [1, None], {"a": {"b": "é"}}, False, 0, ""])
-async def test_the_result_of_a_job_that_has_ended_is_there_at_once(app: App, result: object) -> None:
+async def test_the_result_of_a_job_that_has_ended_is_there_at_once(
+    app: App, result: object
+) -> None:
     job_id = await ended(app, result)
 
     assert await app.result(job_id, timeout=5) == result
@@ -148,7 +150,9 @@ async def test_hundreds_wait_at_once_with_one_listener(
     await until(lambda: listening(db) == 1 and waiting(db) == 300)
 
     held = await app.run(jobs.claim(None, 300))
-    await app.run(jobs.finish([Succeeded(id=job.id, lease=job.lease, result=f'"{job.id}"') for job in held]))
+    await app.run(
+        jobs.finish([Succeeded(id=job.id, lease=job.lease, result=f'"{job.id}"') for job in held])
+    )
 
     assert await asyncio.wait_for(asyncio.gather(*results), 10) == [str(job_id) for job_id in ids]
     assert await twice == str(ids[0])

@@ -121,7 +121,9 @@ async def _psycopg2_dict_rows(dsn: str, stack: AsyncExitStack) -> Kind:
     return Kind(connection, commit=connection.commit, rollback=connection.rollback)
 
 
-def _sync(driver: str, make: Callable[[Any], Any]) -> Callable[[str, AsyncExitStack], Awaitable[Kind]]:
+def _sync(
+    driver: str, make: Callable[[Any], Any]
+) -> Callable[[str, AsyncExitStack], Awaitable[Kind]]:
     async def made(dsn: str, stack: AsyncExitStack) -> Kind:
         engine = create_engine(sqlalchemy_url(dsn, driver), poolclass=NullPool)
         stack.callback(engine.dispose)
@@ -132,7 +134,9 @@ def _sync(driver: str, make: Callable[[Any], Any]) -> Callable[[str, AsyncExitSt
     return made
 
 
-def _async(driver: str, make: Callable[[Any], Any]) -> Callable[[str, AsyncExitStack], Awaitable[Kind]]:
+def _async(
+    driver: str, make: Callable[[Any], Any]
+) -> Callable[[str, AsyncExitStack], Awaitable[Kind]]:
     async def made(dsn: str, stack: AsyncExitStack) -> Kind:
         engine = create_async_engine(sqlalchemy_url(dsn, driver), poolclass=NullPool)
         stack.push_async_callback(engine.dispose)

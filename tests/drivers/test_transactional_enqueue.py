@@ -39,7 +39,9 @@ async def test_a_rollback_leaves_nothing(kind: Any, db: psycopg.Connection) -> N
     assert count(db) == 0
 
 
-async def test_a_commit_leaves_one_job_which_nobody_saw_before(kind: Any, db: psycopg.Connection) -> None:
+async def test_a_commit_leaves_one_job_which_nobody_saw_before(
+    kind: Any, db: psycopg.Connection
+) -> None:
     job_id = await settled(kind.door.enqueue(Job("mail.send", '{"user_id":1}')))
     before = count(db)
     await kind.commit()
@@ -50,7 +52,9 @@ async def test_a_commit_leaves_one_job_which_nobody_saw_before(kind: Any, db: ps
     ]
 
 
-async def test_many_jobs_alike_roll_back_or_commit_together(kind: Any, db: psycopg.Connection) -> None:
+async def test_many_jobs_alike_roll_back_or_commit_together(
+    kind: Any, db: psycopg.Connection
+) -> None:
     many = [Job("t", f'{{"n":{n}}}') for n in range(50)]
 
     ids = await settled(kind.door.enqueue_many(many))
@@ -68,7 +72,11 @@ async def test_many_jobs_of_many_tasks_roll_back_or_commit_together(
     chosen = uuid4()
     many = [
         Job("a", "{}", make_options(id=chosen, timeout=0.5, delay="1h")),
-        Job("b", '{"x":"it\'s \\"ü\\" %s :v1 $1 {}"}', make_options(tags=["x y", 'a"b'], headers={"k": "%"})),
+        Job(
+            "b",
+            '{"x":"it\'s \\"ü\\" %s :v1 $1 {}"}',
+            make_options(tags=["x y", 'a"b'], headers={"k": "%"}),
+        ),
     ]
 
     ids = await settled(kind.door.enqueue_many(many))
@@ -91,10 +99,13 @@ async def test_many_jobs_in_a_rolled_back_transaction_leave_nothing(
     assert count(db) == 0
 
 
-async def test_every_option_of_a_job_arrives_as_it_was_given(kind: Any, db: psycopg.Connection) -> None:
+async def test_every_option_of_a_job_arrives_as_it_was_given(
+    kind: Any, db: psycopg.Connection
+) -> None:
     moment = datetime(2030, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
     options = make_options(
-        queue="日", priority=-7, run_at=moment, max_attempts=9, timeout="90s", delivery="at_most_once",
+        queue="日", priority=-7, run_at=moment, max_attempts=9, timeout="90s",
+        delivery="at_most_once",
         id=uuid4(), unique_key="k", headers={"a": [1, None, "é"]}, tags=["x", "y z"],
     )  # fmt: skip
 
@@ -120,12 +131,18 @@ async def test_no_connection_of_ours_is_opened_for_it(kind: Any, db: psycopg.Con
     after = backends(db)
     await kind.rollback()
 
-    assert len(after) <= len(before) + 1  # Django and SQLAlchemy open the caller's own when first used
-    names = db.execute("select application_name from pg_stat_activity where application_name like 'howdah%'")
+    assert (
+        len(after) <= len(before) + 1
+    )  # Django and SQLAlchemy open the caller's own when first used
+    names = db.execute(
+        "select application_name from pg_stat_activity where application_name like 'howdah%'"
+    )
     assert names.fetchall() == []
 
 
-async def test_a_refusal_is_an_error_of_ours_with_what_to_do(kind: Any, db: psycopg.Connection) -> None:
+async def test_a_refusal_is_an_error_of_ours_with_what_to_do(
+    kind: Any, db: psycopg.Connection
+) -> None:
     with pytest.raises(BadInput) as refused:
         await settled(kind.door.enqueue(Job("", "{}")))
     await kind.rollback()
@@ -144,7 +161,9 @@ async def test_a_batch_with_one_bad_job_leaves_none(kind: Any, db: psycopg.Conne
     assert count(db) == 0
 
 
-async def test_a_batch_alike_with_one_bad_job_leaves_none(kind: Any, db: psycopg.Connection) -> None:
+async def test_a_batch_alike_with_one_bad_job_leaves_none(
+    kind: Any, db: psycopg.Connection
+) -> None:
     with pytest.raises(BadInput):
         await settled(kind.door.enqueue_many([Job("a", "{}"), Job("a", "[1]")]))
     await kind.rollback()
@@ -166,7 +185,9 @@ async def test_a_page_of_ten_thousand_and_one_jobs_is_refused_before_it_is_sent(
     await kind.commit()
 
 
-async def test_an_app_gives_its_own_schema_to_the_connection(dsn: str, db: psycopg.Connection) -> None:
+async def test_an_app_gives_its_own_schema_to_the_connection(
+    dsn: str, db: psycopg.Connection
+) -> None:
     app = App(dsn, schema="elsewhere")
     with psycopg.connect(dsn) as connection:
         with pytest.raises(Exception, match="elsewhere"):
@@ -213,3 +234,23 @@ def test_a_subclass_of_a_connection_is_known_as_one(dsn: str, db: psycopg.Connec
 
     assert isinstance(job_id, UUID)
     assert count(db) == 1
+
+
+async def test_a_job_on_a_connection_goes_into_the_schema_of_the_app(own_dsn: str) -> None:
+    import asyncpg
+
+    from howdah.migrate import migrate
+
+    connection = await asyncpg.connect(own_dsn)
+    await migrate(connection, "elsewhere")
+    app = App(own_dsn, schema="elsewhere")
+
+    job_id = await app.on(connection).enqueue(Job("t", "{}"))
+    await app.on(connection).enqueue_many([Job("a", "{}"), Job("b", "{}")])
+    there = await connection.fetchval("select count(*) from elsewhere.jobs")
+    here = await connection.fetchval("select count(*) from howdah.jobs")
+    found = await app.on(connection).run(jobs.get(job_id))
+    await connection.close()
+
+    assert (there, here) == (3, 0)
+    assert found is not None

@@ -9,7 +9,18 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from howdah import BadInput, Conflict, Job, LeaseLost, SchemaMismatch, WorkerUnknown, jobs, queues, store, workers
+from howdah import (
+    BadInput,
+    Conflict,
+    Job,
+    LeaseLost,
+    SchemaMismatch,
+    WorkerUnknown,
+    jobs,
+    queues,
+    store,
+    workers,
+)
 from howdah.call import Call
 from howdah.job import make_options
 from howdah.outcome import Failed, Retrying, Succeeded
@@ -58,7 +69,11 @@ async def test_a_nacked_job_says_where_it_went_and_why_it_waits(kind: Any) -> No
 
     assert state == "scheduled"
     assert "scheduled" in why
-    assert (attempt.job_id, attempt.outcome, attempt.error) == (job.id, "error", "it's 100% broken :x")
+    assert (attempt.job_id, attempt.outcome, attempt.error) == (
+        job.id,
+        "error",
+        "it's 100% broken :x",
+    )
 
 
 async def test_many_attempts_are_ended_in_one_call(kind: Any) -> None:
@@ -110,7 +125,15 @@ async def test_what_people_do_to_one_job_says_whether_it_did_anything(kind: Any)
 
     said = [
         await kind.run(verb(later))
-        for verb in (jobs.run_now, jobs.run_now, jobs.cancel, jobs.cancel, jobs.retry, jobs.delete, jobs.delete)
+        for verb in (
+            jobs.run_now,
+            jobs.run_now,
+            jobs.cancel,
+            jobs.cancel,
+            jobs.retry,
+            jobs.delete,
+            jobs.delete,
+        )
     ]
     await kind.commit()
 
@@ -120,7 +143,8 @@ async def test_what_people_do_to_one_job_says_whether_it_did_anything(kind: Any)
 
 async def test_a_list_is_filtered_and_goes_on_by_key(kind: Any) -> None:
     ids = [
-        await kind.run(jobs.enqueue(Job("t", "{}", make_options(queue="q", tags=["x"])))) for _ in range(3)
+        await kind.run(jobs.enqueue(Job("t", "{}", make_options(queue="q", tags=["x"]))))
+        for _ in range(3)
     ]
     await kind.run(jobs.enqueue(Job("t", "{}", make_options(queue="other"))))
 
@@ -154,7 +178,9 @@ async def test_a_queue_is_paused_looked_at_and_resumed(kind: Any) -> None:
 async def test_a_worker_registers_beats_and_leaves(kind: Any) -> None:
     me = uuid4()
 
-    control = await kind.run(workers.heartbeat(me, name="mine", queues=["*"], tasks=["t"], pid=1, leases=[]))
+    control = await kind.run(
+        workers.heartbeat(me, name="mine", queues=["*"], tasks=["t"], pid=1, leases=[])
+    )
     [seen] = await kind.run(workers.list())
     told = await kind.run(workers.drain(me))
     again = await kind.run(workers.heartbeat(me))
@@ -162,7 +188,13 @@ async def test_a_worker_registers_beats_and_leaves(kind: Any) -> None:
     await kind.commit()
 
     assert control.action == "go"
-    assert (seen.id, seen.name, seen.queues, seen.tasks, seen.running) == (me, "mine", ["*"], ["t"], 0)
+    assert (seen.id, seen.name, seen.queues, seen.tasks, seen.running) == (
+        me,
+        "mine",
+        ["*"],
+        ["t"],
+        0,
+    )
     assert isinstance(seen.lost_after, timedelta)
     assert (told, again.action, gone) == (1, "drain", True)
 
@@ -207,11 +239,27 @@ async def test_the_store_itself_can_be_asked(kind: Any) -> None:
         (queues.pause("\ud800"), BadInput),
         (jobs.list(queue="a\x00b"), BadInput),
         (jobs.backlog("q", cap=2**40), BadInput),
-        (jobs.nack(uuid4(), uuid4(), retry_in=1, retry_at=datetime.fromisoformat("2030-01-01T00:00Z")), BadInput),
+        (
+            jobs.nack(
+                uuid4(), uuid4(), retry_in=1, retry_at=datetime.fromisoformat("2030-01-01T00:00Z")
+            ),
+            BadInput,
+        ),
     ],
-    ids=["ack", "nack", "extend", "release", "heartbeat", "pattern", "NUL", "surrogate", "NUL in a list", "int",
-         "two times"],
-)  # fmt: skip
+    ids=[
+        "ack",
+        "nack",
+        "extend",
+        "release",
+        "heartbeat",
+        "pattern",
+        "NUL",
+        "surrogate",
+        "NUL in a list",
+        "int",
+        "two times",
+    ],
+)
 async def test_what_the_store_refuses_is_an_error_of_ours(
     kind: Any, call: Call[object], error: type[Exception] | None
 ) -> None:
@@ -254,13 +302,16 @@ async def test_a_schema_that_is_not_there_is_said_to_be_missing(kind: Any) -> No
 
     door = on(kind.connection, schema="elsewhere")
     with pytest.raises(SchemaMismatch) as refused:
-        answer = door.run(jobs.why(uuid4()))
-        if hasattr(answer, "__await__"):
-            await answer
+        await _run(door, jobs.why(uuid4()))
     await kind.rollback()
 
     assert refused.value.hint
     assert "migrate" in refused.value.hint
+
+
+async def _run(door: Any, call: Call[object]) -> object:
+    answer = door.run(call)
+    return await answer if hasattr(answer, "__await__") else answer
 
 
 async def test_errors_of_the_callers_own_statements_stay_their_own(dsn: str) -> None:

@@ -218,7 +218,7 @@ def role(request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
 
 
 class OwnDoor(Door):
-    """A door to a database of the test's own, whose clock can be moved and whose schema be changed."""
+    """A door to a database of the test's own: its clock and its schema may be changed."""
 
     _ahead = ""
 
@@ -233,7 +233,8 @@ class OwnDoor(Door):
     def partitions(self, parent: str = "finished") -> set[str]:
         """The days that a part of history has tables for."""
         found = self.rows(
-            "select relid::regclass::text as name from pg_partition_tree(%s::regclass) where isleaf",
+            "select relid::regclass::text as name from pg_partition_tree(%s::regclass) where"
+            " isleaf",
             f"_{self.schema}.{parent}",
         )
         return {row.name.split(".")[-1] for row in found}

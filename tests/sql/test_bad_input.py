@@ -128,7 +128,8 @@ def test_enqueue_json_wants_an_array_of_objects(door, refused, jobs):
 def test_a_null_among_many_jobs_is_refused(door, refused):
     with refused("JQ001"):
         door.rows(
-            "select * from howdah.enqueue_many(array[null, row('t', null, null, null, null, null, null,"
+            "select * from howdah.enqueue_many(array[null, row('t', null, null, null, null,"
+            " null, null,"
             " null, null, null, null, null, null, null)]::howdah.new_job[])"
         )
 
@@ -136,8 +137,8 @@ def test_a_null_among_many_jobs_is_refused(door, refused):
 @pytest.mark.parametrize("function", ["enqueue_many", "enqueue_json", "enqueue_batch"])
 def test_10_001_jobs_in_one_call_are_refused(door, refused, function):
     calls = {
-        "enqueue_many": "select * from howdah.enqueue_many((select array_agg(row('t', null, null, null,"
-        " null, null, null, null, null, null, null, null, null, null)::howdah.new_job)"
+        "enqueue_many": "select * from howdah.enqueue_many((select array_agg("
+        'jsonb_populate_record(null::howdah.new_job, \'{"task": "t"}\'))'
         " from generate_series(1, 10001)))",
         "enqueue_json": "select * from howdah.enqueue_json((select jsonb_agg(jsonb_build_object("
         "'task', 't')) from generate_series(1, 10001)))",

@@ -18,7 +18,8 @@ def test_the_answer_comes_in_input_order(door):
 
 def test_composites_do_the_same_as_json(door):
     answer = door.rows(
-        "select * from howdah.enqueue_many(array[row('a', '{\"n\": 1}', 'q', 3, null, null, 2, '5 s',"
+        "select * from howdah.enqueue_many(array[row('a', '{\"n\": 1}', 'q', 3, null, null, 2,"
+        " '5 s',"
         " null, null, null, null, null, '{x}')::howdah.new_job, row('b', null, null, null, null,"
         " null, null, null, null, null, null, null, null, null)::howdah.new_job])"
     )
@@ -73,8 +74,10 @@ def test_one_bad_job_among_many_refuses_them_all(door, refused):
 
 def test_ten_thousand_in_one_call_are_taken_in_order(door):
     answer = door.rows(
-        "select * from howdah.enqueue_many((select array_agg(row('t', jsonb_build_object('n', n), null,"
-        " null, null, null, null, null, null, null, null, null, null, null)::howdah.new_job order by n)"
+        "select * from howdah.enqueue_many((select array_agg(row('t', jsonb_build_object('n',"
+        " n), null,"
+        " null, null, null, null, null, null, null, null, null, null, null)::howdah.new_job"
+        " order by n)"
         " from generate_series(1, 10000) n))"
     )
 

@@ -27,16 +27,24 @@ def test_each_outcome_sends_its_job_on_its_way(door):
     hour = timedelta(hours=1)
 
     refused = door.finish(
-        jobs, outcomes=outcomes, retry_in=[None, hour, None, None, hour, None],
+        jobs,
+        outcomes=outcomes,
+        retry_in=[None, hour, None, None, hour, None],
         results=[Jsonb(1), None, None, None, None, None],
-        errors=[None, "e1", "e2", "e3", None, None], reasons=[None, "timeout", "error", None, None, None],
-    )  # fmt: skip
+        errors=[None, "e1", "e2", "e3", None, None],
+        reasons=[None, "timeout", "error", None, None, None],
+    )
     rows = [door.job(job.id) for job in jobs]
 
     assert refused == {}
     assert [row.state for row in rows] == [
-        "succeeded", "scheduled", "failed", "cancelled", "scheduled", "ready",
-    ]  # fmt: skip
+        "succeeded",
+        "scheduled",
+        "failed",
+        "cancelled",
+        "scheduled",
+        "ready",
+    ]
     assert [row.attempt for row in rows] == [1, 1, 1, 1, 0, 0]
     assert rows[0].result == 1
     assert (rows[1].error, rows[2].error) == ("e1", "e2")

@@ -1,4 +1,4 @@
-"""Ids that callers choose: the same id again returns its job, live or finished, and adds nothing."""
+"""Ids that callers choose: the same id again returns its job and adds nothing."""
 
 from __future__ import annotations
 

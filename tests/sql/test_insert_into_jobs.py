@@ -51,11 +51,18 @@ def test_every_option_that_has_a_column_may_be_set(door):
 @pytest.mark.parametrize(
     ("column", "value"),
     [
-        ("state", "succeeded"), ("state", "ready"), ("attempt", "2"), ("attempt", "0"),
-        ("started_at", "2026-01-01Z"), ("finished_at", "2026-01-01Z"), ("created_at", "2026-01-01Z"),
-        ("worker", "00000000-0000-0000-0000-000000000001"), ("result", "1"), ("error", "x"),
+        ("state", "succeeded"),
+        ("state", "ready"),
+        ("attempt", "2"),
+        ("attempt", "0"),
+        ("started_at", "2026-01-01Z"),
+        ("finished_at", "2026-01-01Z"),
+        ("created_at", "2026-01-01Z"),
+        ("worker", "00000000-0000-0000-0000-000000000001"),
+        ("result", "1"),
+        ("error", "x"),
     ],
-)  # fmt: skip
+)
 def test_what_only_the_engine_sets_is_refused(door, refused, column, value):
     with refused("JQ001", mentions=column):
         door.rows(f"insert into howdah.jobs (task, {column}) values ('t', %s)", value)

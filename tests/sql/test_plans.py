@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 BACKLOG = """
-select howdah.enqueue_many((select array_agg(row('t' || mod(n, 3), null, 'q' || mod(n, 4), mod(n, 3),
-    case when mod(n, 5) = 0 then howdah_now + interval '1 hour' end, null, null, null, null, null, null, null,
+select howdah.enqueue_many((select array_agg(row('t' || mod(n, 3), null, 'q' || mod(n, 4),
+    mod(n, 3), case when mod(n, 5) = 0 then howdah_now + interval '1 hour' end, null, null, null,
+    null, null, null, null,
     null, null)::howdah.new_job) from generate_series(1, 10000) n, (select now() as howdah_now) c))
 """
 
@@ -20,7 +21,8 @@ def crowded(door):
 def touched(door, work):
     """Sequential scans of the live jobs, and rows read from them, by a piece of work."""
     count = (
-        "select sum(seq_scan)::int as scans, sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::int as rows"
+        "select sum(seq_scan)::int as scans, sum(seq_tup_read + coalesce(idx_tup_fetch,"
+        " 0))::int as rows"
         " from pg_stat_xact_all_tables where schemaname = '_howdah' and relname = 'job'"
     )
     with door.transaction():

@@ -20,7 +20,8 @@ def tidy(door):
 
 def day(door, ahead=0):
     return door.one(
-        "select to_char((_howdah.clock() + make_interval(days => %s)) at time zone 'UTC', 'YYYYMMDD')",
+        "select to_char((_howdah.clock() + make_interval(days => %s)) at time zone 'UTC',"
+        " 'YYYYMMDD')",
         ahead,
     )
 

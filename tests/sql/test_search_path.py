@@ -9,23 +9,44 @@ from howdah.grants import grant_statements
 
 NOTE = "insert into evil.noted values (%L, current_user); "
 FUNCTIONS = {
-    "now()": "timestamptz", "clock_timestamp()": "timestamptz", "gen_random_uuid()": "uuid",
-    "coalesce_(a text)": "text", "nextval(a regclass)": "bigint", "jsonb_typeof(a jsonb)": "text",
-    "length(a text)": "int", "set_config(a text, b text, c boolean)": "text",
-    "current_setting(a text)": "text", "pg_notify(a text, b text)": "void",
-    "md5(a text)": "text", "to_char(a timestamptz, b text)": "text", "unnest(a uuid[])": "setof uuid",
-    "left(a text, b int)": "text", "pg_column_size(a jsonb)": "int", "random()": "float8",
-    "cardinality(a uuid[])": "int", "array_length(a uuid[], b int)": "int",
-    "pg_current_xact_id()": "xid8", "format(a text, b text)": "text", "replace(a text, b text, c text)": "text",
-}  # fmt: skip
+    "now()": "timestamptz",
+    "clock_timestamp()": "timestamptz",
+    "gen_random_uuid()": "uuid",
+    "coalesce_(a text)": "text",
+    "nextval(a regclass)": "bigint",
+    "jsonb_typeof(a jsonb)": "text",
+    "length(a text)": "int",
+    "set_config(a text, b text, c boolean)": "text",
+    "current_setting(a text)": "text",
+    "pg_notify(a text, b text)": "void",
+    "md5(a text)": "text",
+    "to_char(a timestamptz, b text)": "text",
+    "unnest(a uuid[])": "setof uuid",
+    "left(a text, b int)": "text",
+    "pg_column_size(a jsonb)": "int",
+    "random()": "float8",
+    "cardinality(a uuid[])": "int",
+    "array_length(a uuid[], b int)": "int",
+    "pg_current_xact_id()": "xid8",
+    "format(a text, b text)": "text",
+    "replace(a text, b text, c text)": "text",
+}
 OPERATORS = [
-    ("=", "uuid", "uuid", "boolean"), ("=", "text", "text", "boolean"), ("=", '"char"', '"char"', "boolean"),
-    ("=", "int", "int", "boolean"), ("<", "timestamptz", "timestamptz", "boolean"),
-    ("<=", "timestamptz", "timestamptz", "boolean"), ("+", "timestamptz", "interval", "timestamptz"),
-    ("||", "text", "text", "text"), ("<>", "text", "text", "boolean"), (">", "int", "int", "boolean"),
-    ("*", "interval", "float8", "interval"), ("/", "float8", "float8", "float8"),
-    ("~~", "text", "text", "boolean"), (">", "bigint", "int", "boolean"),
-]  # fmt: skip
+    ("=", "uuid", "uuid", "boolean"),
+    ("=", "text", "text", "boolean"),
+    ("=", '"char"', '"char"', "boolean"),
+    ("=", "int", "int", "boolean"),
+    ("<", "timestamptz", "timestamptz", "boolean"),
+    ("<=", "timestamptz", "timestamptz", "boolean"),
+    ("+", "timestamptz", "interval", "timestamptz"),
+    ("||", "text", "text", "text"),
+    ("<>", "text", "text", "boolean"),
+    (">", "int", "int", "boolean"),
+    ("*", "interval", "float8", "interval"),
+    ("/", "float8", "float8", "float8"),
+    ("~~", "text", "text", "boolean"),
+    (">", "bigint", "int", "boolean"),
+]
 TABLES = [
     "job",
     "lease",
@@ -66,7 +87,8 @@ def lay_traps(hostile):
             + body.format(f"{left} {name} {right}", " null")
         )
         hostile.rows(
-            f"create operator evil.{name} (leftarg = {left}, rightarg = {right}, function = evil.op{n})"
+            f"create operator evil.{name} (leftarg = {left}, rightarg = {right}, function ="
+            f" evil.op{n})"
         )
     for name in TABLES:
         hostile.rows(f"create temp table {name} (id uuid, state text, lease uuid)")
@@ -89,11 +111,12 @@ def hostile(own_door, own_dsn, role):
 def run_everything(door, clock):
     first = door.rows("select howdah.enqueue('a', unique_key => 'k', tags => '{x}')")[0][0]
     door.rows(
-        """select * from howdah.enqueue_json('[{"task": "b", "delay": "1 minute"}, {"task": "c"}]')"""
+        """select * from howdah.enqueue_json('[{"task": "b", "delay": "1 min"}, {"task": "c"}]')"""
     )
     door.rows("select * from howdah.enqueue_many(array[row('d', null, null, null, null, null, null,"
               " null, null, null, null, null, null, null)::howdah.new_job])")  # fmt: skip
-    door.rows("select howdah.enqueue_batch('e', array['01900000-0000-7000-8000-000000000001']::pg_catalog.uuid[],"
+    door.rows("select howdah.enqueue_batch('e',"
+    " array['01900000-0000-7000-8000-000000000001']::pg_catalog.uuid[],"
               " array['{}'])")  # fmt: skip
     door.rows("insert into howdah.jobs (task) values ('f')")
     worker = "00000000-0000-4000-8000-00000000000a"
@@ -106,7 +129,8 @@ def run_everything(door, clock):
     more = door.rows("select id, lease from howdah.claim(n => 3)")
     door.rows("select howdah.release(%s, %s)", *more[0])
     door.rows(
-        "select * from howdah.finish(array[%s::pg_catalog.uuid], array[%s::pg_catalog.uuid], '{retry}')",
+        "select * from howdah.finish(array[%s::pg_catalog.uuid], array[%s::pg_catalog.uuid],"
+        " '{retry}')",
         *more[1],
     )
     clock.forward("5 minutes")
@@ -117,13 +141,26 @@ def run_everything(door, clock):
     for statement in (
         "select howdah.pause('q')", "select howdah.resume('q')", "select howdah.backlog()",
         "select howdah.put_queue('q', true, true)", "select howdah.put_settings()",
-        "select howdah.drain(name => 'w*')", "select howdah.kill(name => 'w')", f"select howdah.leave('{worker}')",
+        "select howdah.drain(name => 'w*')", "select howdah.kill(name => 'w')",
+        f"select howdah.leave('{worker}')",
         "select howdah.schema_version()", "select howdah.channel()",
     ):  # fmt: skip
         door.rows(statement)
 
 
-VIEWS = "jobs ready scheduled running expired failed attempts queues workers tasks settings".split()
+VIEWS = [
+    "jobs",
+    "ready",
+    "scheduled",
+    "running",
+    "expired",
+    "failed",
+    "attempts",
+    "queues",
+    "workers",
+    "tasks",
+    "settings",
+]
 
 
 def test_no_function_of_the_contract_walks_into_a_trap(own_door, hostile):
@@ -147,7 +184,8 @@ def test_no_view_walks_into_a_trap(own_door, hostile):
 
 def test_every_function_names_where_it_looks(door):
     unpinned = door.rows(
-        "select p.oid::regprocedure::text as name from pg_proc p where p.pronamespace = 'howdah'::regnamespace"
+        "select p.oid::regprocedure::text as name from pg_proc p where p.pronamespace ="
+        " 'howdah'::regnamespace"
         " and not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)"
     )
 
@@ -156,7 +194,8 @@ def test_every_function_names_where_it_looks(door):
 
 def test_every_function_with_its_owners_rights_names_where_it_looks(door):
     unpinned = door.rows(
-        "select p.oid::regprocedure::text as name from pg_proc p where p.prosecdef and p.pronamespace in"
+        "select p.oid::regprocedure::text as name from pg_proc p where p.prosecdef and"
+        " p.pronamespace in"
         " ('howdah'::regnamespace, '_howdah'::regnamespace)"
         " and not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)"
     )

@@ -9,11 +9,15 @@ TABLE = """
 create table public.welcome (id int primary key, email text);
 create function public.welcome_new() returns trigger language plpgsql as $$
 begin
-    perform howdah.enqueue('mail.welcome', jsonb_build_object('id', new.id), unique_key => 'w' || new.id);
+    perform howdah.enqueue('mail.welcome', jsonb_build_object('id', new.id),
+        unique_key => 'w' || new.id);
     return new;
 end $$;
 """
-PLAIN = "create trigger t after insert on public.welcome for each row execute function public.welcome_new()"
+PLAIN = (
+    "create trigger t after insert on public.welcome"
+    " for each row execute function public.welcome_new()"
+)
 DEFERRED = (
     "create constraint trigger t after insert on public.welcome deferrable initially deferred"
     " for each row execute function public.welcome_new()"

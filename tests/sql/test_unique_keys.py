@@ -57,7 +57,7 @@ def test_a_key_is_one_for_all_queues_and_tasks(door):
 
 
 def test_keys_are_compared_to_the_letter(door):
-    ids = {door.enqueue(unique_key=key) for key in ("k", "K", "k ", " k", "ｋ", "x" * 200)}
+    ids = {door.enqueue(unique_key=key) for key in ("k", "K", "k ", " k", "\uff4b", "x" * 200)}
 
     assert len(ids) == 6
 

@@ -12,7 +12,21 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Session
 
-from howdah import App, AsyncClient, Client, Context, Job, Retry, Snooze, Task, current, jobs, on, queues, workers
+from howdah import (
+    App,
+    AsyncClient,
+    Client,
+    Context,
+    Job,
+    Retry,
+    Snooze,
+    Task,
+    current,
+    jobs,
+    on,
+    queues,
+    workers,
+)
 from howdah.call import Call
 from howdah.client import AsyncDoor, SyncDoor
 from howdah.outcome import Outcome
@@ -92,7 +106,9 @@ async def an_app_answers_with_types() -> None:
     await send.enqueue("42")  # type: ignore[arg-type]
 
 
-async def a_call_carries_the_type_of_its_answer(client: AsyncClient, job_id: UUID, lease: UUID) -> None:
+async def a_call_carries_the_type_of_its_answer(
+    client: AsyncClient, job_id: UUID, lease: UUID
+) -> None:
     assert_type(jobs.cancel(job_id), Call[bool])
     assert_type(await client.run(jobs.cancel(job_id)), bool)
     assert_type(await client.run(jobs.enqueue(send.job(1))), UUID)
@@ -140,7 +156,9 @@ def a_connection_that_does_not_await_has_verbs_that_do_not(
 
 
 async def a_connection_that_awaits_has_verbs_that_await(
-    connection: psycopg.AsyncConnection[Any], session: AsyncSession, engine_connection: AsyncConnection
+    connection: psycopg.AsyncConnection[Any],
+    session: AsyncSession,
+    engine_connection: AsyncConnection,
 ) -> None:
     assert_type(on(connection), AsyncDoor)
     assert_type(on(session), AsyncDoor)

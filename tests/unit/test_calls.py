@@ -50,7 +50,9 @@ CALLS: dict[str, Call[object]] = {
     "outcome": jobs.outcome(ID),
     "get": jobs.get(ID),
     "attempts": jobs.attempts(ID),
-    "list": jobs.list(state="ready", queue="q", task="t", tag="x", older_than=1, newer_than=2, before=ID),
+    "list": jobs.list(
+        state="ready", queue="q", task="t", tag="x", older_than=1, newer_than=2, before=ID
+    ),
     "queues.list": queues.list(),
     "pause": queues.pause("mail"),
     "resume": queues.resume("mail"),
@@ -109,10 +111,10 @@ def test_two_calls_of_one_verb_share_their_statement() -> None:
 @pytest.mark.parametrize("typename", ["claimed", "control"])
 def test_the_columns_of_a_composite_are_the_fields_of_its_value_in_order(typename: str) -> None:
     kind = {"claimed": jobs.Claimed, "control": workers.Control}[typename]
-    body = re.search(rf"create type howdah\.{typename} as \((.*?)\n\);", SQL, re.S)
+    body = re.search(rf"create type howdah\.{typename} as \((.*?)\n\);", SQL, re.DOTALL)
     assert body is not None
 
-    columns = tuple(re.findall(r"^    (\w+)", body[1], re.M))
+    columns = tuple(re.findall(r"^    (\w+)", body[1], re.MULTILINE))
 
     assert columns == kind.__struct_fields__
 
@@ -137,10 +139,10 @@ def test_the_columns_that_are_asked_for_are_the_fields_they_are_read_into(
 
 
 def test_the_fields_of_a_job_are_the_attributes_of_the_composite_that_takes_it() -> None:
-    body = re.search(r"create type howdah\.new_job as \((.*?)\n\);", SQL, re.S)
+    body = re.search(r"create type howdah\.new_job as \((.*?)\n\);", SQL, re.DOTALL)
     assert body is not None
 
-    columns = set(re.findall(r"^    (\w+)", body[1], re.M))
+    columns = set(re.findall(r"^    (\w+)", body[1], re.MULTILINE))
 
     assert columns == {"task", "args", *make_options().__struct_fields__}
 

@@ -39,9 +39,32 @@ def test_every_way_to_write_a_duration_means_its_seconds(given: object, meant: f
 
 @pytest.mark.parametrize(
     "given",
-    ["", " ", "soon", "5x", "5m later", "m5", "-5", "-5s", "1h -5m", "nan", "inf", "1e999", -1, -0.001,
-     float("nan"), float("inf"), True, False, None, [], b"5s", timedelta(seconds=-1), 10**400],
-)  # fmt: skip
+    [
+        "",
+        " ",
+        "soon",
+        "5x",
+        "5m later",
+        "m5",
+        "-5",
+        "-5s",
+        "1h -5m",
+        "nan",
+        "inf",
+        "1e999",
+        -1,
+        -0.001,
+        float("nan"),
+        float("inf"),
+        True,
+        False,
+        None,
+        [],
+        b"5s",
+        timedelta(seconds=-1),
+        10**400,
+    ],
+)
 def test_what_is_no_duration_is_refused_as_bad_input(given: object) -> None:
     with pytest.raises(BadInput) as refused:
         seconds(given)  # type: ignore[arg-type]
@@ -64,9 +87,17 @@ def test_a_span_of_nothing_is_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("length", "text"),
-    [(0, "0ms"), (0.85, "850ms"), (1, "1s"), (12.4, "12.4s"), (310, "5m 10s"), (300, "5m"),
-     (7500, "2h 5m"), (273600, "3d 4h")],
-)  # fmt: skip
+    [
+        (0, "0ms"),
+        (0.85, "850ms"),
+        (1, "1s"),
+        (12.4, "12.4s"),
+        (310, "5m 10s"),
+        (300, "5m"),
+        (7500, "2h 5m"),
+        (273600, "3d 4h"),
+    ],
+)
 def test_a_duration_is_written_for_people(length: float, text: str) -> None:
     assert written(length) == text
 

@@ -7,7 +7,16 @@ from uuid import uuid4
 
 import pytest
 
-from howdah import BadArguments, BadInput, HowdahError, JobCancelled, JobFailed, TooLarge, UnknownTask, errors
+from howdah import (
+    BadArguments,
+    BadInput,
+    HowdahError,
+    JobCancelled,
+    JobFailed,
+    TooLarge,
+    UnknownTask,
+    errors,
+)
 from howdah.refusals import is_connection_loss, server_word, translated
 
 
@@ -19,7 +28,11 @@ class Said(Exception):
         self.sqlstate, self.message, self.hint = sqlstate, message, hint
 
 
-ALL = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, HowdahError)]
+ALL = [
+    kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, HowdahError)
+]
 
 
 def test_every_error_of_ours_has_the_one_root() -> None:

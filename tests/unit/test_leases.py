@@ -13,10 +13,21 @@ from howdah.worker.leases import Leases
 
 def claimed(lease: UUID) -> Claimed:
     return Claimed(
-        id=uuid4(), lease=lease, queue="default", task="t", args="{}", priority=0, attempt=1,
-        base_attempt=0, max_attempts=4, timeout_ms=60_000, delivery="at_least_once", leased_until=None,
-        headers=None, tags=None,
-    )  # fmt: skip
+        id=uuid4(),
+        lease=lease,
+        queue="default",
+        task="t",
+        args="{}",
+        priority=0,
+        attempt=1,
+        base_attempt=0,
+        max_attempts=4,
+        timeout_ms=60_000,
+        delivery="at_least_once",
+        leased_until=None,
+        headers=None,
+        tags=None,
+    )
 
 
 def done(job: Claimed) -> Outcome:

@@ -90,7 +90,9 @@ def test_making_a_job_does_nothing_but_make_a_value(app: App) -> None:
     assert task.job(42, lang="mi") == job
 
 
-def test_what_a_task_declares_goes_with_its_jobs_whether_or_not_a_worker_has_ever_run(app: App) -> None:
+def test_what_a_task_declares_goes_with_its_jobs_whether_or_not_a_worker_has_ever_run(
+    app: App,
+) -> None:
     task = app.task(
         queue="mail", priority=3, timeout="2m", delivery="at_most_once", retry=Retry(max_attempts=7)
     )(send)
@@ -107,7 +109,12 @@ def test_what_a_job_says_wins_over_what_its_task_declares(app: App) -> None:
     changed = task.options(queue="slow", priority=0, no_timeout=True).job(1).options
     back = task.options(no_timeout=True).options(timeout=5).job(1).options
 
-    assert (changed.queue, changed.priority, changed.timeout, changed.no_timeout) == ("slow", 0, None, True)
+    assert (changed.queue, changed.priority, changed.timeout, changed.no_timeout) == (
+        "slow",
+        0,
+        None,
+        True,
+    )
     assert (back.timeout, back.no_timeout) == (5, False)
 
 
@@ -224,7 +231,12 @@ def test_the_declaration_says_what_the_store_is_to_know(app: App) -> None:
     assert {key: said[key] for key in ("name", "queue", "timeout_ms", "max_attempts")} == {
         "name": "mail.send", "queue": "mail", "timeout_ms": 2500, "max_attempts": 5,
     }  # fmt: skip
-    assert (said["first_ms"], said["factor"], said["longest_ms"], said["jitter"]) == (2000, 3, 60000, 0)
+    assert (said["first_ms"], said["factor"], said["longest_ms"], said["jitter"]) == (
+        2000,
+        3,
+        60000,
+        0,
+    )
 
 
 def test_a_word_of_a_task_keeps_what_it_says() -> None:

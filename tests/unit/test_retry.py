@@ -50,11 +50,24 @@ def test_durations_of_a_policy_may_be_written_in_words() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"max_attempts": 0}, {"max_attempts": -1}, {"max_attempts": 10_001}, {"factor": 0.5}, {"factor": 1001}, {"jitter": -0.1},
-     {"jitter": 1.1}, {"first": -1}, {"longest": "never"}, {"factor": float("nan")},
-     {"factor": float("inf")}, {"jitter": float("nan")}],
-)  # fmt: skip
-def test_a_policy_that_makes_no_sense_is_refused_where_it_is_written(wrong: dict[str, object]) -> None:
+    [
+        {"max_attempts": 0},
+        {"max_attempts": -1},
+        {"max_attempts": 10_001},
+        {"factor": 0.5},
+        {"factor": 1001},
+        {"jitter": -0.1},
+        {"jitter": 1.1},
+        {"first": -1},
+        {"longest": "never"},
+        {"factor": float("nan")},
+        {"factor": float("inf")},
+        {"jitter": float("nan")},
+    ],
+)
+def test_a_policy_that_makes_no_sense_is_refused_where_it_is_written(
+    wrong: dict[str, object],
+) -> None:
     with pytest.raises(BadInput):
         Retry(**wrong)  # type: ignore[arg-type]
 

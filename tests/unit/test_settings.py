@@ -13,7 +13,9 @@ from howdah.settings import load, plain_url, project_root, without_password
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    (tmp_path / "pyproject.toml").write_text('[tool.howdah]\nschema = "from_pyproject"\nslots = 7\n')
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.howdah]\nschema = "from_pyproject"\nslots = 7\n'
+    )
     (tmp_path / "howdah.toml").write_text('schema = "from_howdah"\nslots = 8\npoll_every = 0.5\n')
     return tmp_path
 
@@ -43,8 +45,14 @@ def test_each_setting_is_taken_from_the_first_place_that_has_it(project: Path) -
     assert (loaded.settings.shutdown_after, loaded.sources["shutdown_after"]) == (25.0, "default")
 
 
-def test_our_own_variable_wins_over_the_common_one_and_that_over_the_clients(tmp_path: Path) -> None:
-    environ = {"HOWDAH_DATABASE_URL": "postgresql://a/a", "DATABASE_URL": "postgresql://b/b", "PGHOST": "c"}
+def test_our_own_variable_wins_over_the_common_one_and_that_over_the_clients(
+    tmp_path: Path,
+) -> None:
+    environ = {
+        "HOWDAH_DATABASE_URL": "postgresql://a/a",
+        "DATABASE_URL": "postgresql://b/b",
+        "PGHOST": "c",
+    }
 
     first = load({}, environ=environ, folder=tmp_path)
     del environ["HOWDAH_DATABASE_URL"]
@@ -128,7 +136,9 @@ def test_no_time_to_shut_down_in_is_allowed(tmp_path: Path) -> None:
         ("pyproject.toml", "tool = 3\n"),
     ],
 )
-def test_a_file_that_says_nonsense_is_refused_and_named(tmp_path: Path, file: str, text: str) -> None:
+def test_a_file_that_says_nonsense_is_refused_and_named(
+    tmp_path: Path, file: str, text: str
+) -> None:
     (tmp_path / file).write_bytes(text.encode("latin-1"))
 
     with pytest.raises(BadInput) as refused:
@@ -137,7 +147,9 @@ def test_a_file_that_says_nonsense_is_refused_and_named(tmp_path: Path, file: st
     assert file in str(refused.value)
 
 
-def test_an_unknown_argument_is_refused_with_the_names_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_argument_is_refused_with_the_names_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     app = App("postgresql://a/b", slotz=3)
 
     with pytest.raises(BadInput) as refused:
@@ -172,7 +184,13 @@ def test_a_password_is_never_shown_wherever_it_stands_in_the_url(url: str) -> No
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql://db.example/app", "postgresql://ann@db/app", "postgresql:///app?host=/tmp", "nonsense"]
+    "url",
+    [
+        "postgresql://db.example/app",
+        "postgresql://ann@db/app",
+        "postgresql:///app?host=/tmp",
+        "nonsense",
+    ],
 )
 def test_a_url_without_a_password_is_shown_as_it_is(url: str) -> None:
     assert without_password(url) == url

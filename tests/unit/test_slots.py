@@ -13,10 +13,21 @@ from howdah.worker.slots import MOST_ASKED, Slots, prefetch, wanted
 
 def claimed(queue: str = "default") -> Claimed:
     return Claimed(
-        id=uuid4(), lease=uuid4(), queue=queue, task="t", args="{}", priority=0, attempt=1,
-        base_attempt=0, max_attempts=4, timeout_ms=60_000, delivery="at_least_once", leased_until=None,
-        headers=None, tags=None,
-    )  # fmt: skip
+        id=uuid4(),
+        lease=uuid4(),
+        queue=queue,
+        task="t",
+        args="{}",
+        priority=0,
+        attempt=1,
+        base_attempt=0,
+        max_attempts=4,
+        timeout_ms=60_000,
+        delivery="at_least_once",
+        leased_until=None,
+        headers=None,
+        tags=None,
+    )
 
 
 def test_slow_tasks_are_not_prefetched_at_all() -> None:

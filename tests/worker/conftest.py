@@ -77,7 +77,9 @@ def ledger(tmp_path: Path) -> Ledger:
 class Process:
     """A worker of its own: tests/worker/program.py with an App and `run_worker`."""
 
-    def __init__(self, dsn: str, ledger: Ledger, settings: dict[str, Any], options: dict[str, Any]) -> None:
+    def __init__(
+        self, dsn: str, ledger: Ledger, settings: dict[str, Any], options: dict[str, Any]
+    ) -> None:
         given = {"dsn": dsn, "ledger": str(ledger.path), "settings": settings, "options": options}
         self._errors = ledger.path.with_name(f"errors-{time.monotonic_ns()}")
         with self._errors.open("w") as errors:
@@ -150,27 +152,32 @@ class Store:
     def enqueue(self, task: str, args: dict[str, Any] | None = None, **options: Any) -> UUID:
         named = "".join(f", {name} => %s" for name in options)
         given = json.dumps(args or {})
-        return self.one(f"select howdah.enqueue(%s, %s::jsonb{named})", task, given, *options.values())
+        return self.one(
+            f"select howdah.enqueue(%s, %s::jsonb{named})", task, given, *options.values()
+        )
 
-    def job(self, id: UUID) -> Any:
-        return self.rows(f"select {JOB} from howdah.jobs where id = %s", id)[0]
+    def job(self, job_id: UUID) -> Any:
+        return self.rows(f"select {JOB} from howdah.jobs where id = %s", job_id)[0]
 
-    def state(self, id: UUID) -> str:
-        return self.one("select state from howdah.jobs where id = %s", id)
+    def state(self, job_id: UUID) -> str:
+        return self.one("select state from howdah.jobs where id = %s", job_id)
 
     def states(self) -> Counter[str]:
         """How many jobs are in each state."""
         return Counter(row.state for row in self.rows("select state from howdah.jobs"))
 
-    def attempts(self, id: UUID) -> list[str]:
+    def attempts(self, job_id: UUID) -> list[str]:
         """How the attempts that did not simply succeed came out, in their order."""
         found = self.rows(
-            "select outcome from howdah.attempts where job_id = %s order by finished_at, attempt", id
+            "select outcome from howdah.attempts where job_id = %s order by finished_at, attempt",
+            job_id,
         )
         return [row.outcome for row in found]
 
 
-JOB = "id, state, attempt, crashes, error, result, run_at, started_at, finished_at, worker, delivery"
+JOB = (
+    "id, state, attempt, crashes, error, result, run_at, started_at, finished_at, worker, delivery"
+)
 
 
 @pytest.fixture

@@ -21,16 +21,16 @@ async def test_a_running_coroutine_stops_within_two_seconds_and_its_job_ends_can
             ends.append(time.monotonic())
 
     async with app.worker():
-        id = await long.enqueue()
-        await eventually(lambda: store.state(id) == "running")
+        job_id = await long.enqueue()
+        await eventually(lambda: store.state(job_id) == "running")
         asked = time.monotonic()
-        assert await app.run(jobs.cancel(id))
-        await eventually(lambda: store.state(id) == "cancelled", within=2)
+        assert await app.run(jobs.cancel(job_id))
+        await eventually(lambda: store.state(job_id) == "cancelled", within=2)
 
     assert len(ends) == 1
     assert ends[0] - asked < 1
     assert store.one("select count(*) from _howdah.cancel_request") == 0
-    assert store.one("select count(*) from howdah.jobs where id = %s", id) == 1
+    assert store.one("select count(*) from howdah.jobs where id = %s", job_id) == 1
 
 
 async def test_a_running_thread_is_told_to_stop(app, store, eventually):
@@ -41,10 +41,10 @@ async def test_a_running_thread_is_told_to_stop(app, store, eventually):
         told.append(ctx.wait_cancelled(20))
 
     async with app.worker():
-        id = await long.enqueue()
-        await eventually(lambda: store.state(id) == "running")
-        await app.run(jobs.cancel(id))
-        await eventually(lambda: store.state(id) == "cancelled", within=2)
+        job_id = await long.enqueue()
+        await eventually(lambda: store.state(job_id) == "running")
+        await app.run(jobs.cancel(job_id))
+        await eventually(lambda: store.state(job_id) == "cancelled", within=2)
         await eventually(lambda: told)
 
     assert told == [True]
@@ -66,10 +66,10 @@ async def test_a_task_that_is_told_once_may_clean_up_in_peace(dsn, store, eventu
                 raise
 
     async with app, app.worker():
-        id = await tidy.enqueue()
-        await eventually(lambda: store.state(id) == "running")
-        await app.run(jobs.cancel(id))
-        await eventually(lambda: store.state(id) == "cancelled", within=3)
+        job_id = await tidy.enqueue()
+        await eventually(lambda: store.state(job_id) == "running")
+        await app.run(jobs.cancel(job_id))
+        await eventually(lambda: store.state(job_id) == "cancelled", within=3)
 
     assert (cleaned, interrupted) == ([True], [])
 
@@ -87,11 +87,11 @@ async def test_a_job_that_was_to_be_cancelled_is_not_tried_again(app, store, eve
             raise ValueError("while it was being cancelled") from None
 
     async with app.worker():
-        id = await failing.enqueue()
-        await eventually(lambda: store.state(id) == "running")
-        await app.run(jobs.cancel(id))
+        job_id = await failing.enqueue()
+        await eventually(lambda: store.state(job_id) == "running")
+        await app.run(jobs.cancel(job_id))
         await fails.wait()
-        await eventually(lambda: store.state(id) == "cancelled")
+        await eventually(lambda: store.state(job_id) == "cancelled")
 
     assert len(starts) == 1
 
@@ -107,13 +107,13 @@ async def test_a_success_that_meets_the_request_ends_cancelled_with_its_result(
         return 42
 
     async with app, app.worker():
-        id = await quick.enqueue()
-        await eventually(lambda: store.state(id) == "running")
-        store.do("insert into _howdah.cancel_request values (%s, now())", id)  # unheard
+        job_id = await quick.enqueue()
+        await eventually(lambda: store.state(job_id) == "running")
+        store.do("insert into _howdah.cancel_request values (%s, now())", job_id)  # unheard
         go.set()
-        await eventually(lambda: store.state(id) == "cancelled")
+        await eventually(lambda: store.state(job_id) == "cancelled")
 
-    assert store.job(id).result == 42
+    assert store.job(job_id).result == 42
 
 
 async def test_a_job_in_the_local_queue_is_cancelled_without_a_start(app, store, eventually):
@@ -133,15 +133,15 @@ async def test_a_job_in_the_local_queue_is_cancelled_without_a_start(app, store,
         many = await app.enqueue_many([one.job(-1), *(one.job(n) for n in range(300, 400))])
         await eventually(lambda: -1 in starts)
         waiting = worker.status()["waiting"]
-        running = [id for id in many[1:] if store.state(id) == "running"]
+        running = [job_id for job_id in many[1:] if store.state(job_id) == "running"]
         assert len(running) == waiting
-        for id in running:
-            await app.run(jobs.cancel(id))
+        for job_id in running:
+            await app.run(jobs.cancel(job_id))
         starts.clear()
         go.set()
         await eventually(lambda: store.states()["ready"] + store.states()["running"] == 0)
 
-    assert {store.state(id) for id in running} <= {"cancelled"}
+    assert {store.state(job_id) for job_id in running} <= {"cancelled"}
 
 
 async def test_cancel_when_the_listener_just_came_back_is_not_overheard(dsn, store, eventually):
@@ -152,12 +152,12 @@ async def test_cancel_when_the_listener_just_came_back_is_not_overheard(dsn, sto
         await asyncio.sleep(60)
 
     async with app, app.worker() as worker:
-        id = await long.enqueue()
-        await eventually(lambda: store.state(id) == "running" and worker.status()["listening"])
+        job_id = await long.enqueue()
+        await eventually(lambda: store.state(job_id) == "running" and worker.status()["listening"])
         store.do(
             "select pg_terminate_backend(pid) from pg_stat_activity "
             "where application_name = 'howdah listener' and datname = current_database()"
         )
         await eventually(lambda: not worker.status()["listening"])
-        await app.run(jobs.cancel(id))
-        await eventually(lambda: store.state(id) == "cancelled", within=2)
+        await app.run(jobs.cancel(job_id))
+        await eventually(lambda: store.state(job_id) == "cancelled", within=2)

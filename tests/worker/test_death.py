@@ -26,57 +26,57 @@ async def test_twenty_jobs_of_a_killed_worker_run_again_within_lost_after_and_se
 
     record_property("rescue_seconds", round(time.monotonic() - killed, 2))
     assert ledger.starts() == dict.fromkeys(jobs, 2)
-    assert {(store.job(id).attempt, store.job(id).crashes) for id in jobs} == {(1, 1)}
-    assert {tuple(store.attempts(id)) for id in jobs} == {("lost",)}
+    assert {(store.job(job_id).attempt, store.job(job_id).crashes) for job_id in jobs} == {(1, 1)}
+    assert {tuple(store.attempts(job_id)) for job_id in jobs} == {("lost",)}
 
 
 async def test_a_lost_session_lock_shows_a_death_long_before_lost_after(
     work, store, ledger, eventually
 ):
-    id = store.enqueue("hold", {"first": 60})
+    job_id = store.enqueue("hold", {"first": 60})
     first = work(lost_after=600.0)
-    await eventually(lambda: ledger.starts()[id] == 1)
+    await eventually(lambda: ledger.starts()[job_id] == 1)
 
     first.kill()
     killed = time.monotonic()
     await eventually(lambda: store.one(RESCUE), within=8)
 
     assert 3 < time.monotonic() - killed < 7
-    assert store.state(id) == "ready"
+    assert store.state(job_id) == "ready"
 
 
 async def test_a_job_that_kills_its_workers_fails_after_max_crashes(
     work, store, ledger, eventually
 ):
     store.do("select * from howdah.put_settings(max_crashes => 2)")
-    id = store.enqueue("hold", {"first": 60, "again": 60})
+    job_id = store.enqueue("hold", {"first": 60, "again": 60})
 
     for starts in (1, 2):
         worker = work(lost_after=1.0)
-        await eventually(lambda n=starts: ledger.starts()[id] == n)
+        await eventually(lambda n=starts: ledger.starts()[job_id] == n)
         worker.kill()
         await eventually(lambda: store.one(RESCUE))
 
-    assert store.job(id).state == "failed"
-    assert store.job(id).error == "worker lost"
-    assert store.attempts(id) == ["lost", "lost"]
+    assert store.job(job_id).state == "failed"
+    assert store.job(job_id).error == "worker lost"
+    assert store.attempts(job_id) == ["lost", "lost"]
 
 
 async def test_a_job_to_be_run_at_most_once_is_lost_with_its_worker(
     work, store, ledger, eventually
 ):
-    id = store.enqueue("once", {"first": 60}, delivery="at_most_once")
+    job_id = store.enqueue("once", {"first": 60}, delivery="at_most_once")
     worker = work(lost_after=1.0)
-    await eventually(lambda: ledger.starts()[id] == 1)
+    await eventually(lambda: ledger.starts()[job_id] == 1)
 
     worker.kill()
     work(lost_after=1.0)
-    await eventually(lambda: store.one(RESCUE) or store.state(id) == "failed")
+    await eventually(lambda: store.one(RESCUE) or store.state(job_id) == "failed")
     after = store.enqueue("hold")
     await eventually(lambda: store.state(after) == "succeeded")
 
-    assert (store.job(id).state, store.job(id).error) == ("failed", "lost")
-    assert ledger.starts()[id] == 1
+    assert (store.job(job_id).state, store.job(job_id).error) == ("failed", "lost")
+    assert ledger.starts()[job_id] == 1
 
 
 async def test_a_frozen_worker_cannot_finish_what_others_ran_and_goes_on_under_a_new_id(
@@ -90,7 +90,7 @@ async def test_a_frozen_worker_cannot_finish_what_others_ran_and_goes_on_under_a
     other = work(lost_after=1.0, slots=10)
     await eventually(lambda: store.one(RESCUE) or store.states()["succeeded"])
     await eventually(lambda: store.states()["succeeded"] == 10)
-    kept = {id: store.job(id) for id in jobs}
+    kept = {job_id: store.job(job_id) for job_id in jobs}
 
     frozen.send(signal.SIGCONT)
     new = await eventually(
@@ -102,7 +102,7 @@ async def test_a_frozen_worker_cannot_finish_what_others_ran_and_goes_on_under_a
     after = store.enqueue("hold")
     await eventually(lambda: store.state(after) == "succeeded")
 
-    assert {id: store.job(id) for id in jobs} == kept
+    assert {job_id: store.job(job_id) for job_id in jobs} == kept
     assert ledger.starts() == {**dict.fromkeys(jobs, 2), after: 1}
     assert store.job(after).worker == new
     assert store.one("select count(*) from howdah.workers where id = %s", old) == 0
@@ -124,7 +124,7 @@ async def test_a_frozen_worker_that_nobody_missed_runs_its_own_jobs_once_more_an
     await eventually(lambda: store.states()["succeeded"] == 25)
 
     assert ledger.starts() == {**dict.fromkeys(jobs, 2), **dict.fromkeys(more, 1)}
-    assert {store.job(id).worker for id in jobs}.isdisjoint({old})
+    assert {store.job(job_id).worker for job_id in jobs}.isdisjoint({old})
 
 
 @pytest.mark.slow

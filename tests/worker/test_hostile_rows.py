@@ -71,8 +71,13 @@ async def test_each_hostile_row_fails_alone_and_the_others_of_its_batch_succeed(
         await eventually(lambda: hostile.states()["failed"] + hostile.states()["succeeded"] >= 20)
         await eventually(lambda: hostile.states()["running"] == 0)
 
-    assert {hostile.state(id) for id in good} == {"succeeded"}
-    fits = {"a big integer in something untyped", "a big integer for a float", "a deep list", "a deep object"}
+    assert {hostile.state(job_id) for job_id in good} == {"succeeded"}
+    fits = {
+        "a big integer in something untyped",
+        "a big integer for a float",
+        "a deep list",
+        "a deep object",
+    }
     for name in ROWS.keys() - fits:
         assert hostile.state(bad[name]) == "failed", name
         assert hostile.attempts(bad[name]) == ["bad arguments"], name
@@ -106,4 +111,4 @@ async def test_ready_rows_with_odd_times_run(hostile, hostile_app, eventually):
     ids = [put(hostile, "{}", run_at=at) for at in ("99999-12-31", "infinity", "-infinity")]
 
     async with hostile_app, hostile_app.worker():
-        await eventually(lambda: {hostile.state(id) for id in ids} == {"succeeded"})
+        await eventually(lambda: {hostile.state(job_id) for job_id in ids} == {"succeeded"})

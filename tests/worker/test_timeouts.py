@@ -22,12 +22,12 @@ async def test_a_coroutine_is_cancelled_when_its_time_is_up(app, store, eventual
             raise
 
     async with app.worker():
-        id = await slow.enqueue()
-        await eventually(lambda: store.state(id) == "failed")
+        job_id = await slow.enqueue()
+        await eventually(lambda: store.state(job_id) == "failed")
 
     assert seen == [True]
-    assert store.attempts(id) == ["timeout"]
-    assert store.job(id).error == "timed out after 0.2 s"
+    assert store.attempts(job_id) == ["timeout"]
+    assert store.job(job_id).error == "timed out after 0.2 s"
 
 
 async def test_a_timeout_is_tried_again_as_the_policy_says(app, store, eventually):
@@ -39,11 +39,11 @@ async def test_a_timeout_is_tried_again_as_the_policy_says(app, store, eventuall
         await asyncio.sleep(60 if ctx.attempt < 3 else 0)
 
     async with app.worker():
-        id = await slow.enqueue()
-        await eventually(lambda: store.state(id) == "succeeded")
+        job_id = await slow.enqueue()
+        await eventually(lambda: store.state(job_id) == "succeeded")
 
     assert starts == [1, 2, 3]
-    assert store.attempts(id) == ["timeout", "timeout"]
+    assert store.attempts(job_id) == ["timeout", "timeout"]
 
 
 async def test_a_coroutine_that_swallows_its_cancelling_loses_its_slot_and_is_reported(
@@ -63,14 +63,14 @@ async def test_a_coroutine_that_swallows_its_cancelling_loses_its_slot_and_is_re
     async def following(): ...
 
     async with app.worker(slots=1):
-        id = await deaf.enqueue()
+        job_id = await deaf.enqueue()
         after = await following.enqueue()
         await eventually(lambda: store.state(after) == "succeeded", within=4)
         goes_on.set()
 
-    assert [event.job.id for event in stuck] == [id]
-    assert store.job(id).state == "failed"
-    assert store.attempts(id) == ["timeout"]
+    assert [event.job.id for event in stuck] == [job_id]
+    assert store.job(job_id).state == "failed"
+    assert store.attempts(job_id) == ["timeout"]
 
 
 async def test_one_that_returns_after_its_time_was_up_has_timed_out_all_the_same(
@@ -84,11 +84,11 @@ async def test_one_that_returns_after_its_time_was_up_has_timed_out_all_the_same
             return "as if nothing had happened"
 
     async with app.worker():
-        id = await late.enqueue()
-        await eventually(lambda: store.state(id) == "failed")
+        job_id = await late.enqueue()
+        await eventually(lambda: store.state(job_id) == "failed")
 
-    assert store.attempts(id) == ["timeout"]
-    assert store.job(id).result is None
+    assert store.attempts(job_id) == ["timeout"]
+    assert store.job(job_id).result is None
 
 
 async def test_a_thread_is_told_and_left_behind_reported_and_its_slot_given_to_another(
@@ -106,20 +106,20 @@ async def test_a_thread_is_told_and_left_behind_reported_and_its_slot_given_to_a
     def following(): ...
 
     async with app.worker(slots=1):
-        id = await deaf.enqueue()
+        job_id = await deaf.enqueue()
         after = await following.enqueue()
         await eventually(lambda: store.state(after) == "succeeded", within=4)
         await eventually(lambda: stuck, within=4)
-        failed = store.job(id)
+        failed = store.job(job_id)
         end.set()
         await eventually(lambda: "the end" in told)
         again = await following.enqueue()
         await eventually(lambda: store.state(again) == "succeeded")
 
-    assert [event.job.id for event in stuck] == [id]
+    assert [event.job.id for event in stuck] == [job_id]
     assert told == [True, "the end"]
-    assert store.job(id) == failed
-    assert store.attempts(id) == ["timeout"]
+    assert store.job(job_id) == failed
+    assert store.attempts(job_id) == ["timeout"]
 
 
 async def test_a_thread_that_ends_soon_after_it_was_told_is_not_reported(
@@ -133,12 +133,12 @@ async def test_a_thread_that_ends_soon_after_it_was_told_is_not_reported(
         ends.append(time.monotonic())
 
     async with app.worker():
-        id = await polite.enqueue()
-        await eventually(lambda: store.state(id) == "failed" and ends)
+        job_id = await polite.enqueue()
+        await eventually(lambda: store.state(job_id) == "failed" and ends)
         await eventually(lambda: time.monotonic() > ends[0] + 1.3)
 
     assert stuck == []
-    assert store.attempts(id) == ["timeout"]
+    assert store.attempts(job_id) == ["timeout"]
 
 
 async def test_a_result_that_arrives_after_the_job_runs_anew_changes_nothing(
@@ -155,13 +155,15 @@ async def test_a_result_that_arrives_after_the_job_runs_anew_changes_nothing(
         return "second"
 
     async with app.worker(slots=2):
-        id = await slow.options(timeout=0.3).enqueue()
-        await eventually(lambda: store.job(id).attempt == 2 and store.state(id) == "running")
+        job_id = await slow.options(timeout=0.3).enqueue()
+        await eventually(
+            lambda: store.job(job_id).attempt == 2 and store.state(job_id) == "running"
+        )
         gates[0].set()
         gates[1].set()
-        await eventually(lambda: store.state(id) == "succeeded")
+        await eventually(lambda: store.state(job_id) == "succeeded")
 
-    assert store.job(id).result == "second"
+    assert store.job(job_id).result == "second"
 
 
 async def test_a_job_without_timeout_runs_on(app, store, eventually):
@@ -171,8 +173,8 @@ async def test_a_job_without_timeout_runs_on(app, store, eventually):
         assert ctx.deadline is None
 
     async with app.worker():
-        id = await long.enqueue()
-        await eventually(lambda: store.state(id) == "succeeded")
+        job_id = await long.enqueue()
+        await eventually(lambda: store.state(job_id) == "succeeded")
 
 
 async def test_extend_gives_an_attempt_more_time(app, store, eventually):
@@ -185,10 +187,12 @@ async def test_extend_gives_an_attempt_more_time(app, store, eventually):
         await asyncio.sleep(0.6)
 
     async with app.worker():
-        id = await longer.enqueue()
-        await eventually(lambda: store.state(id) != "ready" and store.state(id) != "running")
+        job_id = await longer.enqueue()
+        await eventually(
+            lambda: store.state(job_id) != "ready" and store.state(job_id) != "running"
+        )
 
-    assert store.job(id).state == "succeeded"
+    assert store.job(job_id).state == "succeeded"
     assert 19 < left[0] <= 20
 
 
@@ -205,8 +209,8 @@ async def test_a_task_hears_by_extend_that_its_job_is_no_longer_its_own(dsn, sto
             errors.append(type(error).__name__)
 
     async with app, app.worker():
-        id = await long.enqueue()
+        job_id = await long.enqueue()
         await eventually(lambda: errors)
 
     assert errors == ["LeaseLost"]
-    assert store.state(id) == "ready"
+    assert store.state(job_id) == "ready"

@@ -74,7 +74,7 @@ def show_report(report: Report) -> None:
         click.echo(f"  … and {report.failed - MOST_SHOWN:,} more")
     if report.interrupted:
         left = report.files - report.succeeded - report.failed
-        click.echo(f"interrupted: {left:,} jobs are waiting still; a worker would go on with them:")
+        click.echo(f"interrupted with {left:,} files to go; a worker goes on with those enqueued:")
         click.echo("  howdah worker howdah.demo:app -q demo --burst")
     click.echo("Look at the jobs:")
     click.echo(f"  howdah jobs list --queue {QUEUE} --tag {report.run}")

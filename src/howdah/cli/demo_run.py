@@ -22,6 +22,7 @@ from howdah.runner import SIGNALS
 BATCH = 1000  # jobs in one round trip: small enough that the worker starts at once
 LOOK_EVERY = 0.25  # seconds
 STALLED_AFTER = 3.0
+FIRST_RUN = 1_700_000_000  # seconds of the epoch: what is above fits a priority until 2091
 
 
 class Display(Protocol):
@@ -116,11 +117,13 @@ class Stall:
             return
         self._was_said = True
         for job in await app.run(jobs.list(queue=QUEUE, tag=self._tag, state="ready", limit=1)):
-            show.said(f"nothing has ended for a while: {await app.run(jobs.why(job.id))}")
+            why: str = await app.run(jobs.why(job.id))
+            show.said(f"nothing has ended for a while: {why}")
 
 
 async def _enqueue(files: Sequence[bytes], tag: str) -> None:
-    task = count_file.options(tags=[tag])
+    # A later run goes before what an interrupted one has left.
+    task = count_file.options(tags=[tag], priority=int(time.time()) - FIRST_RUN)
     for start in range(0, len(files), BATCH):
         batch = [task.job(**arguments(path)) for path in files[start : start + BATCH]]
         await app.run(jobs.enqueue_many(batch))

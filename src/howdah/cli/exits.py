@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -34,9 +35,7 @@ CODES: Mapping[type[BaseException], int] = {
 
 def exit_code(command: click.Command, arguments: list[str] | None) -> int:
     """Run a command; expected errors are told in two lines on stderr, without a traceback."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    _prepare_output()
     try:
         code = command.main(arguments, prog_name="howdah", standalone_mode=False)
         sys.stdout.flush()
@@ -49,11 +48,20 @@ def exit_code(command: click.Command, arguments: list[str] | None) -> int:
         tell("interrupted")
         return INTERRUPTED
     except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
     except Exception as error:
         return _told(error)
     return code if isinstance(code, int) else 0
+
+
+def _prepare_output() -> None:
+    """Streams that take any text: closed ones are replaced, narrow encodings get escapes."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - as long as the process
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - as long as the process
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def code_of(error: BaseException) -> int | None:
@@ -76,6 +84,10 @@ def _told(error: Exception) -> int:
     if isinstance(error, TimeoutError):
         tell(str(error) or "that took too long")
         return FAILED
+    if isinstance(error, OSError) and not isinstance(error, ConnectionError):
+        tell(str(error))
+        _drop_output()
+        return FAILED
     if _is_of_the_database(error):
         return _told_of_database(error)
     raise error
@@ -84,7 +96,13 @@ def _told(error: Exception) -> int:
 def _is_of_the_database(error: Exception) -> bool:
     from howdah.refusals import is_connection_loss
 
-    return isinstance(error, OSError) or is_connection_loss(error) or hasattr(error, "sqlstate")
+    return is_connection_loss(error) or hasattr(error, "sqlstate")
+
+
+def _drop_output() -> None:
+    """What is left in stdout's buffer has nowhere to go: the interpreter shall not try again."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _told_of_database(error: Exception) -> int:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from howdah.cli import database
 from howdah.cli.apps import chosen_app
+from howdah.cli.keeper import Keeper
 from howdah.errors import BadInput
 from howdah.reporter import Reporter, write_logs
 from howdah.runner import run_worker
+from howdah.settings import project_root
 
 
 @click.command("worker")
@@ -58,7 +62,10 @@ def command(
     if slots is not None and slots < 1:
         raise BadInput(f"{slots} slots cannot be had", hint="Use 1 to 10000.")
     write_logs(as_json=log_format == "json")
+    is_embedded = chosen.settings.database_url is None
     chosen.use(database.ready(chosen.settings))
     worker = chosen.worker(queues=queues or None, slots=slots, name=name)
     chosen.events.subscribe(Reporter(worker, chosen.settings))
+    if is_embedded:
+        chosen.events.subscribe(Keeper(project_root(Path.cwd())))
     run_worker(worker, burst=burst)

@@ -13,7 +13,6 @@ from howdah.call import Row
 from howdah.drivers import Driver
 from howdah.drivers.plain import plain
 
-
 _UUID = new_type((2950,), "UUID", lambda text, _: None if text is None else UUID(text))
 _UUIDS = new_array_type((2951,), "UUID[]", _UUID)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -29,7 +30,7 @@ from howdah.worker.fetcher import Fetcher
 from howdah.worker.finisher import Finisher
 from howdah.worker.identity import Identity
 from howdah.worker.leases import Leases
-from howdah.worker.link import Link, Patience
+from howdah.worker.link import LONGEST_WAIT, Link, Patience
 from howdah.worker.looker import Looker
 from howdah.worker.runner import Runner
 from howdah.worker.slots import Slots
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["Worker"]
 
 STATE_EVERY = 60.0  # seconds between two statements of the leases that are held
+LEAVE_WITHIN = 3.0  # seconds for the last word to the store
 
 
 class Worker:
@@ -75,7 +77,7 @@ class Worker:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._fetched = asyncio.Event()
-        self._why = "stop"
+        self._why, self._asked = "stop", False
         self._loops: asyncio.Task[None] | None = None
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self._claims = Link(settings, self._link_name("claims"), self._state_leases)
@@ -103,17 +105,21 @@ class Worker:
             self._looks,
             self.identity,
             settings,
-            Patience("looker", events),
+            Patience("looker", events, min(LONGEST_WAIT, (settings.lost_after or 30.0) / 4)),
             obey=self._obey,
             work=self._fetcher.poke,
         )
-        self._listener = Listener(settings, self._heard, self._fetcher.poke)
+        self._listener = Listener(settings, self._heard, self._look_again)
 
     async def __aenter__(self) -> Self:
         database_url(self._settings)  # a worker that could never connect says so at once
         self._event_loop = asyncio.get_running_loop()
-        await self._looks.run(store.declare_tasks(declarations(self._tasks)))
-        await self._looks.run(self.identity.registration())
+        try:
+            await self._looks.run(store.declare_tasks(declarations(self._tasks)))
+            await self._looks.run(self.identity.registration())
+        except BaseException:
+            await self._looks.close()
+            raise
         self._loops = asyncio.create_task(self._run(), name="howdah worker")
         self.events.emit(
             WorkerStarted(
@@ -126,7 +132,9 @@ class Worker:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.stop()
+        await asyncio.sleep(0)  # a stop that was just asked for comes first: this one is no second
+        if not self._stop.is_set():
+            self._stop_now("stop", False)
         await self.wait()
 
     def stop(self, why: str = "stop", *, hurry: bool = False) -> None:
@@ -134,9 +142,11 @@ class Worker:
 
         May be called from any thread, and again to hurry.
         """
-        if self._event_loop is None:
+        if self._event_loop is None:  # before it began: it will leave at once
+            self._stop_now(why, hurry)
             return
-        self._event_loop.call_soon_threadsafe(self._stop_now, why, hurry)
+        with suppress(RuntimeError):  # the loop has ended, and the worker with it
+            self._event_loop.call_soon_threadsafe(self._stop_now, why, hurry)
 
     async def wait(self) -> None:
         """Until the worker has left; raises what ended it, if something of ours broke."""
@@ -144,8 +154,14 @@ class Worker:
             await asyncio.shield(self._loops)
 
     async def idle(self) -> None:
-        """Until no work was found and nothing is running or waiting to be stored."""
-        while not self._stop.is_set():
+        """Until no work was found and nothing is running or waiting to be stored; or the worker has left."""
+        assert self._loops is not None
+        quiet = asyncio.create_task(self._quiet())
+        await asyncio.wait({quiet, self._loops}, return_when=asyncio.FIRST_COMPLETED)
+        quiet.cancel()
+
+    async def _quiet(self) -> None:
+        while True:
             await self._fetcher.found_nothing.wait()
             await self._finisher.stored()
             await self._runner.empty()
@@ -225,18 +241,24 @@ class Worker:
     def _heard(self, payload: str) -> None:
         if self.identity.short in payload[1:]:
             if payload.startswith("w"):
-                self._fetcher.poke()
-                self._looker.poke()
+                self._look_again()
             elif payload.startswith("c"):
                 self._looker.poke()
+
+    def _look_again(self) -> None:
+        """Something may have been missed."""
+        self._fetcher.poke()
+        self._looker.poke()
 
     async def _obey(self, control: Control) -> None:
         for job_id in control.cancel or ():
             self._runner.stop(job_id, "cancel")
         if control.action == "swept":
             await self._swept()
-        elif control.action in {"drain", "kill"} and not self._stop.is_set():
-            self._stop_now(control.action, control.action == "kill")
+        elif control.action == "kill":
+            self._begin_to_stop("kill", hurry=True)
+        elif control.action == "drain":
+            self._begin_to_stop("drain", hurry=False)
 
     async def _swept(self) -> None:
         """Our jobs were given to others: drop everything and register under a new id."""
@@ -269,11 +291,15 @@ class Worker:
     # Stopping, in three steps
 
     def _stop_now(self, why: str, hurry: bool) -> None:
-        again = self._stop.is_set()
-        self._why = why if not again else self._why
+        again, self._asked = self._asked, True
+        self._begin_to_stop(why, hurry=hurry or again)
+
+    def _begin_to_stop(self, why: str, *, hurry: bool) -> None:
+        if not self._stop.is_set():
+            self._why = why
         self._fetcher.stop()
         self._stop.set()
-        if hurry or again:
+        if hurry:
             self._hurry.set()
 
     async def _shut_down(self) -> None:
@@ -302,7 +328,10 @@ class Worker:
         try:
             async with asyncio.timeout(self._settings.shutdown_after):
                 await self._finisher.stored()
-                await self._looks.run(workers.leave(self.identity.id))
+            async with asyncio.timeout(LEAVE_WITHIN):
+                await Patience("looker", self.events).until_done(
+                    lambda: self._looks.run(workers.leave(self.identity.id))
+                )
         except Exception:  # the database is away: others will rescue what we could not hand back
             return
 

@@ -38,11 +38,12 @@ class Attempt:
         started: monotonic seconds.
         ends_at: when its time is up, monotonic; None without a timeout.
         stopping: why it was told to stop: "timeout", "cancel", "shutdown", "lost"; else None.
+        in_thread: whether a thread is at it; one that was told to stop may still be.
     """
 
     __slots__ = (
-        "_context", "_extend", "ends_at", "handle", "job", "started", "stopped_at", "stopping",
-        "task", "threads",
+        "_context", "_extend", "ends_at", "handle", "in_thread", "job", "started", "stopped_at",
+        "stopping", "task", "threads",
     )  # fmt: skip
 
     def __init__(
@@ -58,6 +59,7 @@ class Attempt:
         self.stopping: str | None = None
         self.stopped_at = 0.0
         self.handle: asyncio.Task[Outcome] | None = None
+        self.in_thread = False
         self._context: Context | None = None
 
     @property
@@ -66,24 +68,29 @@ class Attempt:
         return None if self.ends_at is None else max(0.0, self.ends_at - time.monotonic())
 
     def stop(self, why: str) -> None:
-        """End it: cancels a coroutine, and tells a thread, which cannot be stopped from outside."""
-        if self.stopping is None:
-            self.stopping, self.stopped_at = why, time.monotonic()
+        """End it: cancels a coroutine, and tells a thread, which cannot be stopped from outside.
+
+        Once only: being told again would interrupt a task that cleans up.
+        """
+        if self.stopping is not None:
+            return
+        self.stopping, self.stopped_at = why, time.monotonic()
         if self._context is not None:
             self._context.stop()
         if self.handle is not None:
             self.handle.cancel()
 
     async def run(self) -> Outcome:
-        """Decode, call, judge. Never raises, but for what ends the event loop itself."""
+        """Decode, call, judge. Never raises, whatever the task, its types and its result do."""
         job, task = self.job, self.task
         if task is None:
             return self.end(Snoozed, error=f"no task {job.task!r} here", reason="unknown task",
                             retry_in=UNKNOWN_TASK_DELAY)  # fmt: skip
         try:
             given = task.arguments.decode(job.args)
-        except BadArguments as error:
-            return self.end(Failed, error=str(error), reason="bad arguments")
+        except BaseException as error:  # types may run code of their own
+            said = str(error) if isinstance(error, BadArguments) else _traceback(error)
+            return self.end(Failed, error=storable(said), reason="bad arguments")
         try:
             enter(self.context)
             if task.arguments.context_name is not None:
@@ -94,8 +101,6 @@ class Attempt:
                 returned = await self._in_thread(task, given)
         except asyncio.CancelledError:
             return self.stopped()
-        except GeneratorExit:
-            raise
         except BaseException as error:  # SystemExit too: a task does not end its worker
             return self.stopped() if self.stopping else self._judge_error(task, error)
         if self.stopping == "timeout":  # it swallowed the cancelling, and came too late
@@ -119,9 +124,15 @@ class Attempt:
             return self._failed(f"timed out after {limit:g} s", reason="timeout")
         if self.stopping == "cancel":
             return self.end(Cancelled, error="cancelled while it ran", reason="cancelled")
-        if self.stopping == "shutdown":
+        if self.stopping == "lost" or (self.stopping == "shutdown" and not self._is_final):
             return self.end(Released, reason="released")
+        if self.stopping == "shutdown":
+            return self.end(Failed, error="lost: its worker was stopped", reason="lost")
         return self._failed("asyncio.CancelledError: the task cancelled itself", reason="error")
+
+    def broken(self, error: BaseException) -> Outcome:
+        """What came of an attempt that we ourselves could not bring to an end."""
+        return self.end(Failed, error=storable(_traceback(error)), reason="error")
 
     def end(self, kind: type[Outcome], **facts: Any) -> Outcome:
         """An outcome of this attempt."""
@@ -129,8 +140,14 @@ class Attempt:
 
     async def _in_thread(self, task: Task[..., Any], given: dict[str, Any]) -> Any:
         def call() -> Any:
-            enter(self.context)
-            return task.arguments.call(task.function, given)
+            self.in_thread = True
+            try:
+                enter(self.context)
+                return task.arguments.call(task.function, given)
+            except StopIteration as error:  # no future takes it
+                raise RuntimeError("the task raised StopIteration") from error
+            finally:
+                self.in_thread = False
 
         returned = await asyncio.wrap_future(self.threads.submit(call))
         if asyncio.iscoroutine(returned):  # a plain function that returned a coroutine
@@ -146,9 +163,11 @@ class Attempt:
             return self.end(Succeeded, result=encode_result(task.name, returned))
         except (BadArguments, TooLarge) as error:
             problem = getattr(error, "problem", error.message)
-            return self.end(
-                Failed, error=f"the result cannot be stored: {problem}", reason="bad result"
-            )
+        except BaseException as error:  # what a result's own way to become JSON may raise
+            problem = _traceback(error)
+        return self.end(
+            Failed, error=storable(f"the result cannot be stored: {problem}"), reason="bad result"
+        )
 
     def _judge_error(self, task: Task[..., Any], error: BaseException) -> Outcome:
         if isinstance(error, Snooze | Cancel):
@@ -169,6 +188,12 @@ class Attempt:
         delay = self.task.retry.delay(self.job.failures)
         return self.end(Retrying, error=error, reason=reason, retry_in=delay)
 
+    @property
+    def _is_final(self) -> bool:
+        """Whether it has begun and may not be begun again."""
+        begun = self.handle is None or not self.handle.cancelled()
+        return begun and self.job.delivery == "at_most_once"
+
     async def _more(self, duration: float) -> None:
         if self._extend is not None:
             await self._extend(self, duration)
@@ -179,7 +204,7 @@ class Attempt:
 def _object(text: str | None) -> Mapping[str, Any]:
     try:
         return msgspec.json.decode(text) if text else {}
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return {}
 
 

@@ -76,13 +76,13 @@ class Fetcher:
     async def _claim_for(self, slots: Slots) -> bool:
         """Whether it found something; marks this worker as idle when it did not."""
         if await self._claim(slots, idle=False):
-            self._marked.discard(slots)
             return True
         if slots in self._marked:
             return False
         if await self._claim(slots, idle=True):
             return True
-        self._marked.add(slots)
+        if slots not in self._marked:  # there was no room left to ask for
+            return False
         self._fell_idle()
         return await self._claim(slots, idle=False)
 
@@ -101,6 +101,11 @@ class Fetcher:
         n = slots.wants()
         if self._stopping or n <= 0:
             return []
-        identity = self._identity
-        call = jobs.claim(slots.queues, n, worker=identity.id, tasks=identity.tasks, idle=idle)
-        return await self._link.run(call)
+        worker = self._identity.id
+        call = jobs.claim(slots.queues, n, worker=worker, tasks=self._identity.tasks, idle=idle)
+        claimed = await self._link.run(call)
+        if worker != self._identity.id:  # swept in the meantime: they are no longer ours
+            return []
+        if idle and not claimed:
+            self._marked.add(slots)
+        return claimed

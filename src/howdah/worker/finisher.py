@@ -8,9 +8,11 @@ from collections.abc import Callable
 import asyncpg
 
 from howdah import jobs
+from howdah.errors import BadInput, TooLarge
 from howdah.events import Events, LeaseRefused
-from howdah.jobs import Refused
-from howdah.outcome import Outcome
+from howdah.jobs import Refused, storable
+from howdah.outcome import Failed, Outcome
+from howdah.refusals import server_word
 from howdah.worker.leases import Leases
 from howdah.worker.link import Link, Patience
 
@@ -80,6 +82,12 @@ class Finisher:
             return await self._link.run(jobs.finish(batch, done=done))
         except asyncpg.LockNotAvailableError:  # somebody holds one of the rows: store the others
             return await self._store_around_locks(batch)
+        except Exception as error:
+            if not _is_unstorable(error) or (batch[0].reason == "bad result" and len(batch) == 1):
+                raise
+            if len(batch) == 1:
+                return await self._store([_instead_of(batch[0], error)])
+            return [refused for outcome in batch for refused in await self._store([outcome])]
 
     async def _store_around_locks(self, batch: list[Outcome]) -> list[Refused]:
         refused = await self._link.run(jobs.finish(batch, skip_locked=True))
@@ -90,3 +98,17 @@ class Finisher:
         if rest:
             await asyncio.sleep(0.2)
         return [refusal for refusal in refused if refusal.reason != "busy"]
+
+
+def _is_unstorable(error: Exception) -> bool:
+    """Whether the store cannot hold what it was given: no use in giving it again."""
+    word = server_word(error)
+    return isinstance(error, BadInput | TooLarge | OverflowError | ValueError) or (
+        word is not None and word.code[:2] in {"22", "23", "54"}
+    )
+
+
+def _instead_of(outcome: Outcome, error: Exception) -> Outcome:
+    """The job fails alone, and says why."""
+    said = storable(f"the {outcome.kind} outcome cannot be stored: {error}")
+    return Failed(id=outcome.id, lease=outcome.lease, error=said, reason="bad result")

@@ -17,7 +17,7 @@ from howdah.refusals import is_connection_loss, translated
 from howdah.settings import Settings
 
 T = TypeVar("T")
-LONGEST_WAIT = 5.0  # seconds between two tries to reach the database
+LONGEST_WAIT = 2.0  # seconds between two tries to reach the database
 
 
 class Link:
@@ -59,7 +59,11 @@ class Link:
             raise
         self._connection = connection
         if self._on_open is not None:
-            await self._on_open(self)
+            try:
+                await self._on_open(self)
+            except BaseException:  # or it would pass for opened at the next try
+                await self.close()
+                raise
 
     async def run_now(self, call: Call[T]) -> T:
         """For `on_open` only: run a call while the link is being opened."""
@@ -75,14 +79,17 @@ class Link:
                 await self.close()
                 raise
             raise translated(error) or error from error
+        except asyncpg.InternalClientError as error:  # the server has said goodbye, not yet hung up
+            await self.close()
+            raise ConnectionResetError(str(error)) from error
         return call.read(rows)
 
 
 class Patience:
     """Does something again until the database lets it; reports when it goes and when it is back."""
 
-    def __init__(self, loop: str, events: Events) -> None:
-        self._loop, self._events = loop, events
+    def __init__(self, loop: str, events: Events, longest: float = LONGEST_WAIT) -> None:
+        self._loop, self._events, self._longest = loop, events, longest
 
     async def until_done(self, do: Callable[[], Awaitable[T]]) -> T:
         """The result of `do`, however long the database is away.
@@ -96,7 +103,13 @@ class Patience:
                 result = await do()
             except WorkerUnknown:
                 raise
-            except (DatabaseError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except (
+                DatabaseError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                asyncpg.InternalClientError,  # from a connection that is just being opened
+                OSError,
+            ) as error:
                 await self._wait(tries, error)
                 tries += 1
             except HowdahError as error:
@@ -108,6 +121,6 @@ class Patience:
                 return result
 
     async def _wait(self, tries: int, error: BaseException) -> None:
-        again_in = min(LONGEST_WAIT, 0.1 * 2**tries) * random.uniform(0.5, 1.0)
+        again_in = min(self._longest, 0.1 * 2 ** min(tries, 10)) * random.uniform(0.5, 1.0)
         self._events.emit(DatabaseLost(loop=self._loop, error=error, again_in=again_in))
         await asyncio.sleep(again_in)

@@ -14,6 +14,8 @@ from howdah.worker.identity import Identity
 from howdah.worker.link import Link, Patience
 from howdah.workers import Control
 
+LOST_AFTER = 30.0  # seconds: the store's, unless the worker has its own
+
 
 class Looker:
     """The heartbeat, the poll and the alarm clock of scheduled jobs, in one call.
@@ -33,8 +35,7 @@ class Looker:
     ) -> None:
         self._link, self._identity, self._patience = link, identity, patience
         self._obey, self._work = obey, work
-        longest = settings.lost_after / 6 if settings.lost_after else settings.poll_every
-        self._every = min(settings.poll_every, longest)
+        self._every = min(settings.poll_every, (settings.lost_after or LOST_AFTER) / 6)
         self._poked = asyncio.Event()
 
     def poke(self) -> None:

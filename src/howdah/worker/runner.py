@@ -41,7 +41,9 @@ class Runner:
         self._tasks, self._groups, self._finisher, self._events = tasks, groups, finisher, events
         self._has_room, self._extend = has_room, extend
         self._threads = Threads()
-        self._running: dict[UUID, tuple[Slots, Attempt]] = {}
+        self._running: dict[
+            Attempt, Slots
+        ] = {}  # by attempt: a job may come back before its last one has ended
         self._sweeping = self._closed = False
         self._empty = asyncio.Event()
         self._empty.set()
@@ -52,7 +54,7 @@ class Runner:
     @property
     def job_ids(self) -> list[UUID]:
         """The jobs that run now."""
-        return [*self._running]
+        return [attempt.job.id for attempt in self._running]
 
     def fill(self) -> None:
         """Start waiting jobs wherever there is room for them, and for their outcomes."""
@@ -64,13 +66,14 @@ class Runner:
                 self._has_room()
 
     def stop(self, job_id: UUID, why: str) -> None:
-        """End one attempt, if it runs here."""
-        if job_id in self._running:
-            self._running[job_id][1].stop(why)
+        """End what runs here of a job."""
+        for attempt in [*self._running]:
+            if attempt.job.id == job_id:
+                attempt.stop(why)
 
     def stop_all(self, why: str) -> int:
         """End all attempts; how many there were."""
-        for _, attempt in [*self._running.values()]:
+        for attempt in [*self._running]:
             attempt.stop(why)
         return len(self._running)
 
@@ -101,45 +104,54 @@ class Runner:
         loop = asyncio.get_running_loop()
         attempt = Attempt(job, self._tasks.get(job.task), self._threads, self._extend)
         attempt.handle = loop.create_task(attempt.run())
-        attempt.handle.add_done_callback(partial(self._done, slots, attempt))
-        self._running[job.id] = (slots, attempt)
+        attempt.handle.add_done_callback(partial(self._done, attempt))
+        self._running[attempt] = slots
         self._empty.clear()
         if not self._sweeping:
             self._sweeping = True
             loop.call_later(SWEEP_EVERY, self._sweep)
 
-    def _done(self, slots: Slots, attempt: Attempt, handle: asyncio.Task[Outcome]) -> None:
-        # Cancelled before its first step, it never reached its own code.
-        outcome = attempt.stopped() if handle.cancelled() else handle.result()
-        entry = self._running.get(attempt.job.id)
-        if entry is not None and entry[1] is attempt:  # else it was given up before
-            self._take(slots, attempt, outcome)
+    def _done(self, attempt: Attempt, handle: asyncio.Task[Outcome]) -> None:
+        if attempt not in self._running:
+            return  # it was given up before
+        if handle.cancelled():  # before its first step: it never reached its own code
+            self._take(attempt, attempt.stopped())
+        elif (error := handle.exception()) is not None:
+            self._take(attempt, attempt.broken(error))
+        else:
+            self._take(attempt, handle.result())
+        if attempt.in_thread:
+            asyncio.get_running_loop().call_later(GRACE, self._report_thread, attempt)
 
-    def _take(self, slots: Slots, attempt: Attempt, outcome: Outcome) -> None:
+    def _take(self, attempt: Attempt, outcome: Outcome) -> None:
         """The slot is free before the outcome is stored."""
-        del self._running[attempt.job.id]
+        slots = self._running.pop(attempt)
         slots.ended()
         if attempt.stopping != "lost":
             self._finisher.put(outcome)
-        if self._events:
-            took = time.monotonic() - attempt.started
-            self._events.emit(AttemptFinished(job=attempt.job, outcome=outcome, took=took))
         if not self._running:
             self._empty.set()
         if not self._closed:
             slots.fill(self._start, self._may_start)
             if not slots.waiting:
                 self._has_room()
+        if self._events:
+            took = time.monotonic() - attempt.started
+            self._events.emit(AttemptFinished(job=attempt.job, outcome=outcome, took=took))
 
     def _sweep(self) -> None:
         """One timer for all deadlines, and none while nothing runs."""
         now = time.monotonic()
-        for slots, attempt in [*self._running.values()]:
-            if attempt.stopping is None and attempt.ends_at is not None and now >= attempt.ends_at:
-                attempt.stop("timeout")
-            elif attempt.stopping is not None and now >= attempt.stopped_at + GRACE:
-                self._events.emit(TaskStuck(job=attempt.job))
-                self._take(slots, attempt, attempt.stopped())
         self._sweeping = bool(self._running)
         if self._sweeping:
             asyncio.get_running_loop().call_later(SWEEP_EVERY, self._sweep)
+        for attempt in [*self._running]:
+            if attempt.stopping is None and attempt.ends_at is not None and now >= attempt.ends_at:
+                attempt.stop("timeout")
+            elif attempt.stopping is not None and now >= attempt.stopped_at + GRACE:
+                self._take(attempt, attempt.stopped())
+                self._events.emit(TaskStuck(job=attempt.job))
+
+    def _report_thread(self, attempt: Attempt) -> None:
+        if attempt.in_thread:
+            self._events.emit(TaskStuck(job=attempt.job))

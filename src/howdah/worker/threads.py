@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
@@ -22,6 +23,7 @@ class Threads:
     def __init__(self) -> None:
         self._idle: deque[SimpleQueue[_Work | None]] = deque()
         self._count = 0
+        self._stopped = False
 
     def submit(self, do: Callable[[], Any]) -> Future[Any]:
         """Run it in an idle thread, or a new one."""
@@ -34,9 +36,11 @@ class Threads:
         return future
 
     def stop(self) -> None:
-        """End the idle threads."""
-        while self._idle:
-            self._idle.pop().put(None)
+        """End the idle threads, and the others as soon as they are idle."""
+        self._stopped = True
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().put(None)
 
     def _new_thread(self) -> SimpleQueue[_Work | None]:
         box: SimpleQueue[_Work | None] = SimpleQueue()
@@ -47,22 +51,20 @@ class Threads:
 
     def _serve(self, box: SimpleQueue[_Work | None]) -> None:
         while (work := box.get()) is not None:
-            future, do = work
-            try:
-                result = do()
-            except BaseException as error:
-                _settle(future, error=error)
-            else:
-                _settle(future, result=result)
-            del work, future, do
+            _do(*work)
+            del work
             self._idle.append(box)
+            if self._stopped:
+                self.stop()
 
 
-def _settle(future: Future[Any], *, result: Any = None, error: BaseException | None = None) -> None:
-    """Give the future its result, unless nobody waits for it any more."""
+def _do(future: Future[Any], do: Callable[[], Any]) -> None:
+    """Give the future its result, unless it was cancelled before."""
     if not future.set_running_or_notify_cancel():
         return
-    if error is not None:
+    try:
+        result = do()
+    except BaseException as error:
         future.set_exception(error)
     else:
         future.set_result(result)

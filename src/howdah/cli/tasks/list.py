@@ -17,9 +17,8 @@ def _parameters(task: Declared) -> str:
     schema = msgspec.json.decode(task.parameters) if task.parameters else {}
     model = next(iter(schema.get("$defs", {}).values()), schema)
     required = set(model.get("required", ()))
-    return ", ".join(
-        name if name in required else f"[{name}]" for name in model.get("properties", {})
-    )
+    names = sorted(model.get("properties", {}), key=lambda name: name not in required)
+    return ", ".join(name if name in required else f"[{name}]" for name in names)
 
 
 COLUMNS: list[Column[Declared]] = [

@@ -32,7 +32,7 @@ declare
                                    enqueue.unique_key, enqueue.headers, enqueue.tags);
 begin
     if flaw is not null then
-        perform _howdah.refuse('JQ001', flaw, 'Nothing was enqueued.');
+        perform _howdah.refuse('JQ001', flaw, 'Nothing was enqueued. Correct this and enqueue again.');
     end if;
     if enqueue.id is not null or enqueue.unique_key is not null then
         select p.id into job_id from _howdah.put(array[row(

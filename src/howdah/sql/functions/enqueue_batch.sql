@@ -36,7 +36,7 @@ begin
         else (select _howdah.args_flaw(a) from unnest(parsed) a where _howdah.args_flaw(a) is not null limit 1)
     end;
     if flaw is not null then
-        perform _howdah.refuse('JQ001', flaw, 'Nothing was enqueued.');
+        perform _howdah.refuse('JQ001', flaw, 'Nothing was enqueued. Correct this and enqueue again.');
     end if;
 
     select t.* into declared from _howdah.task t where t.name = enqueue_batch.task;

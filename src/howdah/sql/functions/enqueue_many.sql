@@ -20,7 +20,7 @@ begin
                                                delivery, id, unique_key, headers, tags, ordinal)) n
     where n.flaw is not null order by n.ordinal limit 1;
     if found then
-        perform _howdah.refuse('JQ001', format('job %s of the batch: %s', problem.ordinal, problem.flaw), 'Nothing was enqueued.');
+        perform _howdah.refuse('JQ001', format('job %s of the batch: %s', problem.ordinal, problem.flaw), 'Nothing was enqueued. Correct this and enqueue again.');
     end if;
     return query select p.ordinal, p.id, p.created from _howdah.put(jobs) p;
 end $$;
@@ -34,7 +34,7 @@ as $$
 begin
     if jsonb_typeof(enqueue_json.jobs) is distinct from 'array'
        or exists (select from jsonb_array_elements(enqueue_json.jobs) j where jsonb_typeof(j) <> 'object') then
-        perform _howdah.refuse('JQ001', 'jobs must be a JSON array of objects', 'Nothing was enqueued.');
+        perform _howdah.refuse('JQ001', 'jobs must be a JSON array of objects', 'Nothing was enqueued. Correct this and enqueue again.');
     end if;
     return query
     select e.ordinal, e.id, e.created

@@ -28,9 +28,10 @@ begin
                                                  delivery, id, unique_key, headers, tags, ordinal)
             left join _howdah.task t on t.name = n.task
             order by n.ordinal
+        ), drawn as materialized (  -- before anything sorts by something else than the order of the input
+            select i.*, nextval('_howdah.seq') as seq from (select input.* from input order by input.ordinal) i
         ), numbered as materialized (
-            select i.*, nextval('_howdah.seq') as seq, row_number() over (partition by i.id order by i.ordinal) = 1 as is_first
-            from (select input.* from input order by input.ordinal) i
+            select d.*, d.given is null or row_number() over (partition by d.given order by d.ordinal) = 1 as is_first from drawn d
         ), fresh as (
             insert into _howdah.given_id (id, created_at)
             select distinct i.given, moment from input i
