@@ -17,7 +17,7 @@ from howdah.refusals import translated
 
 NEWEST = max(migration.number for migration in sql.migrations())
 _OLDEST_SERVER = 140000
-# Operators and types are looked up in the catalogue alone, whatever the migrating role's path holds.
+# Operators and types are looked up in the catalogue alone, whatever the path of the migrating role.
 _QUIETLY = (
     "set local search_path = pg_catalog, pg_temp; set local check_function_bodies = off;"
     " set local client_min_messages = warning;"

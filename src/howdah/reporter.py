@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("howdah.worker")
 MOST_NAMED = 8  # tasks in the banner
 LOST_AGAIN = 5.0  # seconds in which the loss of the database is said once
+BACK_FOR = 2.0  # seconds after its return in which other loops may still notice the loss
 _MARKS = {Succeeded: "✓", Retrying: "✗", Failed: "✗", Cancelled: "-", Snoozed: "…", Released: "<"}
 
 
@@ -36,8 +37,7 @@ class Reporter:
     def __init__(self, worker: Worker, settings: Settings) -> None:
         self._worker, self._settings = worker, settings
         self._each_job = logging.DEBUG if settings.env == "production" else logging.INFO
-        self._lost_said = 0.0
-        self._away: set[str] = set()
+        self._is_away, self._lost_again = False, 0.0
         self._tellers: Mapping[type, Callable[[Any], None]] = {
             events.WorkerStarted: self._started,
             events.WorkerStopping: self._stopping,
@@ -136,12 +136,11 @@ class Reporter:
         )
 
     def _lost(self, event: events.DatabaseLost) -> None:
-        """Several loops notice the same loss: it is said once in a while."""
-        self._away.add(event.loop)
+        """Several loops notice the same loss, again and again: it is said once in a while."""
         now = time.monotonic()
-        if now - self._lost_said < LOST_AGAIN:
+        if now < self._lost_again:
             return
-        self._lost_said = now
+        self._is_away, self._lost_again = True, now + LOST_AGAIN
         why = last_line(str(event.error)) or type(event.error).__name__
         _say(
             f"the database is away ({why}); trying again",
@@ -152,9 +151,9 @@ class Reporter:
         )
 
     def _back(self, event: events.DatabaseBack) -> None:
-        self._away.discard(event.loop)
-        if not self._away:
-            self._lost_said = 0.0
+        """The first loop that has it again says so; the others are about to."""
+        if self._is_away:
+            self._is_away, self._lost_again = False, time.monotonic() + BACK_FOR
             _say("the database is back", event="database_back", loop=event.loop)
 
 

@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -19,11 +19,20 @@ from howdah.errors import BadInput
 from howdah.job import NO_OPTIONS, Job, Options, check_task_name, checked, make_options
 from howdah.retry import Retry
 
-if TYPE_CHECKING:
-    from howdah.app import App
-
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class Enqueues(Protocol):
+    """Where a task's jobs go: the app."""
+
+    async def enqueue(self, job: Job, /) -> UUID:
+        """Store a job; gives its id."""
+        ...
+
+    def enqueue_sync(self, job: Job, /) -> UUID:
+        """The same where there is no event loop."""
+        ...
 
 
 class Task(Generic[P, R]):
@@ -40,7 +49,7 @@ class Task(Generic[P, R]):
 
     def __init__(
         self,
-        app: App,
+        app: Enqueues,
         function: Callable[P, R],
         *,
         name: str,
@@ -137,7 +146,7 @@ class Task(Generic[P, R]):
 
 
 def declare(
-    app: App,
+    app: Enqueues,
     function: Callable[P, R],
     *,
     name: str | None,

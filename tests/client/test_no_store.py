@@ -127,11 +127,7 @@ async def test_another_schemas_name_is_told_in_the_error(
     ("change", "hint"),
     [
         ("insert into _howdah.migration (number, name) values (9999, 'future')", "Upgrade"),
-        (
-            "delete from _howdah.migration m"
-            " where number = (select max(number) from _howdah.migration)",
-            "migrate",
-        ),
+        ("delete from _howdah.migration where number >= 2", "migrate"),
     ],
     ids=["too new", "too old"],
 )

@@ -148,7 +148,8 @@ async def test_a_refusal_is_an_error_of_ours_with_what_to_do(
     await kind.rollback()
 
     assert refused.value.message == "a job needs a task name"
-    assert refused.value.hint == "Nothing was enqueued."
+    assert refused.value.hint
+    assert refused.value.hint.startswith("Nothing was enqueued.")
     assert count(db) == 0
 
 

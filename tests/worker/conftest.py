@@ -127,7 +127,6 @@ def work(request: pytest.FixtureRequest, ledger: Ledger) -> Iterator[Callable[..
         if process.running:
             process.send(signal.SIGCONT)
             process.kill()
-        print(process.errors, file=sys.stderr)
 
 
 class Store:

@@ -1,0 +1,81 @@
+"""What a task may know of its own run."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+
+from howdah import Context, current
+
+
+async def test_a_task_sees_its_job(app, store, eventually):
+    seen = []
+
+    @app.task(name="look")
+    async def look(n: int, ctx: Context):
+        seen.append(ctx)
+
+    async with app.worker():
+        job_id = await look.options(
+            queue="mail", headers={"trace": "abc"}, tags=["a", "b"], max_attempts=7
+        ).enqueue(5)
+        await eventually(lambda: store.state(job_id) == "succeeded")
+
+    ctx = seen[0]
+    assert (ctx.job_id, ctx.queue, ctx.task) == (job_id, "mail", "look")
+    assert (ctx.attempt, ctx.max_attempts) == (1, 7)
+    assert ctx.args == {"n": 5}
+    assert (ctx.headers, ctx.tags) == ({"trace": "abc"}, ("a", "b"))
+    assert ctx.fence == store.one("select lease from _howdah.finished where id = %s", job_id)
+    assert not ctx.cancelled
+
+
+async def test_the_deadline_is_the_timeout_from_the_start_on(app, store, eventually):
+    seen = []
+
+    @app.task(name="look", timeout="10m")
+    def look(ctx: Context):
+        seen.append((ctx.deadline - datetime.now(UTC), ctx.remaining))
+
+    async with app.worker():
+        job_id = await look.enqueue()
+        await eventually(lambda: store.state(job_id) == "succeeded")
+
+    deadline, remaining = seen[0]
+    assert timedelta(minutes=9.9) < deadline <= timedelta(minutes=10)
+    assert 594 < remaining <= 600
+
+
+async def test_current_is_the_context_inside_a_job_and_nothing_outside(app, store, eventually):
+    seen = {}
+
+    @app.task(name="coroutine")
+    async def coroutine():
+        seen["coroutine"] = current().job_id
+
+    @app.task(name="thread")
+    def thread():
+        seen["thread"] = current().job_id
+
+    assert current() is None
+    async with app.worker():
+        ids = [await coroutine.enqueue(), await thread.enqueue()]
+        await eventually(lambda: store.states()["succeeded"] == 2)
+
+    assert current() is None
+    assert [seen["coroutine"], seen["thread"]] == ids
+
+
+async def test_log_records_carry_the_job(app, store, eventually, caplog):
+    @app.task(name="log")
+    async def log(ctx: Context):
+        ctx.log.warning("hello %s", "there", extra={"mine": 1})
+
+    with caplog.at_level(logging.INFO):
+        async with app.worker():
+            job_id = await log.options(queue="mail").enqueue()
+            await eventually(lambda: store.state(job_id) == "succeeded")
+
+    record = next(record for record in caplog.records if record.getMessage() == "hello there")
+    assert (record.job_id, record.task, record.queue) == (str(job_id), "log", "mail")
+    assert (record.attempt, record.mine) == (1, 1)

@@ -1,0 +1,264 @@
+"""Workers that are told to stop: by signals, by calls, by SQL, by burst."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+
+import pytest
+
+from howdah import App, Context, workers
+from howdah.events import WorkerStopped, WorkerStopping
+
+
+async def test_an_idle_worker_leaves_within_a_second_of_sigterm(work, store, eventually):
+    worker = work()
+    await eventually(lambda: store.one("select count(*) from howdah.workers where idle"))
+
+    worker.send(signal.SIGTERM)
+    asked = time.monotonic()
+
+    assert await worker.ended() == 0
+    assert time.monotonic() - asked < 1
+    assert store.one("select count(*) from howdah.workers") == 0
+
+
+async def test_a_busy_worker_ends_what_runs_and_hands_back_the_rest_at_once(
+    work, store, ledger, eventually
+):
+    """Fast jobs first, so that it holds more than it runs."""
+    jobs = [store.enqueue("hold", priority=9) for _ in range(300)]
+    jobs += [store.enqueue("hold", {"first": 1.0}) for _ in range(300)]
+    worker = work(slots=5)
+    await eventually(lambda: ledger.ends() >= 300 and len(ledger.starts()) > 300)
+
+    worker.send(signal.SIGTERM)
+    asked = time.monotonic()
+    started = len(ledger.starts())
+    await eventually(lambda: store.states()["running"] <= 5, within=1)
+    at_once = time.monotonic() - asked
+    assert await worker.ended() == 0
+
+    assert at_once < 0.5
+    assert len(ledger.starts()) <= started + 1
+    assert ledger.ends() == len(ledger.starts())
+    assert store.states() == {"succeeded": ledger.ends(), "ready": 600 - ledger.ends()}
+    assert set(store.one("select array_agg(distinct attempt) from howdah.ready")) == {0}
+    assert len(jobs) == 600
+
+
+async def test_a_second_sigterm_releases_what_runs_at_once_and_uncharged(
+    work, store, ledger, eventually
+):
+    jobs = [store.enqueue("hold", {"first": 60}) for _ in range(5)]
+    jobs += [store.enqueue("block", {"length": 60}) for _ in range(5)]
+    worker = work()
+    await eventually(lambda: len(ledger.starts()) == 10)
+
+    worker.send(signal.SIGTERM)
+    await eventually(lambda: worker.running and store.one("select count(*) from howdah.running"))
+    worker.send(signal.SIGTERM)
+    asked = time.monotonic()
+
+    assert await worker.ended() == 0
+    assert time.monotonic() - asked < 2
+    assert {(store.job(job_id).state, store.job(job_id).attempt) for job_id in jobs} == {
+        ("ready", 0)
+    }
+    assert {tuple(store.attempts(job_id)) for job_id in jobs} == {("released",)}
+
+
+async def test_a_job_to_be_run_at_most_once_is_not_released_after_it_started(
+    work, store, ledger, eventually
+):
+    job_id = store.enqueue("once", {"first": 60}, delivery="at_most_once")
+    worker = work()
+    await eventually(lambda: ledger.starts()[job_id] == 1)
+
+    worker.send(signal.SIGTERM)
+    worker.send(signal.SIGINT)
+    await worker.ended()
+    work()
+    after = store.enqueue("hold")
+    await eventually(lambda: store.state(after) == "succeeded")
+
+    assert store.job(job_id).state == "failed"
+    assert "lost" in store.job(job_id).error
+    assert ledger.starts()[job_id] == 1
+
+
+async def test_running_jobs_that_outlast_their_time_to_end_are_released(
+    work, store, ledger, eventually
+):
+    job_id = store.enqueue("hold", {"first": 60})
+    worker = work(shutdown_after=0.5)
+    await eventually(lambda: ledger.starts()[job_id] == 1)
+
+    worker.send(signal.SIGTERM)
+    asked = time.monotonic()
+
+    assert await worker.ended() == 0
+    assert 0.5 <= time.monotonic() - asked < 2.5
+    assert (store.job(job_id).state, store.job(job_id).attempt) == ("ready", 0)
+
+
+@pytest.mark.parametrize("verb", ["drain", "kill"])
+async def test_a_worker_can_be_told_by_sql(work, store, ledger, eventually, verb):
+    job_id = store.enqueue("hold", {"first": 1.0})
+    worker = work(poll_every=30.0)
+    await eventually(lambda: ledger.starts()[job_id] == 1)
+
+    store.do(f"select howdah.{verb}(name => '*')")
+
+    assert await worker.ended(within=5) == 0
+    assert store.state(job_id) == ("succeeded" if verb == "drain" else "ready")
+
+
+async def test_a_worker_that_drains_can_still_be_killed(work, store, ledger, eventually):
+    job_id = store.enqueue("hold", {"first": 60})
+    worker = work()
+    await eventually(lambda: ledger.starts()[job_id] == 1)
+
+    store.do("select howdah.drain(name => '*')")
+    await eventually(lambda: store.one("select control from howdah.workers") == "drain")
+    store.do("select howdah.kill(name => '*')")
+
+    assert await worker.ended(within=4) == 0
+    assert (store.job(job_id).state, store.job(job_id).attempt) == ("ready", 0)
+
+
+async def test_the_first_sigterm_to_a_worker_that_drains_lets_its_jobs_end(
+    work, store, ledger, eventually
+):
+    job_id = store.enqueue("hold", {"first": 1.5})
+    worker = work()
+    await eventually(lambda: ledger.starts()[job_id] == 1)
+
+    store.do("select howdah.drain(name => '*')")
+    later = store.enqueue("hold")
+    await eventually(lambda: store.one("select control from howdah.workers") == "drain")
+    worker.send(signal.SIGTERM)
+
+    assert await worker.ended(within=5) == 0
+    assert store.state(job_id) == "succeeded"
+    assert store.state(later) in {"ready", "succeeded"}
+
+
+async def test_stop_from_another_thread(app, eventually, seen):
+    stopping, stopped = seen(app, WorkerStopping), seen(app, WorkerStopped)
+
+    async with app.worker() as worker:
+        threading.Thread(target=worker.stop, args=("enough",)).start()
+        async with asyncio.timeout(2):
+            await worker.wait()
+
+    assert [event.why for event in stopping] == ["enough"]
+    assert len(stopped) == 1
+    worker.stop()
+
+
+async def test_stop_before_the_start_is_heeded(app, store):
+    worker = app.worker()
+    worker.stop()
+
+    async with asyncio.timeout(3), worker:
+        await worker.wait()
+
+    assert store.one("select count(*) from howdah.workers") == 0
+
+
+async def test_stop_while_it_starts_is_heeded(app, store):
+    worker = app.worker()
+    async with asyncio.timeout(3):
+        start = asyncio.create_task(worker.__aenter__())
+        await asyncio.sleep(0)
+        worker.stop()
+        await start
+        await worker.wait()
+
+    assert store.one("select count(*) from howdah.workers") == 0
+
+
+async def test_leaving_the_block_after_stop_lets_running_jobs_end(app, store, eventually):
+    @app.task(name="job")
+    async def job():
+        await asyncio.sleep(0.3)
+
+    async with app.worker() as worker:
+        job_id = await job.enqueue()
+        await eventually(lambda: store.state(job_id) == "running")
+        worker.stop()
+
+    assert store.state(job_id) == "succeeded"
+
+
+async def test_a_worker_that_cannot_start_leaves_no_connection_behind(own_dsn, store_of):
+    store = store_of(own_dsn)
+    store.do("drop function howdah.heartbeat")
+    app = App(own_dsn)
+
+    with pytest.raises(Exception, match="heartbeat"):
+        await app.worker().__aenter__()
+
+    mine = "datname = current_database() and application_name like 'howdah worker%%'"
+    async with asyncio.timeout(3):
+        while store.one(f"select count(*) from pg_stat_activity where {mine}"):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def test_burst_ends_when_all_is_done_and_what_jobs_enqueued_too(work, store, ledger):
+    store.enqueue("family", {"children": 4})
+
+    worker = work(burst=True, slots=3)
+
+    assert await worker.ended(within=15) == 0
+    assert store.states() == {"succeeded": 65}
+    assert sum(ledger.starts().values()) == 65
+
+
+async def test_burst_with_nothing_to_do_ends_at_once(work):
+    assert await work(burst=True).ended(within=5) == 0
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+async def test_a_busy_burst_can_be_stopped(work, store, ledger, eventually, signals):
+    job_id = store.enqueue("hold", {"first": 1.0})
+    worker = work(burst=True, slots=1)
+    await eventually(lambda: ledger.starts()[job_id] == 1)
+
+    for _ in range(signals):
+        worker.send(signal.SIGTERM)
+        await asyncio.sleep(0.05)
+
+    assert await worker.ended(within=5) == 0
+    assert store.state(job_id) == ("succeeded" if signals == 1 else "ready")
+
+
+async def test_a_worker_leaves_though_the_store_forgot_it(app, store, eventually):
+    async with app.worker() as worker:
+        old = worker.identity.id
+        store.do("delete from _howdah.idle")
+        store.do("delete from _howdah.worker")
+        await eventually(lambda: worker.identity.id != old)
+        await eventually(lambda: store.one("select id from howdah.workers") == worker.identity.id)
+
+    assert store.one("select count(*) from howdah.workers") == 0
+
+
+async def test_a_task_may_stop_its_own_worker(app, store):
+    holder = []
+
+    @app.task(name="last")
+    async def last(ctx: Context):
+        holder[0].stop("by its task")
+
+    async with app.worker() as worker:
+        holder.append(worker)
+        job_id = await last.enqueue()
+        async with asyncio.timeout(5):
+            await worker.wait()
+
+    assert store.state(job_id) == "succeeded"
+    assert await app.run(workers.list()) == []

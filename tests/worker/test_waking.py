@@ -1,0 +1,163 @@
+"""How soon an idle worker starts what has come."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import Counter
+
+import psycopg
+import pytest
+
+from howdah import App, Retry
+
+
+@pytest.fixture
+def lazy(dsn):
+    """An app whose workers look around every 30 s at most (and say that they live every 5 s)."""
+    return App(dsn, poll_every=30.0)
+
+
+@pytest.fixture
+def idle(store):
+    """The workers that are marked as idle."""
+    return lambda n=1: store.one("select count(*) from _howdah.idle") == n
+
+
+async def test_an_idle_worker_starts_a_job_at_its_commit(
+    lazy, store, eventually, idle, record_property
+):
+    starts = []
+
+    @lazy.task(name="job")
+    async def job(n: int):
+        starts.append(time.monotonic())
+
+    took = []
+    async with lazy, lazy.worker():
+        for n in range(50):
+            await eventually(idle)
+            await job.enqueue(n)
+            enqueued = time.monotonic()
+            await eventually(lambda n=n: len(starts) == n + 1)
+            took.append(starts[n] - enqueued)
+
+    median, worst = statistics.median(took) * 1000, max(took) * 1000
+    record_property("start_ms", (round(median, 2), round(worst, 2)))
+    assert median < 100
+    assert worst < 2000
+
+
+async def test_a_job_starts_after_the_commit_of_its_transaction_and_not_before(
+    lazy, dsn, store, eventually, idle
+):
+    starts = []
+
+    @lazy.task(name="job")
+    async def job():
+        starts.append(time.monotonic())
+
+    async with lazy, lazy.worker():
+        await eventually(idle)
+        with psycopg.connect(dsn) as connection:
+            lazy.on(connection).enqueue(job.job())
+            marker = await lazy.enqueue(job.options(unique_key="m").job())
+            await eventually(lambda: store.state(marker) == "succeeded")
+            assert len(starts) == 1
+            await eventually(idle)
+            committing = time.monotonic()
+        await eventually(lambda: len(starts) == 2, within=6)
+
+    assert starts[1] > committing
+
+
+async def test_a_delayed_job_starts_when_it_is_due(lazy, store, eventually, idle, record_property):
+    starts = []
+
+    @lazy.task(name="job")
+    async def job():
+        starts.append(time.time())
+
+    async with lazy, lazy.worker():
+        await eventually(idle)
+        job_id = await job.options(delay=0.5).enqueue()
+        await eventually(lambda: starts, within=3)
+
+    due = store.one(
+        "select extract(epoch from run_at)::float8 from howdah.jobs where id = %s", job_id
+    )
+    record_property("late_ms", round((starts[0] - due) * 1000, 1))
+    assert 0 <= starts[0] - due + 0.001 < 0.25
+
+
+async def test_a_retry_starts_when_it_is_due(lazy, store, eventually, idle):
+    starts = []
+
+    @lazy.task(name="job", retry=Retry(first=0.5, jitter=0))
+    async def job():
+        starts.append(time.monotonic())
+        if len(starts) == 1:
+            raise ValueError("once")
+
+    async with lazy, lazy.worker():
+        await eventually(idle)
+        await job.enqueue()
+        await eventually(lambda: len(starts) == 2, within=3)
+
+    assert 0.45 < starts[1] - starts[0] < 0.8
+
+
+async def test_a_worker_that_looks_around_seldom_is_not_taken_for_dead(lazy, store, eventually):
+    """It beats at least six times within the time after which it would be lost."""
+    async with lazy, lazy.worker() as worker:
+        longest = store.one("select extract(epoch from lost_after)::float8 from howdah.workers")
+        assert worker._looker._every <= longest / 6
+
+
+async def test_one_job_wakes_few_of_five_idle_workers(
+    lazy, store, eventually, idle, record_property
+):
+    @lazy.task(name="job")
+    async def job(): ...
+
+    async with lazy:
+        workers = [lazy.worker(name=f"worker {n}") for n in range(5)]
+        claims: Counter[str] = Counter()
+        for worker in workers:
+            await worker.__aenter__()
+            original = worker._claims.run
+
+            async def counted(call, *, original=original, name=worker.identity.name, **options):
+                claims[name] += ".claim(" in call.text
+                return await original(call, **options)
+
+            worker._claims.run = counted
+        try:
+            await eventually(lambda: idle(5))
+            claims.clear()
+            job_id = await job.enqueue()
+            await eventually(lambda: store.state(job_id) == "succeeded")
+            await eventually(lambda: idle(5))
+        finally:
+            for worker in workers:
+                await worker.__aexit__()
+
+    record_property("claims", dict(claims))
+    assert len([name for name in claims if claims[name]]) <= 2
+    assert sum(claims.values()) <= 8
+
+
+async def test_a_paused_queue_is_left_alone_until_it_is_resumed(lazy, store, eventually, idle):
+    @lazy.task(name="job")
+    async def job(): ...
+
+    store.do("select howdah.pause('default')")
+    async with lazy, lazy.worker():
+        await eventually(idle)
+        job_id = await job.enqueue()
+        other = await job.options(queue="other").enqueue()
+        await eventually(lambda: store.state(other) == "succeeded")
+        assert store.state(job_id) == "ready"
+        await eventually(idle)
+        store.do("select howdah.resume('default')")
+        await eventually(lambda: store.state(job_id) == "succeeded", within=2)
