@@ -116,6 +116,7 @@ def test_a_worker_outlives_the_command_whose_server_it_shared(alone, project):
     sharer.signal(SIGINT)
 
     assert stored.code == 0
+    assert "warning: the database is away" in sharer.err
     assert sharer.ended().code == 0
     assert _wait_until_gone(project)
 

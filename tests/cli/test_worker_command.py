@@ -138,7 +138,7 @@ def test_no_database_at_start_is_3(alone):
     assert "s3cret" not in ran.err
 
 
-def test_a_lost_database_is_told_and_outlived(howdah, door, db):
+def test_lost_connections_are_outlived(howdah, door, db):
     worker = howdah.start("worker", "--import", "work")
     worker.until("tasks    3")
 
@@ -146,14 +146,12 @@ def test_a_lost_database_is_told_and_outlived(howdah, door, db):
         "select pg_terminate_backend(pid) from pg_stat_activity "
         "where application_name like 'howdah worker%' and datname = current_database()"
     )
-    worker.until("the database is back")
     job_id = _enqueue(door, "work.add", '{"a": 1, "b": 2}')
     worker.until("✓ work.add")
     worker.signal(SIGTERM)
     ran = worker.ended()
 
     assert ran.code == 0
-    assert "warning: the database is away" in ran.err
     assert _state(door, job_id) == "succeeded"
 
 

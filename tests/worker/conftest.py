@@ -1,4 +1,4 @@
-"""What the tests of the worker share: other processes that work, a ledger of starts, and patience."""
+"""What the tests of the worker share: processes that work, a ledger of starts, and patience."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROGRAM = Path(__file__).with_name("program.py")
 
 
 async def _eventually(condition: Callable[[], Any], within: float = 10.0) -> Any:
-    """What the condition (plain or async) gives as soon as it is true; fails when it takes too long."""
+    """What the condition (plain or async) gives once it is true; fails when it takes too long."""
     until = time.monotonic() + within
     while True:
         found = condition()
@@ -44,7 +44,7 @@ def eventually() -> Callable[..., Any]:
 
 
 class Ledger:
-    """A file into which the program's tasks write when they start and end, whatever the database does."""
+    """A file into which the program's tasks write when they start and end: no database needed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

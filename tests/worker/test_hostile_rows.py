@@ -20,7 +20,8 @@ INFINITY = pytest.param(
 )
 INSERT = """
 insert into _howdah.job (seq, created_at, id, state, queue, task, args, headers, run_at)
-values (nextval('_howdah.seq'), now(), gen_random_uuid(), %s, 'default', 'any', %s::jsonb, %s::jsonb, %s::timestamptz)
+values (nextval('_howdah.seq'), now(), gen_random_uuid(), %s, 'default', 'any', %s::jsonb,
+        %s::jsonb, %s::timestamptz)
 returning id
 """
 

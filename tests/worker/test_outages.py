@@ -8,7 +8,7 @@ import shutil
 import signal
 import time
 from collections import Counter
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -125,12 +125,7 @@ async def test_a_claim_whose_answer_was_lost_is_released_uncharged(dsn, store, e
         await eventually(lambda: store.one("select count(*) from _howdah.idle"))
         store.do("select howdah.pause('default')")
         many = await app.enqueue_many([job.job() for _ in range(3)])
-        store.do("select howdah.resume('default'), pg_sleep(0)")
-        # as if this worker had asked: nobody hears the answer
-        await eventually(lambda: store.states()["succeeded"] == 3)
-        store.do("select howdah.pause('default')")
-        many = await app.enqueue_many([job.job() for _ in range(3)])
-        store.do("delete from _howdah.queue")
+        store.do("delete from _howdah.queue")  # resumed without a word
         stray = await app.run(jobs.claim(n=3, worker=worker.identity.id))
         assert {claimed.id for claimed in stray} == {*many}
 
@@ -309,4 +304,3 @@ async def test_a_worker_is_told_that_it_was_swept_and_registers_anew(dsn, store,
     assert store.job(job_id).crashes == 1
     assert store.job(job_id).worker == worker.identity.id
     assert ends == [1]
-    assert uuid4() != old
