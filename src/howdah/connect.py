@@ -7,6 +7,7 @@ from typing import Any
 
 import asyncpg
 
+from howdah import embedded
 from howdah.errors import HowdahError, NoDatabase, SchemaMismatch
 from howdah.migrate import NEWEST
 from howdah.refusals import MIGRATE, translated
@@ -43,10 +44,16 @@ async def open_connection(
 
 
 def database_url(settings: Settings) -> str:
-    """The configured URL; NoDatabase when none is."""
-    if settings.database_url is None:
+    """The configured URL; else the project's embedded server, if it runs; else NoDatabase.
+
+    Never the embedded one where the settings say `env = "production"`; it is found, not started.
+    """
+    if settings.database_url is not None:
+        return settings.database_url
+    server = None if settings.env == "production" else embedded.running(embedded.project_root())
+    if server is None:
         raise NoDatabase("no database is configured", hint=NO_DATABASE_HINT)
-    return settings.database_url
+    return server.dsn()
 
 
 def no_connection(error: BaseException, url: str) -> HowdahError:

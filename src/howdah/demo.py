@@ -10,7 +10,7 @@ import base64
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from howdah.retry import Retry
 
 QUEUE = "demo"
 SKIPPED = {"__pycache__", ".howdah"}  # .howdah: the demo's own database, which changes all the time
+INSTALLED = {"site-packages", "dist-packages"}  # beside the standard library, and none of it
 CHUNK = 1 << 20  # bytes
 
 app = App()
@@ -51,7 +52,7 @@ def count_file(path: str, raw: str | None = None) -> Count:
     return Count(size, lines, digest.hexdigest())
 
 
-def find_files(root: bytes) -> Iterator[bytes]:
+def find_files(root: bytes, skipped: Set[str] = SKIPPED) -> Iterator[bytes]:
     """Regular files below a directory, no links; and the directories that cannot be looked into."""
     unreadable: list[bytes] = []
 
@@ -59,7 +60,7 @@ def find_files(root: bytes) -> Iterator[bytes]:
         unreadable.append(error.filename)
 
     for folder, folders, names in os.walk(root, onerror=note):
-        folders[:] = sorted(name for name in folders if os.fsdecode(name) not in SKIPPED)
+        folders[:] = sorted(name for name in folders if os.fsdecode(name) not in skipped)
         for name in sorted(names):
             path = os.path.join(folder, name)
             if _may_be_regular(path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -175,13 +175,13 @@ def _flaws(o: Options) -> list[tuple[bool, str, str | None]]:
     ]
 
 
-NAMES = "Names have 1 to 120 characters and no * at the end, which marks a pattern."
+NAMES = "Names have 1 to 120 characters and no *, which marks a pattern."
 
 
 def _bad_name(name: str | None, *, stars: bool = False) -> bool:
     if name is None:
         return False
-    return not 1 <= len(name) <= 120 or (not stars and name.endswith("*")) or _bytes(name) == 0
+    return not 1 <= len(name) <= 120 or (not stars and "*" in name) or _bytes(name) == 0
 
 
 def _headers_flaw(headers: Mapping[str, object]) -> str | None:
@@ -213,6 +213,19 @@ def _has_nan(value: object) -> bool:
     if isinstance(value, list | tuple | set | frozenset):
         return any(_has_nan(item) for item in value)
     return False
+
+
+def check_patterns(names: Sequence[str]) -> list[str]:
+    """Names of queues or tasks, or prefixes with a trailing `*`, if they are; raises BadInput."""
+    if isinstance(names, str):
+        raise BadInput(f"{names!r} is one text, not a list of names", hint=f"Give [{names!r}].")
+    for name in names:
+        if name != "*" and _bad_name(name.removesuffix("*")):
+            raise BadInput(
+                f"{name!r} is no name and no pattern",
+                hint="Write a name, or a prefix with one * behind it.",
+            )
+    return [*names]
 
 
 def check_task_name(name: str) -> str:

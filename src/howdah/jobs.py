@@ -14,7 +14,7 @@ from howdah.call import Call, first_of, function, nothing, one_bool, one_int, ro
 from howdah.durations import Duration, span
 from howdah.errors import BadInput, TooLarge
 from howdah.ids import new_ids
-from howdah.job import MAX_BATCH, Job
+from howdah.job import MAX_BATCH, Job, check_patterns
 from howdah.outcome import Outcome
 
 
@@ -207,17 +207,14 @@ def claim(
     """
     if not 1 <= n <= 10_000:
         raise BadInput(f"cannot claim {n} jobs", hint="Ask for 1 to 10000.")
-    for names in (queues, tasks):
-        if isinstance(names, str):
-            raise BadInput(f"{names!r} is one text, not a list of names", hint=f"Give [{names!r}].")
     return function(
         "claim",
         CLAIMED_COLUMNS,
         rows_of(Claimed),
-        queues=("text[]", None if queues is None else _List(queues)),
+        queues=("text[]", None if queues is None else check_patterns(queues)),
         n=("int", n),
         worker=("uuid", worker),
-        tasks=("text[]", None if tasks is None else _List(tasks)),
+        tasks=("text[]", None if tasks is None else check_patterns(tasks)),
         idle=("boolean", idle),
     )
 

@@ -108,6 +108,27 @@ async def test_a_frozen_worker_cannot_finish_what_others_ran_and_goes_on_under_a
     assert store.one("select count(*) from howdah.workers where id = %s", old) == 0
 
 
+async def test_a_frozen_worker_cannot_finish_what_another_is_running(
+    work, store, ledger, eventually
+):
+    jobs = [store.enqueue("hold", {"first": 0.3, "again": 1.5}) for _ in range(5)]
+    frozen = work(lost_after=1.0, slots=5)
+    await eventually(lambda: len(ledger.starts()) == 5)
+    frozen.send(signal.SIGSTOP)
+    other = work(lost_after=1.0, slots=5, name="other")
+    await eventually(lambda: store.one(RESCUE))
+    await eventually(lambda: sum(ledger.starts().values()) == 10)
+    old = store.rows("select id from howdah.workers where name <> 'other'")
+
+    frozen.send(signal.SIGCONT)
+    await eventually(lambda: ledger.ends() >= 5)
+    await eventually(lambda: store.states()["succeeded"] == 5)
+
+    assert old == []
+    assert {store.job(job_id).result for job_id in jobs} == {str(other.pid)}
+    assert ledger.ends() == 10
+
+
 async def test_a_frozen_worker_that_nobody_missed_runs_its_own_jobs_once_more_and_keeps_its_slots(
     work, store, ledger, eventually
 ):

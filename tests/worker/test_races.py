@@ -90,7 +90,7 @@ async def test_a_worker_that_had_no_room_to_ask_does_not_take_itself_for_marked(
     """Its pace may fall between two questions; a mark that is only believed loses wake-ups."""
     worker = app.worker()
     slots, fetcher = worker._groups[0], worker._fetcher
-    room = iter([1, 1, 0])
+    room = iter([1, 0])
     monkeypatch.setattr(slots, "wants", lambda: next(room, 0))
     await worker._looks.run(worker.identity.registration())
 
@@ -100,6 +100,35 @@ async def test_a_worker_that_had_no_room_to_ask_does_not_take_itself_for_marked(
 
     marked = store.one("select count(*) from _howdah.idle")
     assert len(fetcher._marked) == marked
+
+
+async def test_a_job_that_came_between_the_look_and_the_mark_is_found_before_sleeping(
+    dsn, store, eventually
+):
+    """Its enqueuer saw no mark, and notified nobody."""
+    app = App(dsn, poll_every=30.0)
+
+    @app.task(name="job")
+    async def job(): ...
+
+    worker, came = app.worker(), []
+    original = worker._claims.run
+
+    async def between(call, **options):
+        answer = await original(call, **options)
+        if ".claim(" in call.text and True in call.values and not came:
+            came.append(store.one(QUIETLY))
+        return answer
+
+    worker._claims.run = between
+    async with app, worker:
+        await eventually(lambda: came and store.state(came[0]) == "succeeded", within=2)
+
+
+QUIETLY = """
+insert into _howdah.job (seq, created_at, id, state, queue, task, args)
+values (nextval('_howdah.seq'), now(), gen_random_uuid(), 'r', 'default', 'job', '{}') returning id
+"""
 
 
 async def test_marks_are_made_again_after_each_find(app, store, eventually):
@@ -236,6 +265,22 @@ async def test_a_claim_that_never_answers_does_not_keep_a_worker_from_leaving(
 
     assert (store.job(job_id).state, store.job(job_id).attempt) == ("ready", 0)
     assert store.one("select count(*) from howdah.workers") == 0
+
+
+async def test_waiting_until_idle_ends_when_a_busy_worker_is_stopped(app, store, eventually):
+    @app.task(name="job")
+    async def job():
+        await asyncio.sleep(0.3)
+
+    async with app.worker(slots=1) as worker, asyncio.timeout(5):
+        job_id = await job.enqueue()
+        await eventually(lambda: store.state(job_id) == "running")
+        idle = asyncio.create_task(worker.idle())
+        await asyncio.sleep(0)
+        worker.stop()
+        await idle
+
+    assert store.state(job_id) == "succeeded"
 
 
 async def test_garbage_on_the_channel_disturbs_nobody(app, store, eventually):

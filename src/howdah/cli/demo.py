@@ -13,7 +13,7 @@ from howdah.cli import database, exits, show
 from howdah.cli.demo_report import Report, show_report
 from howdah.cli.demo_run import run_demo
 from howdah.cli.options import as_json as json_option
-from howdah.demo import app, find_files
+from howdah.demo import INSTALLED, SKIPPED, app, find_files
 from howdah.runner import loop_factory
 
 SLOTS = 4 * (os.cpu_count() or 1)
@@ -30,13 +30,15 @@ SLOTS = 4 * (os.cpu_count() or 1)
 def command(path: bytes | None, slots: int, as_json: bool) -> int:
     """Hash and count every regular file below PATH, one job each, and say what came of it.
 
-    PATH is Python's own library if it is not given. Links, __pycache__ and .howdah are left out.
+    PATH is Python's standard library if it is not given (without what is installed beside it).
+    Links, __pycache__ and .howdah are left out.
     Exit code 1 if a file could not be read.
     """
     root = os.path.abspath(path or os.fsencode(sysconfig.get_path("stdlib")))
+    skipped = SKIPPED if path else SKIPPED | INSTALLED
     app.use(database.ready(app.settings))
     tag = f"run-{secrets.token_hex(4)}"
-    files = [*find_files(root)]
+    files = [*find_files(root, skipped)]
     show.said(f"{len(files)} files below {os.fsdecode(root)}")
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         report: Report = runner.run(run_demo(files, tag, root=root, slots=slots))

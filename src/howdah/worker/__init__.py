@@ -20,6 +20,7 @@ from howdah.events import (
     WorkerStopping,
     WorkerSwept,
 )
+from howdah.job import check_patterns
 from howdah.listener import Listener
 from howdah.outcome import Outcome
 from howdah.settings import Settings
@@ -154,7 +155,7 @@ class Worker:
             await asyncio.shield(self._loops)
 
     async def idle(self) -> None:
-        """Until no work was found and nothing is running or waiting to be stored; or the worker has left."""
+        """Until no work was found and all that ran is stored; or the worker has left."""
         assert self._loops is not None
         quiet = asyncio.create_task(self._quiet())
         await asyncio.wait({quiet, self._loops}, return_when=asyncio.FIRST_COMPLETED)
@@ -345,22 +346,16 @@ def _session_lock(key: int) -> Call[None]:
 
 def _groups(queues: Sequence[str] | None, slots: int) -> list[Slots]:
     """Queues with slots of their own, and one group for those that share."""
+    if isinstance(queues, str):
+        check_patterns(queues)  # refuses it
     shared, groups = [], []
     for text in queues or ["*"]:
         queue, colon, size = text.rpartition(":")
         if colon and size.isdigit():
-            groups.append(Slots([_pattern(queue)], _size(int(size))))
+            groups.append(Slots(check_patterns([queue]), _size(int(size))))
         else:
-            shared.append(_pattern(text))
+            shared += check_patterns([text])
     return [*groups, Slots(shared, _size(slots))] if shared else groups
-
-
-def _pattern(text: str) -> str:
-    if not 1 <= len(text) <= 120 or "\x00" in text:
-        raise BadInput(
-            f"{text!r} is no queue or pattern", hint="Write a name, or a prefix with a trailing *."
-        )
-    return text
 
 
 def _size(slots: int) -> int:

@@ -27,6 +27,11 @@ begin
     if claim.n is null or claim.n not between 1 and 10000 then
         perform _howdah.refuse('JQ001', format('cannot claim %s jobs', coalesce(claim.n::text, 'NULL')), 'Ask for 1 to 10000.');
     end if;
+    if exists (select from unnest(claim.queues || claim.tasks) p
+               where p is null or p = '' or length(p) > 121 or strpos(left(p, -1), '*') > 0) then
+        perform _howdah.refuse('JQ001', 'a queue or task to claim from is no name and no pattern',
+                               'Write a name, or a prefix with one * behind it.');
+    end if;
     if claim.worker is null then
         perform _howdah.stage(1000), _howdah.expire(1000), _howdah.rescue(1000);
     end if;

@@ -20,10 +20,10 @@ language sql volatile parallel safe
 return case
         when task is null or task = '' then 'a job needs a task name'
         when pg_catalog.length(task) > 120 then 'task name is longer than 120 characters'
-        when pg_catalog.right(task, 1) = '*' then 'a task name cannot end with *, which marks a pattern'
+        when pg_catalog.strpos(task, '*') > 0 then 'a task name cannot contain *, which marks a pattern'
         when queue = '' then 'queue name is empty'
         when pg_catalog.length(queue) > 120 then 'queue name is longer than 120 characters'
-        when pg_catalog.right(queue, 1) = '*' then 'a queue name cannot end with *, which marks a pattern'
+        when pg_catalog.strpos(queue, '*') > 0 then 'a queue name cannot contain *, which marks a pattern'
         when _howdah.args_flaw(args) is not null then _howdah.args_flaw(args)
         when priority not between -2147483648 and 2147483647
             then 'priority ' || priority || ' does not fit a 4-byte integer'

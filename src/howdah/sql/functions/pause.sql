@@ -29,7 +29,7 @@ create or replace function _howdah.check_queue(queue text) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if check_queue.queue is null or length(check_queue.queue) not between 1 and 120 or right(check_queue.queue, 1) = '*' then
-        perform _howdah.refuse('JQ001', 'a queue name has 1 to 120 characters and no * at its end', 'Name one queue.');
+    if check_queue.queue is null or length(check_queue.queue) not between 1 and 120 or strpos(check_queue.queue, '*') > 0 then
+        perform _howdah.refuse('JQ001', 'a queue name has 1 to 120 characters and no *', 'Name one queue.');
     end if;
 end $$;
