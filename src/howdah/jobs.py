@@ -199,11 +199,12 @@ def claim(
     worker: UUID | None = None,
     tasks: Sequence[str] | None = None,
     idle: bool = False,
+    except_queues: Sequence[str] = (),
 ) -> Call[_List[Claimed]]:
     """Lease up to `n` ready jobs, greatest priority first, then first come.
 
-    Queues and tasks are names or patterns with a trailing `*`; None: all. Without a worker each job
-    is held for its own timeout.
+    Queues and tasks are names or patterns with a trailing `*`; None: all; `except_queues` are names
+    that a pattern is not to take. Without a worker each job is held for its own timeout.
     """
     if not 1 <= n <= 10_000:
         raise BadInput(f"cannot claim {n} jobs", hint="Ask for 1 to 10000.")
@@ -216,6 +217,7 @@ def claim(
         worker=("uuid", worker),
         tasks=("text[]", None if tasks is None else check_patterns(tasks)),
         idle=("boolean", idle),
+        except_queues=("text[]", [*except_queues] or None),
     )
 
 

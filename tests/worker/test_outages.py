@@ -158,11 +158,11 @@ async def test_a_claim_whose_answer_was_lost_is_released_uncharged(dsn, store, e
 
     async with app, app.worker() as worker:
         await eventually(lambda: store.one("select count(*) from _howdah.idle"))
-        store.do("select howdah.pause('default')")
-        many = await app.enqueue_many([job.job() for _ in range(3)])
-        store.do("delete from _howdah.queue")  # resumed without a word
-        stray = await app.run(jobs.claim(n=3, worker=worker.identity.id))
-        assert {claimed.id for claimed in stray} == {*many}
+        store.do("begin")  # by somebody else, in the name of this worker, and unseen by it
+        many = [store.enqueue("job") for _ in range(3)]
+        store.do("select from howdah.claim(n => 3, worker => %s)", worker.identity.id)
+        store.do("commit")
+        assert {store.state(job_id) for job_id in many} == {"running"}
 
         assert store.one(CUT, "howdah worker % claims") == 1
         worker._fetcher.poke()
@@ -333,9 +333,11 @@ async def test_a_worker_is_told_that_it_was_swept_and_registers_anew(dsn, store,
         old = worker.identity.id
         job_id = await app.enqueue(job.job(1))
         await eventually(lambda: store.state(job_id) == "running")
-        store.do("update _howdah.worker set beat_at = '2020-01-01', lock_key = null")
-        store.do("update _howdah.pulse set resumed_at = 'epoch', beat_at = clock_timestamp()")
-        store.do("select _howdah.rescue(100)")
+        store.do(
+            "update _howdah.worker set beat_at = '2020-01-01', lock_key = null;"
+            "update _howdah.pulse set resumed_at = 'epoch', beat_at = clock_timestamp();"
+            "select _howdah.rescue(100)"
+        )
         await eventually(lambda: worker.identity.id != old)
         await eventually(lambda: store.state(job_id) == "succeeded")
 

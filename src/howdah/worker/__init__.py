@@ -355,7 +355,8 @@ def _groups(queues: Sequence[str] | None, slots: int) -> list[Slots]:
             groups.append(Slots(check_patterns([queue]), _size(int(size))))
         else:
             shared += check_patterns([text])
-    return [*groups, Slots(shared, _size(slots))] if shared else groups
+    own = [queue for group in groups for queue in group.queues]
+    return [*groups, Slots(shared, _size(slots), but=own)] if shared else groups
 
 
 def _size(slots: int) -> int:

@@ -41,9 +41,8 @@ class Runner:
         self._tasks, self._groups, self._finisher, self._events = tasks, groups, finisher, events
         self._has_room, self._extend = has_room, extend
         self._threads = Threads()
-        self._running: dict[
-            Attempt, Slots
-        ] = {}  # by attempt: a job may come back before its last one has ended
+        # By attempt: a job may come back before its last attempt has ended.
+        self._running: dict[Attempt, Slots] = {}
         self._sweeping = self._closed = False
         self._empty = asyncio.Event()
         self._empty.set()

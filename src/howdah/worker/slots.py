@@ -29,10 +29,10 @@ def wanted(*, free: int, waiting: int, pace: float) -> int:
 
 
 class Slots:
-    """Some queues, the jobs claimed from them, and how many may run at once."""
+    """Some queues (names and patterns, `but` not these), and how many of their jobs run at once."""
 
-    def __init__(self, queues: Sequence[str], size: int) -> None:
-        self.queues, self.size = tuple(queues), size
+    def __init__(self, queues: Sequence[str], size: int, but: Sequence[str] = ()) -> None:
+        self.queues, self.size, self.but = tuple(queues), size, tuple(but)
         self.running = 0
         self.waiting: deque[Claimed] = deque()
         self._pace = 0.0
@@ -40,7 +40,7 @@ class Slots:
 
     def serves(self, queue: str) -> bool:
         """Whether jobs of this queue run here."""
-        return any(
+        return queue not in self.but and any(
             queue.startswith(pattern[:-1]) if pattern.endswith("*") else queue == pattern
             for pattern in self.queues
         )

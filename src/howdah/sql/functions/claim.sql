@@ -1,14 +1,16 @@
 -- Leases up to `n` ready jobs: greatest priority first, then first come; across queues the one whose head comes first.
--- queues and tasks are names or patterns with a trailing `*`; NULL: all. One fresh lease token per call.
+-- queues and tasks are names or patterns with a trailing `*`; NULL: all; except_queues are names that a pattern is not to
+-- take. One fresh lease token per call.
 -- With a worker (howdah.heartbeat made its row) a lease lasts as long as the worker's heart beats; without one, as long as
 -- the job's own timeout, and the call does a bounded part of the chores, so that no Howdah worker need run.
 -- idle => true marks the worker as idle when nothing was found: claim once more before going to sleep.
 create or replace function howdah.claim(
-    queues  text[]  default null,
-    n       int     default 1,
-    worker  uuid    default null,
-    tasks   text[]  default null,
-    idle    boolean default false
+    queues         text[]  default null,
+    n              int     default 1,
+    worker         uuid    default null,
+    tasks          text[]  default null,
+    idle           boolean default false,
+    except_queues  text[]  default null
 ) returns setof howdah.claimed
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -33,10 +35,11 @@ begin
                                'Write a name, or a prefix with one * behind it.');
     end if;
     if claim.worker is null then
+        perform _howdah.beat();  -- before rescue: a gap in the beats may have been an outage
         perform _howdah.stage(1000), _howdah.expire(1000), _howdah.rescue(1000);
     end if;
 
-    sources := _howdah.sources(claim.queues);
+    sources := _howdah.sources(claim.queues, claim.except_queues);
     picked := array(
         select head.row
         from unnest(sources) with ordinality source (queue, place)

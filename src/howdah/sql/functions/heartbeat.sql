@@ -65,7 +65,7 @@ begin
         join _howdah.lease l on l.lease = j.lease where l.worker = heartbeat.worker;
     end if;
     due := _howdah.next_due();
-    answer.next_due_in := case when due is not null then greatest(due - moment, interval '0') end;
+    answer.next_due_in := case when due < moment + interval '1 day' then greatest(due - moment, interval '0') end;
     answer.work := coalesce(cardinality(_howdah.sources(coalesce(heartbeat.queues, known.queues, '{*}'))) > 0, false);
     return answer;
 end $$;

@@ -1,6 +1,6 @@
 -- The queues that a claim looks at, in the order of their heads: those that match, are not paused and hold ready jobs.
 -- A plain name costs nothing; patterns cost a descent of job_claim for each queue that has ready jobs.
-create or replace function _howdah.sources(patterns text[]) returns text[]
+create or replace function _howdah.sources(patterns text[], excluded text[] default null) returns text[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
@@ -10,7 +10,8 @@ declare
 begin
     if patterns is null or exists (select from unnest(patterns) p where p like '%*') then
         names := array(select q from unnest(_howdah.ready_queues()) q
-                       where patterns is null or q like any (_howdah.like_patterns(patterns)));
+                       where (patterns is null or q like any (_howdah.like_patterns(patterns)))
+                         and q <> all (coalesce(excluded, '{}')));
     end if;
     if exists (select from _howdah.queue q where q.paused) then
         names := array(select n from unnest(names) n

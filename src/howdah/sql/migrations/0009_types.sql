@@ -37,6 +37,6 @@ create type howdah.claimed as (
 create type howdah.control as (
     action       text,          -- go, drain, kill; or swept: drop everything and register under a new id
     cancel       uuid[],        -- jobs of this worker that are to be cancelled
-    next_due_in  interval,      -- until the next scheduled job is due; NULL: none is scheduled
+    next_due_in  interval,      -- until the next scheduled job is due; NULL: none within a day
     work         boolean        -- whether its queues hold ready jobs
 );
