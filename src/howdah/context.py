@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -47,6 +48,7 @@ class Context:
         headers: Mapping[str, Any],
         *,
         extend: Callable[[float], Awaitable[None]] | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self.job_id: UUID = job.id
         self.queue, self.task = job.queue, job.task
@@ -57,7 +59,7 @@ class Context:
         self.log = _JobLogger(logging.getLogger(f"howdah.task.{job.task}"), self)
         self._ends_at = None if job.timeout_ms is None else time.monotonic() + job.timeout_ms / 1000
         self._cancelled = threading.Event()
-        self._extend = extend
+        self._extend, self._loop = extend, loop
 
     @property
     def remaining(self) -> float | None:
@@ -86,6 +88,12 @@ class Context:
             await self._extend(more)
         if self._ends_at is not None:
             self._ends_at = time.monotonic() + more
+
+    def extend_sync(self, duration: Duration) -> None:
+        """The same in a thread."""
+        if self._loop is None:
+            raise RuntimeError("extend_sync is for tasks in threads; await extend instead")
+        asyncio.run_coroutine_threadsafe(self.extend(duration), self._loop).result()
 
     def stop(self) -> None:
         """Tell the task to stop; for the worker, not for tasks."""

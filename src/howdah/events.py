@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
@@ -95,6 +96,7 @@ Event = (
     | WorkerSwept
 )
 Subscriber = Callable[[Event], None]
+log = logging.getLogger("howdah")
 
 
 class Events:
@@ -118,4 +120,7 @@ class Events:
     def emit(self, event: Event) -> None:
         """Tell everybody."""
         for subscriber in self._subscribers:
-            subscriber(event)
+            try:
+                subscriber(event)
+            except Exception:
+                log.exception("a subscriber could not take %s", type(event).__name__)

@@ -272,3 +272,21 @@ def test_jobs_of_a_worker_row_that_vanished_come_back(door, clock):
     door.chores()
 
     assert door.state(job_id) == "ready"
+
+
+def test_a_restart_is_known_before_the_beat_that_notes_it_has_committed(door, another_door):
+    worker = door.worker()
+    job_id = door.enqueue()
+    door.take(worker=worker)
+    door.rows("update _howdah.worker set beat_at = now() - interval '10 min'")
+    door.rows(
+        "update _howdah.pulse set beat_at = now() - interval '10 min', resumed_at = 'epoch',"
+        " gap_ended_at = 'epoch', server_started_at = pg_postmaster_start_time() - interval '1 h'"
+    )
+
+    other = another_door()
+    with other.transaction():
+        other.rows("select _howdah.beat()")
+        door.chores("rescue")
+
+    assert door.state(job_id) == "running"

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from howdah import App, Context, Retry
+from howdah.events import WorkerStopping
 
 given = json.loads(sys.argv[1])
 ledger = Path(given["ledger"])
@@ -58,5 +59,12 @@ async def family(ctx: Context, *, children: int) -> None:
     note("end", ctx)
 
 
+def say_that_it_stops(event: object) -> None:
+    if isinstance(event, WorkerStopping):
+        with ledger.open("a") as file:
+            file.write(json.dumps({"what": "stopping", "pid": os.getpid()}) + "\n")
+
+
 if __name__ == "__main__":
+    app.events.subscribe(say_that_it_stops)
     app.run_worker(**given["options"])

@@ -92,16 +92,7 @@ async def test_after_a_crash_of_the_database_the_worker_goes_on_and_nothing_runs
 
 
 @pytest.mark.parametrize(
-    "first",
-    [
-        "select howdah.chores('{rescue}')",
-        pytest.param(
-            "select howdah.claim('{another}')",
-            marks=pytest.mark.xfail(
-                reason="a claim without a worker rescues before the pulse beats", strict=False
-            ),
-        ),
-    ],
+    "first", ["select howdah.chores('{rescue}')", "select howdah.claim('{another}')"]
 )
 async def test_whoever_comes_first_after_an_outage_rescues_nobody(
     server, work, ledger, store_of, eventually, first

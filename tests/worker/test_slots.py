@@ -59,7 +59,6 @@ async def test_no_more_run_than_there_are_slots(app, store, eventually):
     assert store.states()["ready"] == 60
 
 
-@pytest.mark.xfail(reason="a claim cannot leave out queues: '*' takes from mail too", strict=False)
 async def test_a_queue_with_slots_of_its_own_is_not_served_by_a_pattern_beside_it(
     app, store, eventually
 ):

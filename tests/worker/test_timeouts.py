@@ -196,6 +196,20 @@ async def test_extend_gives_an_attempt_more_time(app, store, eventually):
     assert 19 < left[0] <= 20
 
 
+async def test_extend_sync_gives_a_thread_more_time(app, store, eventually):
+    @app.task(name="patient", timeout=0.4)
+    def patient(ctx: Context) -> float | None:
+        ctx.extend_sync("20s")
+        ctx.wait_cancelled(0.8)
+        return ctx.remaining
+
+    async with app.worker():
+        job_id = await app.enqueue(patient.job())
+        left = await app.result(job_id, timeout=10)
+
+    assert 15 < left < 20
+
+
 async def test_a_task_hears_by_extend_that_its_job_is_no_longer_its_own(dsn, store, eventually):
     app, errors = App(dsn, poll_every=30.0), []
 

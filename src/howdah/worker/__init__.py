@@ -84,6 +84,8 @@ class Worker:
         self._claims = Link(settings, self._link_name("claims"), self._state_leases)
         self._finishes = Link(settings, self._link_name("finishes"))
         self._looks = Link(settings, self._link_name("looks"), self._hold_lock)
+        # Chores have their own: a slow one must not stop the heart.
+        self._chores = Link(settings, self._link_name("chores"))
         self._finisher = Finisher(self._finishes, self._leases, events, self._stored)
         self._runner = Runner(
             tasks=tasks,
@@ -197,7 +199,7 @@ class Worker:
             loops.cancel()
             await asyncio.wait({loops})
             self._runner.end()
-            for link in (self._claims, self._finishes, self._looks):
+            for link in (self._claims, self._finishes, self._looks, self._chores):
                 await link.close()
         if not loops.cancelled() and (error := loops.exception()) is not None:
             raise error
@@ -215,7 +217,7 @@ class Worker:
                 (chores.SELDOM, chores.SELDOM_EVERY),
             ):
                 group.create_task(
-                    chores.keep_doing(self._looks, often("chores"), names, every), name="chores"
+                    chores.keep_doing(self._chores, often("chores"), names, every), name="chores"
                 )
 
     async def _fetch(self) -> None:

@@ -110,8 +110,13 @@ class Attempt:
     def context(self) -> Context:
         """The context, made when first asked for."""
         if self._context is None:
+            in_thread = self.task is not None and self.task.executor == "thread"
             self._context = Context(
-                self.job, _object(self.job.args), _object(self.job.headers), extend=self._more
+                self.job,
+                _object(self.job.args),
+                _object(self.job.headers),
+                extend=self._more,
+                loop=self.handle.get_loop() if in_thread and self.handle is not None else None,
             )
             if self.stopping is not None:
                 self._context.stop()

@@ -102,7 +102,14 @@ class Fetcher:
         if self._stopping or n <= 0:
             return []
         worker = self._identity.id
-        call = jobs.claim(slots.queues, n, worker=worker, tasks=self._identity.tasks, idle=idle)
+        call = jobs.claim(
+            slots.queues,
+            n,
+            worker=worker,
+            tasks=self._identity.tasks,
+            idle=idle,
+            except_queues=slots.but,
+        )
         claimed = await self._link.run(call)
         if worker != self._identity.id:  # swept in the meantime: they are no longer ours
             return []

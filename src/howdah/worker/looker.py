@@ -16,6 +16,8 @@ from howdah.workers import Control
 
 LOST_AFTER = 30.0  # seconds: the store's, unless the worker has its own
 
+FIRST_AGAIN = 0.02  # seconds until what is due and could not be staged is tried again, then twice
+
 
 class Looker:
     """The heartbeat, the poll and the alarm clock of scheduled jobs, in one call.
@@ -37,6 +39,7 @@ class Looker:
         self._obey, self._work = obey, work
         self._every = min(settings.poll_every, (settings.lost_after or LOST_AFTER) / 6)
         self._poked = asyncio.Event()
+        self._again = FIRST_AGAIN
 
     def poke(self) -> None:
         """Look now."""
@@ -64,9 +67,11 @@ class Looker:
         if due_in > 0:
             return min(usual, due_in)
         if await self._patience.until_done(lambda: self._link.run(store.stage())):
+            self._again = FIRST_AGAIN
             self._work()
             return 0.0
-        return min(usual, 0.05)  # another worker is at it
+        self._again *= 2  # another worker is at it, or somebody holds the row
+        return min(usual, self._again)
 
     async def _sleep(self, length: float) -> None:
         with suppress(TimeoutError):

@@ -38,13 +38,6 @@ class Slots:
         self._pace = 0.0
         self._ended, self._since = 0, time.monotonic()
 
-    def serves(self, queue: str) -> bool:
-        """Whether jobs of this queue run here."""
-        return queue not in self.but and any(
-            queue.startswith(pattern[:-1]) if pattern.endswith("*") else queue == pattern
-            for pattern in self.queues
-        )
-
     def wants(self) -> int:
         """How many more jobs to claim now."""
         return wanted(

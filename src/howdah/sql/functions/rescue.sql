@@ -17,7 +17,10 @@ begin
     update _howdah.worker w set beat_at = moment where w.beat_at > moment;
     update _howdah.pulse p set resumed_at = least(p.resumed_at, moment), gap_ended_at = least(p.gap_ended_at, moment)
     where greatest(p.resumed_at, p.gap_ended_at) > moment;
-    select p.resumed_at, p.gap_ended_at into pulse from _howdah.pulse p;
+    -- What the next beat will find out is true now: another session may be about to write it.
+    select case when p.server_started_at <> pg_postmaster_start_time() then moment else p.resumed_at end as resumed_at,
+           case when p.beat_at < moment - interval '3 s' then moment else p.gap_ended_at end as gap_ended_at
+    into pulse from _howdah.pulse p;
     gone := array(
         select w.id from _howdah.worker w left join _howdah.connected c on c.id = w.id
         where greatest(w.beat_at, pulse.resumed_at, case when c.id is not null then pulse.gap_ended_at end)
