@@ -24,9 +24,9 @@ from howdah.durations import Duration
 from howdah.errors import Conflict, UnknownTask
 from howdah.events import Events
 from howdah.job import Job
-from howdah.jobs import Claimed
 from howdah.outcome import Outcome
 from howdah.retry import Retry
+from howdah.rows import Claimed
 from howdah.runner import run_worker
 from howdah.settings import Settings, load
 from howdah.task import Task, declare

@@ -15,7 +15,7 @@ from uuid import UUID
 from howdah.durations import Duration, seconds
 
 if TYPE_CHECKING:
-    from howdah.jobs import Claimed
+    from howdah.rows import Claimed
 
 _current: ContextVar[Callable[[], Context] | None] = ContextVar("howdah_context", default=None)
 

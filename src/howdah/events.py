@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
-from howdah.jobs import Claimed
 from howdah.outcome import Outcome
+from howdah.rows import Claimed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from builtins import list as _List  # noqa: N812 - jobs.list is a verb of ours
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,123 +14,47 @@ from howdah.call import Call, first_of, function, nothing, one_bool, one_int, ro
 from howdah.durations import Duration, span
 from howdah.errors import BadInput, TooLarge
 from howdah.ids import new_ids
-from howdah.job import MAX_BATCH, Job, check_patterns
+from howdah.job import MAX_BATCH, Job, Options, check_patterns
 from howdah.outcome import Outcome
-
-
-class Claimed(msgspec.Struct, frozen=True):
-    """A leased job. `args` is JSON text, decoded at the attempt, so that a bad row fails alone."""
-
-    id: UUID
-    lease: UUID
-    queue: str
-    task: str
-    args: str
-    priority: int
-    attempt: int
-    base_attempt: int  # attempts used before the last retry by hand
-    max_attempts: int
-    timeout_ms: int | None  # None: no timeout
-    delivery: str
-    leased_until: datetime | None  # None: as long as the worker's heart beats
-    headers: str | None  # JSON text
-    tags: _List[str] | None
-
-    @property
-    def failures(self) -> int:
-        """Attempts since the job was enqueued, or last retried by hand, this one included."""
-        return self.attempt - self.base_attempt
-
-
-class Found(msgspec.Struct, frozen=True):
-    """A job as it stands, live or finished. `args`, `result` and `headers` are JSON text."""
-
-    id: UUID
-    queue: str
-    task: str
-    args: str
-    state: str
-    priority: int
-    attempt: int
-    max_attempts: int
-    timeout: timedelta | None
-    run_at: datetime
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    worker: UUID | None
-    result: str | None
-    error: str | None
-    tags: _List[str] | None
-    headers: str | None
-    delivery: str
-    unique_key: str | None
-    crashes: int
-    leased_until: datetime | None
-
-
-class Attempt(msgspec.Struct, frozen=True):
-    """An attempt that did not simply succeed."""
-
-    job_id: UUID
-    attempt: int
-    outcome: str
-    error: str | None
-    started_at: datetime | None
-    finished_at: datetime
-    worker: UUID | None
-
-
-class Refused(msgspec.Struct, frozen=True):
-    """A finish not taken: `lost` (no longer yours), `done` (taken before), `busy` (send again)."""
-
-    id: UUID
-    reason: str
-
-
-class End(msgspec.Struct, frozen=True):
-    """What became of a job, so far. `result` is JSON text."""
-
-    state: str
-    result: str | None
-    error: str | None
-
-
-CLAIMED_COLUMNS = (
-    "id, lease, queue, task, args::text, priority, attempt, base_attempt, max_attempts, "
-    "timeout_ms, delivery, leased_until, headers::text, tags"
-)
-FOUND_COLUMNS = (
-    "id, queue, task, args::text, state, priority, attempt, max_attempts, timeout, run_at, "
-    "created_at, started_at, finished_at, worker, result::text, error, tags, headers::text, "
-    "delivery, unique_key, crashes, leased_until"
-)
-ATTEMPT_COLUMNS = "job_id, attempt, outcome, error, started_at, finished_at, worker"
-STATES = ("scheduled", "blocked", "ready", "running", "succeeded", "failed", "cancelled")
+from howdah.rows import ATTEMPT_COLUMNS as ATTEMPT_COLUMNS
+from howdah.rows import CLAIMED_COLUMNS as CLAIMED_COLUMNS
+from howdah.rows import FOUND_COLUMNS as FOUND_COLUMNS
+from howdah.rows import STATES as STATES
+from howdah.rows import Attempt as Attempt
+from howdah.rows import Claimed as Claimed
+from howdah.rows import End as End
+from howdah.rows import Found as Found
+from howdah.rows import Refused as Refused
 
 
 def enqueue(job: Job) -> Call[UUID]:
     """Store one job; gives its id, or that of the job which a unique key or id led to."""
-    o = job.options
     return function(
         "enqueue",
         "enqueue",
         scalar,
         task=("text", job.task),
         args=("jsonb", job.args),
-        queue=("text", o.queue),
-        priority=("bigint", o.priority),
-        run_at=("timestamptz", o.run_at),
-        delay=("interval", span(o.delay)),
-        max_attempts=("int", o.max_attempts),
-        timeout=("interval", span(o.timeout)),
-        delivery=("text", o.delivery),
-        id=("uuid", o.id),
-        unique_key=("text", o.unique_key),
-        headers=("jsonb", _json(o.headers)),
-        tags=("text[]", _List(o.tags) or None),
-        no_timeout=("boolean", o.no_timeout),
+        id=("uuid", job.options.id),
+        unique_key=("text", job.options.unique_key),
+        **_shared(job.options),
     )
+
+
+def _shared(o: Options) -> dict[str, tuple[str, Any]]:
+    """The options that a whole batch may share."""
+    return {
+        "queue": ("text", o.queue),
+        "priority": ("bigint", o.priority),
+        "run_at": ("timestamptz", o.run_at),
+        "delay": ("interval", span(o.delay)),
+        "max_attempts": ("int", o.max_attempts),
+        "timeout": ("interval", span(o.timeout)),
+        "delivery": ("text", o.delivery),
+        "headers": ("jsonb", _json(o.headers)),
+        "tags": ("text[]", _List(o.tags) or None),
+        "no_timeout": ("boolean", o.no_timeout),
+    }
 
 
 def enqueue_many(jobs: Sequence[Job]) -> Call[_List[UUID]]:
@@ -162,7 +86,6 @@ def _alike(jobs: Sequence[Job]) -> bool:
 
 
 def _enqueue_batch(jobs: Sequence[Job]) -> Call[_List[UUID]]:
-    o = jobs[0].options
     ids = new_ids(len(jobs))
     return function(
         "enqueue_batch",
@@ -171,16 +94,7 @@ def _enqueue_batch(jobs: Sequence[Job]) -> Call[_List[UUID]]:
         task=("text", jobs[0].task),
         ids=("uuid[]", ids),
         args=("text[]", [job.args for job in jobs]),
-        queue=("text", o.queue),
-        priority=("bigint", o.priority),
-        run_at=("timestamptz", o.run_at),
-        delay=("interval", span(o.delay)),
-        max_attempts=("int", o.max_attempts),
-        timeout=("interval", span(o.timeout)),
-        delivery=("text", o.delivery),
-        headers=("jsonb", _json(o.headers)),
-        tags=("text[]", _List(o.tags) or None),
-        no_timeout=("boolean", o.no_timeout),
+        **_shared(jobs[0].options),
     )
 
 

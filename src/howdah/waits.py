@@ -13,8 +13,8 @@ from howdah import jobs
 from howdah.client import AsyncClient
 from howdah.durations import Duration, seconds
 from howdah.errors import JobCancelled, JobFailed, NotFound
-from howdah.jobs import End
 from howdah.listener import Listener
+from howdah.rows import End
 
 FIRST_POLL, LONGEST_POLL = 0.01, 1.0  # seconds: a finish under way when we registered tells nobody
 ENDED = {"succeeded", "failed", "cancelled"}

@@ -62,15 +62,6 @@ def test_what_is_asked_for_is_never_negative_nor_more_than_one_call_takes(
     assert n == 0 or waiting + n <= free + prefetch(pace)
 
 
-def test_a_pattern_serves_the_queues_that_begin_like_it() -> None:
-    slots = Slots(["mail", "report.*"], 1)
-
-    assert slots.serves("mail")
-    assert slots.serves("report.daily")
-    assert not slots.serves("mailbox")
-    assert not slots.serves("report")
-
-
 def test_no_more_jobs_start_than_there_are_slots() -> None:
     slots, started = Slots(["*"], 2), []
     jobs = [claimed() for _ in range(3)]

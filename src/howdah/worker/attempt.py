@@ -13,7 +13,7 @@ import msgspec
 from howdah.arguments import encode_result
 from howdah.context import Context, enter
 from howdah.errors import BadArguments, TooLarge
-from howdah.jobs import Claimed, storable
+from howdah.jobs import storable
 from howdah.outcome import (
     Cancel,
     Cancelled,
@@ -25,6 +25,7 @@ from howdah.outcome import (
     Snoozed,
     Succeeded,
 )
+from howdah.rows import Claimed
 from howdah.task import Task
 from howdah.worker.threads import Threads
 

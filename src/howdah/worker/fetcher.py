@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from howdah import jobs, workers
-from howdah.jobs import Claimed
+from howdah.rows import Claimed
 from howdah.worker.identity import Identity
 from howdah.worker.leases import Leases
 from howdah.worker.link import Link, Patience

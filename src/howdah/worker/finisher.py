@@ -10,9 +10,10 @@ import asyncpg
 from howdah import jobs
 from howdah.errors import BadInput, TooLarge
 from howdah.events import Events, LeaseRefused
-from howdah.jobs import Refused, storable
+from howdah.jobs import storable
 from howdah.outcome import Failed, Outcome
 from howdah.refusals import server_word
+from howdah.rows import Refused
 from howdah.worker.leases import Leases
 from howdah.worker.link import Link, Patience
 

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from uuid import UUID
 
-from howdah.jobs import Claimed
 from howdah.outcome import Outcome
+from howdah.rows import Claimed
 
 
 class Leases:

@@ -10,8 +10,8 @@ from typing import Any
 from uuid import UUID
 
 from howdah.events import AttemptFinished, Events, TaskStuck
-from howdah.jobs import Claimed
 from howdah.outcome import Outcome, Released
+from howdah.rows import Claimed
 from howdah.task import Task
 from howdah.worker.attempt import Attempt
 from howdah.worker.finisher import Finisher

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from howdah.jobs import Claimed
+from howdah.rows import Claimed
 
 MOST_ASKED = 1000
 COVER = 0.15  # seconds that the local queue is to last at the measured pace

@@ -11,7 +11,7 @@ from howdah import jobs
 from howdah.call import Call
 from howdah.client import AsyncDoor
 from howdah.errors import BadInput, Conflict, NotFound
-from howdah.jobs import Found
+from howdah.rows import Found
 
 NEWEST = 10_000  # jobs among which the end of an id is looked for
 PAGE = 1000

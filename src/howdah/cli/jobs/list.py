@@ -11,8 +11,8 @@ from howdah.cli import database, show
 from howdah.cli.options import ID, filters
 from howdah.cli.options import as_json as json_option
 from howdah.cli.show import Column
-from howdah.jobs import Found
 from howdah.printable import last_line
+from howdah.rows import Found
 
 
 def _when(job: Found) -> object:

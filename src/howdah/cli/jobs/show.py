@@ -10,8 +10,8 @@ from howdah.cli.jobs.finding import one_job
 from howdah.cli.options import as_json as json_option
 from howdah.cli.show import Column
 from howdah.client import AsyncDoor
-from howdah.jobs import Attempt, Found
 from howdah.printable import last_line
+from howdah.rows import Attempt, Found
 
 COLUMNS: list[Column[Attempt]] = [
     Column("attempt", lambda attempt: attempt.attempt, right=True),
