@@ -99,7 +99,11 @@ async def _described(connection: Any, kind: str, schema: str) -> dict[str, str]:
 
 
 def _differences(kind: str, needed: dict[str, str], there: dict[str, str]) -> list[str]:
-    missing = [f"{kind} {name} is missing" for name in sorted(needed.keys() - there.keys())]
+    missing = [
+        f"{kind} {name} is missing"
+        + (f"; make it again: {needed[name]}" if kind == "index" else "")
+        for name in sorted(needed.keys() - there.keys())
+    ]
     changed = [
         f"{kind} {name} is not as this version makes it"
         for name in sorted(needed.keys() & there.keys())

@@ -15,7 +15,7 @@ from howdah import jobs
 from howdah.call import Call
 from howdah.connect import check_version, database_url, no_connection
 from howdah.drivers import Driver, driver_of
-from howdah.errors import HowdahError
+from howdah.errors import HowdahError, NoDatabase
 from howdah.job import Job
 from howdah.refusals import translated
 from howdah.settings import Settings, load, plain_url
@@ -49,6 +49,8 @@ class AsyncClient:
         pool = await self._opened()
         try:
             rows = await pool.fetch(call.render(self.settings.schema), *call.values)
+        except asyncpg.InternalClientError as error:  # its connection was ended under it
+            raise NoDatabase("the connection was lost", hint="Try again.") from error
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             raise _ours(error) from error
         return call.read(rows)

@@ -68,7 +68,9 @@ def no_connection(error: BaseException, url: str) -> HowdahError:
         why = "the URL cannot be read; is something in it to be percent-encoded?"
     return NoDatabase(
         f"cannot connect to {without_password(url)}: {why}",
-        hint="Is the server running, and the URL right? howdah doctor looks closer.",
+        hint="Is the server running, and the URL right? howdah doctor looks closer."
+        if url.startswith("postgres")
+        else "Write a URL like postgresql://user@host/database.",
     )
 
 

@@ -72,10 +72,10 @@ class NotFound(HowdahError, LookupError):
 class UnknownTask(HowdahError, LookupError):
     """No task of that name is declared in this process."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, hint: str | None = None) -> None:
         super().__init__(
             f"no task {name!r} is declared here",
-            hint="Declare it with @app.task, or import the module that does.",
+            hint=hint or "Declare it with @app.task, or import the module that does.",
         )
         self.name = name
 

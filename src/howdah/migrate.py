@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 
 from howdah import sql
-from howdah.errors import HowdahError, NotFound, SchemaMismatch
+from howdah.errors import Denied, HowdahError, NotFound, SchemaMismatch
 from howdah.grants import check_kind, grant_statements
 from howdah.refusals import translated
 
@@ -82,7 +82,11 @@ def script(schema: str, *, from_version: int = 0) -> str:
                 _record(schema, migration) + ";",
             ]
     parts += _definitions(schema)
-    parts += [sql.CLOSE.format(schema=schema), f"select _{schema}.make_partitions();", "commit;"]
+    parts += [
+        sql.CLOSE.format(schema=schema),
+        f"do $$ begin perform _{schema}.make_partitions(); end $$;",
+        "commit;",
+    ]
     return "\n".join(parts) + "\n"
 
 
@@ -125,7 +129,11 @@ async def _patiently(connection: Any, step: Callable[[], Any]) -> Any:
                 raise
             await asyncio.sleep(0.5)
         except asyncpg.PostgresError as error:
-            raise translated(error) or error from error
+            known = translated(error)
+            if isinstance(known, Denied):
+                hint = "Migrate as the owner of the database, or who may create schemas in it."
+                raise Denied(known.message, hint=hint) from error
+            raise known or error from error
     raise HowdahError("unreachable")
 
 

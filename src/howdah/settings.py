@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 import msgspec
 
@@ -41,7 +41,7 @@ class Settings:
     listen_url: str | None = None
     schema: str = "howdah"
     app: str | None = None
-    env: str = "development"
+    env: Literal["development", "test", "production"] = "development"
     slots: int = 100
     poll_every: float = 1.0
     lost_after: float | None = None

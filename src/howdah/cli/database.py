@@ -53,7 +53,7 @@ def ready(settings: Settings | None = None) -> Settings:
     is_embedded = settings.database_url is None
     settings = found(settings, make=True)
     if is_embedded:
-        asyncio.run(_migrate(settings))
+        bring_up(settings)
     return settings
 
 
@@ -86,7 +86,12 @@ def with_connection(work: Callable[[Any], Awaitable[T]], settings: Settings) -> 
     return asyncio.run(connected())
 
 
-async def _migrate(settings: Settings) -> None:
+def bring_up(settings: Settings) -> None:
+    """Give a database its schema, if it has none or an older one."""
+    asyncio.run(_bring_up(settings))
+
+
+async def _bring_up(settings: Settings) -> None:
     connection = await open_connection(settings, name="howdah migrate")
     try:
         await check_version(connection, settings.schema)
@@ -127,6 +132,8 @@ def _is_a_service() -> bool:
 
 
 def _say_embedded(server: embedded.Server) -> None:
+    if not server.owned and not sys.stderr.isatty():
+        return  # whoever started it has said so
     folder = os.path.relpath(server.data_dir)
     version = "{}.{}".format(*server.version)
     click.echo(

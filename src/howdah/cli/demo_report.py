@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from dataclasses import dataclass
 
 import click
@@ -57,6 +60,14 @@ def make_report(
     )
 
 
+def own_name() -> str:
+    """How to call this command from here: its name, or its path where no PATH leads to it."""
+    called = sys.argv[0]
+    if shutil.which("howdah") or not os.path.basename(called).startswith("howdah"):
+        return "howdah"
+    return os.path.relpath(called)
+
+
 def show_report(report: Report) -> None:
     """The report, for people."""
     show.facts(
@@ -75,9 +86,9 @@ def show_report(report: Report) -> None:
     if report.interrupted:
         left = report.files - report.succeeded - report.failed
         click.echo(f"interrupted with {left:,} files to go; a worker goes on with those enqueued:")
-        click.echo("  howdah worker howdah.demo:app -q demo --burst")
+        click.echo(f"  {own_name()} worker howdah.demo:app -q demo --burst")
     click.echo("Look at the jobs:")
-    click.echo(f"  howdah jobs list --queue {QUEUE} --tag {report.run}")
+    click.echo(f"  {own_name()} jobs list --queue {QUEUE} --tag {report.run}")
     if report.failed:
-        click.echo(f"  howdah jobs list --queue {QUEUE} --state failed")
-        click.echo(f"  howdah jobs show {report.failures[0]['id']}")
+        click.echo(f"  {own_name()} jobs list --tag {report.run} --state failed")
+        click.echo(f"  {own_name()} jobs show {report.failures[0]['id']}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import sys
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from howdah.cli.apps import chosen_app
 from howdah.cli.options import DURATION, MOMENT
 from howdah.cli.options import as_json as json_option
 from howdah.client import AsyncDoor
-from howdah.errors import BadInput, UnknownTask
+from howdah.errors import BadInput, Denied, UnknownTask
 from howdah.job import NO_OPTIONS, Job, check_task_name, make_options
 
 if TYPE_CHECKING:
@@ -88,7 +89,9 @@ def command(
         known.arguments.decode(text)
     job = Job(check_task_name(task), text, options)
     settings = database.ready(app.settings if app else None)
-    job_id = database.with_store(lambda s: _store(s, job, strict and known is None), settings)
+    job_id = database.with_store(
+        lambda s: _store(s, job, strict if known is None else None), settings
+    )
     if wait:
         _wait(settings, job_id, as_json)
     elif as_json:
@@ -97,11 +100,29 @@ def command(
         click.echo(str(job_id))
 
 
-async def _store(door: AsyncDoor, job: Job, must_be_declared: bool) -> UUID:
-    if must_be_declared and job.task not in {task.name for task in await door.run(store.tasks())}:
-        raise UnknownTask(job.task)
+async def _store(door: AsyncDoor, job: Job, strict: bool | None) -> UUID:
+    """The id of the stored job; `strict` is None where the App knows the task."""
+    if strict is not None:
+        await _look_up(door, job.task, strict=strict)
     job_id: UUID = await door.run(jobs.enqueue(job))
     return job_id
+
+
+async def _look_up(door: AsyncDoor, task: str, *, strict: bool) -> None:
+    """Refuse a task that nobody has declared, or say that its job gets the default options."""
+    try:
+        declared = [known.name for known in await door.run(store.tasks())]
+    except Denied:
+        if strict:
+            raise
+        return  # a producer need not see them
+    if task in declared:
+        return
+    near = difflib.get_close_matches(task, declared, n=1)
+    guess = f" Did you mean {near[0]!r}?" if near else ""
+    if strict:
+        raise UnknownTask(task, hint=f"Start a worker that declares it first.{guess}")
+    show.said(f"note: no worker has declared {task}: its job gets the default options.{guess}")
 
 
 def _object(task: str, text: str | bytes) -> str:

@@ -42,8 +42,7 @@ def exit_code(command: click.Command, arguments: list[str] | None) -> int:
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
     except click.ClickException as error:
-        tell(error.format_message(), _usage(error))
-        return USAGE
+        return _told_of_usage(error)
     except (KeyboardInterrupt, click.Abort):
         tell("interrupted")
         return INTERRUPTED
@@ -53,6 +52,14 @@ def exit_code(command: click.Command, arguments: list[str] | None) -> int:
     except Exception as error:
         return _told(error)
     return code if isinstance(code, int) else 0
+
+
+def _told_of_usage(error: click.ClickException) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message())
+        return 0
+    tell(error.format_message(), _usage(error))
+    return USAGE
 
 
 def _prepare_output() -> None:

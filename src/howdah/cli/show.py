@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -16,6 +17,8 @@ from howdah.durations import written
 from howdah.printable import printable
 
 T = TypeVar("T")
+WIDE = 120  # columns: room for whole ids
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 JSON_TEXTS = {"args", "result", "headers", "parameters"}  # fields that hold JSON as text
 LONGEST_CELL = 60  # characters of a table; --json has it all
 STATE_STYLES = {"succeeded": "green", "failed": "red", "running": "cyan", "scheduled": "yellow"}
@@ -147,15 +150,22 @@ def _plain_table(rows: Sequence[Sequence[str]], columns: Sequence[Column[T]]) ->
         click.echo("  ".join(cells).rstrip())
 
 
+def _short(text: str) -> str:
+    return f"…{text[-12:]}" if _ID.fullmatch(text) else text
+
+
 def _rich_table(rows: Sequence[Sequence[str]], columns: Sequence[Column[T]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    console = Console()
+    if console.width < WIDE:  # the ends of ids are enough to go on with
+        rows = [[_short(text) for text in row] for row in rows]
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
         whole = column.title in {"id", "state"}  # to be copied, and to be seen
         table.add_column(column.title, justify="right" if column.right else "left", no_wrap=whole)
     for row in rows:
         table.add_row(*(Text(text, style=STATE_STYLES.get(text, "")) for text in row))
-    Console().print(table)
+    console.print(table)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -29,6 +31,7 @@ from howdah.rows import Claimed
 from howdah.task import Task
 from howdah.worker.threads import Threads
 
+PACKAGE = str(Path(__file__).parents[1]) + os.sep  # where our own frames come from
 UNKNOWN_TASK_DELAY = 30.0  # seconds until a job that nobody here knows is offered again
 
 
@@ -218,7 +221,7 @@ def _traceback(error: BaseException) -> str:
     """The traceback from the task's own frames on; whatever the error's __str__ does."""
     try:
         frames = traceback.extract_tb(error.__traceback__)
-        ours = sum(1 for frame in frames[:6] if "/howdah/" in frame.filename)
+        ours = sum(1 for frame in frames[:6] if frame.filename.startswith(PACKAGE))
         tb = error.__traceback__
         for _ in range(ours):
             tb = tb.tb_next if tb is not None else None

@@ -22,6 +22,8 @@ def command(as_json: bool) -> int:
         for difference in differences:
             click.echo(printable(difference))
         show.said(
-            "run howdah db migrate to put it right" if differences else "all is as it should be"
+            "howdah db migrate puts functions, views and grants right; the rest is for the owner"
+            if differences
+            else "all is as it should be"
         )
     return exits.NO_DATABASE if differences else 0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from howdah import embedded
-from howdah.cli import show
+from howdah.cli import database, show
 from howdah.errors import Conflict
 from howdah.settings import load, project_root
 
@@ -21,6 +22,7 @@ def command() -> None:
             "HOWDAH_ENV=production forbids the embedded PostgreSQL", hint="Set DATABASE_URL."
         )
     server = embedded.start_staying(project_root(Path.cwd()))
+    database.bring_up(replace(settings, database_url=server.dsn()))
     click.echo(server.dsn())
     if server.owner is not None:
         show.said(f"it was started by process {server.owner}, and ends with it")

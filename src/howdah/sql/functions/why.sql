@@ -15,7 +15,7 @@ begin
     if not found then
         select f.state, f.finished_at, f.error into ended from _howdah.finished f where f.id = why.id;
         return case when found then format('finished: %s at %s%s', _howdah.state_name(ended.state),
-                                           to_char(ended.finished_at, moment_text), coalesce(': ' || ended.error, ''))
+                                           to_char(ended.finished_at, moment_text), coalesce(': ' || regexp_replace(ended.error, '^.*\n', ''), ''))
                     else 'there is no such job: it never was, was deleted, or has left history' end;
     end if;
 
@@ -34,10 +34,10 @@ begin
     end if;
 
     if job.state = 's' and job.run_at > moment then
-        failure := (select a.outcome || coalesce(': ' || left(a.error, 200), '') from _howdah.attempt a
+        failure := (select a.outcome || coalesce(': ' || left(regexp_replace(a.error, '^.*\n', ''), 200), '') from _howdah.attempt a
                     where a.job_id = job.id order by a.finished_at desc limit 1);
         return format('scheduled for %s%s', to_char(job.run_at, moment_text),
-                      coalesce(format(' after attempt %s of %s (%s)', job.attempt, coalesce(job.max_attempts, 4), failure), ''));
+                      case when failure is null then '' else format(' after attempt %s of %s (%s)', job.attempt, coalesce(job.max_attempts, 4), failure) end);
     elsif job.state = 's' then
         return format('due since %s, waiting for the next chores', to_char(job.run_at, moment_text));
     end if;
