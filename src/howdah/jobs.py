@@ -117,8 +117,9 @@ def claim(
 ) -> Call[_List[Claimed]]:
     """Lease up to `n` ready jobs, greatest priority first, then first come.
 
-    Queues and tasks are names or patterns with a trailing `*`; None: all; `except_queues` are names
-    that a pattern is not to take. Without a worker each job is held for its own timeout.
+    Queues and tasks are names or patterns with a trailing `*`; None: all; `except_queues`, names or
+    patterns too, are what a pattern is not to take. Without a worker each job is held for its own
+    timeout.
     """
     if not 1 <= n <= 10_000:
         raise BadInput(f"cannot claim {n} jobs", hint="Ask for 1 to 10000.")
@@ -131,7 +132,7 @@ def claim(
         worker=("uuid", worker),
         tasks=("text[]", None if tasks is None else check_patterns(tasks)),
         idle=("boolean", idle),
-        except_queues=("text[]", [*except_queues] or None),
+        except_queues=("text[]", check_patterns(except_queues) or None),
     )
 
 
@@ -173,11 +174,14 @@ def nack(
 
 
 def finish(
-    outcomes: Sequence[Outcome], *, done: Sequence[UUID] = (), skip_locked: bool = False
+    outcomes: Sequence[Outcome],
+    *,
+    done: Sequence[UUID] | None = None,
+    skip_locked: bool = False,
 ) -> Call[_List[Refused]]:
     """End many attempts in one round trip; gives those that were refused, and why.
 
-    `done` are leases of which the caller holds no further job.
+    `done` are leases of which the caller holds no further job; None: it does not know.
     """
     kinds = [outcome.kind for outcome in outcomes]
     plain = all(kind == "succeeded" for kind in kinds)
@@ -192,7 +196,7 @@ def finish(
         errors=("text[]", _column([outcome.error for outcome in outcomes])),
         reasons=("text[]", _column([outcome.reason for outcome in outcomes])),
         retry_in=("interval[]", _column([span(outcome.retry_in) for outcome in outcomes])),
-        done=("uuid[]", _List(done) or None),
+        done=("uuid[]", None if done is None else _List(done)),
         skip_locked=("boolean", skip_locked),
     )
 

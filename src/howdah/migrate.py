@@ -176,7 +176,31 @@ async def _define(connection: Any, schema: str) -> None:
     await connection.execute(_QUIETLY)
     for text in _definitions(schema):
         await connection.execute(text)
+    await _drop_old_overloads(connection, schema)
     await connection.execute(sql.CLOSE.format(schema=schema))
+
+
+async def _drop_old_overloads(connection: Any, schema: str) -> None:
+    """Drop functions of ours as an earlier version had them, with other parameters.
+
+    Beside the new ones, every call that leaves a parameter to its default would be ambiguous. What
+    this transaction defined has its number in xmin; functions under other names are not ours to drop.
+    """
+    stale = await connection.fetch(
+        """
+        with ours as (
+            select p.oid, p.pronamespace, p.proname, p.xmin = pg_current_xact_id()::xid as is_new
+            from pg_proc p where p.pronamespace in (to_regnamespace($1), to_regnamespace($2)))
+        select o.oid::regprocedure::text from ours o
+        where not o.is_new and exists (
+            select from ours n
+            where n.is_new and n.pronamespace = o.pronamespace and n.proname = o.proname)
+        """,
+        schema,
+        f"_{schema}",
+    )
+    for (signature,) in stale:
+        await connection.execute(f"drop function {signature}")
 
 
 async def _apply_functions(connection: Any, schema: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 
 def test_it_counts_what_is_due(door):
     door.enqueue_json(*[{"task": "t", "queue": "a"}] * 3, *[{"task": "t", "queue": "b"}] * 2)
@@ -56,3 +58,9 @@ def test_the_cap_holds_for_ready_and_due_together(door, clock):
 
     assert door.value("backlog", cap=20) == 20
     assert door.value("backlog", cap=100) == 30
+
+
+@pytest.mark.parametrize("cap", [-1, None])
+def test_a_cap_without_sense_is_refused(door, refused, cap):
+    with refused("JQ001"):
+        door.rows("select howdah.backlog(cap => %s::int)", cap)

@@ -247,3 +247,21 @@ def test_numbers_of_5000_digits_and_1500_deep_results_do_not_stop_the_engine(doo
 
     assert row.args == f'{{"n": {digits}}}'
     assert door.state(row.id) == "succeeded"
+
+
+def test_more_attempts_than_can_be_counted_are_refused(door, refused):
+    with refused("JQ001", "attempts"):
+        door.enqueue(max_attempts=3_000_000_000)
+    with pytest.raises(psycopg.Error) as caught:
+        door.enqueue_json({"task": "ok"}, {"task": "t", "max_attempts": 3_000_000_000})
+
+    assert caught.value.sqlstate in {"JQ001", "22003"}
+    assert door.counts() == (0, 0)
+
+
+@pytest.mark.parametrize("field", ["colour", "max_attempt", "Task", "kwargs"])
+def test_enqueue_json_names_a_field_that_it_does_not_know(door, refused, field):
+    with refused("JQ001", field):
+        door.enqueue_json({"task": "ok"}, {"task": "t", field: 1})
+
+    assert door.counts() == (0, 0)

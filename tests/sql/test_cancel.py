@@ -135,3 +135,50 @@ def test_cancel_twice_does_no_harm(door):
 
     assert (first, second) == (True, False)
     assert door.counts() == (0, 1)
+
+
+def test_a_job_whose_holder_nobody_could_tell_is_cancelled_at_once(door, refused):
+    door.enqueue(no_timeout=True)
+    job = door.take()
+
+    did = door.value("cancel", id=job.id)
+    with refused("JQ002"):
+        door.ack(job)
+
+    assert (did, door.state(job.id)) == (True, "cancelled")
+    assert door.claim() == []
+
+
+def test_a_request_that_commits_after_the_finish_stops_no_later_run(door, another_door):
+    worker, other = door.worker(), another_door()
+    door.enqueue()
+    job = door.take(worker=worker)
+    other.rows("begin")
+    other.value("cancel", id=job.id)
+    door.finish([job])
+    other.rows("commit")
+
+    door.value("retry", id=job.id)
+    again = door.take(worker=worker)
+    asked = door.beat(worker).cancel
+    door.ack(again)
+
+    assert not asked
+    assert door.state(job.id) == "succeeded"
+
+
+def test_a_request_that_commits_after_the_nack_stops_no_later_attempt(door, another_door):
+    worker, other = door.worker(), another_door()
+    door.enqueue()
+    job = door.take(worker=worker)
+    other.rows("begin")
+    other.value("cancel", id=job.id)
+    door.nack(job, retry_in="0")
+    other.rows("commit")
+
+    claimed = door.claim(worker=worker)
+    asked = door.beat(worker).cancel
+    door.finish(claimed)
+
+    assert not asked
+    assert door.state(job.id) == ("succeeded" if claimed else "cancelled")

@@ -189,3 +189,36 @@ def test_settings_without_sense_are_refused(door, refused, bad):
         door.put_settings(**bad)
 
     assert door.put_settings().max_crashes == 3
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"lost_after": "300000 years"},
+        {"lost_after": "11 years"},
+        {"retention": "10000 years"},
+        {"failed_retention": "10000 years"},
+        {"retention": "101 years"},
+    ],
+    ids=str,
+)
+def test_settings_of_ages_are_refused(door, refused, bad):
+    before = door.put_settings()
+
+    with refused("JQ001"):
+        door.put_settings(**bad)
+    door.chores()
+
+    assert door.put_settings() == before
+
+
+def test_chores_work_with_the_longest_settings(door):
+    door.put_settings(lost_after="10 years", retention="100 years", failed_retention="100 years")
+    worker = door.worker()
+    door.enqueue()
+    job = door.take(worker=worker)
+
+    door.chores()
+    door.ack(job)
+
+    assert door.state(job.id) == "succeeded"

@@ -5,7 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import uuid4
 
+import asyncpg
 import pytest
+
+from howdah.check import check
+from howdah.migrate import migrate
 
 
 def test_a_claim_gives_all_that_is_needed_to_run_the_job(door):
@@ -172,3 +176,32 @@ def test_duplicate_and_overlapping_queue_names_give_a_job_once(door):
     claimed = door.claim(9, queues=["mail.a", "mail.a", "mail.*", "*"])
 
     assert len({job.id for job in claimed}) == len(claimed) == 3
+
+
+async def test_an_overload_of_an_earlier_version_goes_with_the_next_migration(own_door, own_dsn):
+    own_door.rows(
+        "create function howdah.claim(queues text[] default null, n int default 1, worker uuid"
+        " default null, tasks text[] default null, idle boolean default false)"
+        " returns setof howdah.claimed language sql as 'select null::howdah.claimed where false'"
+    )
+    own_door.enqueue()
+
+    connection = await asyncpg.connect(own_dsn)
+    await migrate(connection, "howdah")
+    problems = await check(connection, "howdah")
+    await connection.close()
+
+    assert len(own_door.rows("select howdah.claim()")) == 1
+    assert problems == []
+
+
+def test_a_claim_with_a_worker_takes_jobs_whose_time_came_without_any_chores(door, clock):
+    worker = door.worker()
+    job_id = door.enqueue(delay="1 s")
+    before = door.claim(worker=worker)
+
+    clock.forward("2 s")
+    claimed = door.claim(worker=worker)
+
+    assert before == []
+    assert [job.id for job in claimed] == [job_id]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import psycopg
 import pytest
 
 DECLARED = {
@@ -113,3 +114,26 @@ def test_declarations_without_sense_are_refused(door, refused, bad):
         door.call("declare_tasks", tasks=bad)
 
     assert door.rows("select name from howdah.tasks") == []
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"factor": 1e300}, {"jitter": 5}, {"jitter": -0.1}, {"longest_ms": 400 * 86_400_000}],
+    ids=str,
+)
+def test_a_backoff_without_sense_is_refused(door, refused, bad):
+    with refused("JQ001"):
+        door.call("declare_tasks", tasks=[{"name": "ok"}, {"name": "t"} | bad])
+
+    assert door.rows("select name from howdah.tasks") == []
+
+
+def test_of_two_declarations_of_one_name_the_last_wins_or_both_are_refused(door):
+    try:
+        door.call("declare_tasks", tasks=[DECLARED, DECLARED | {"priority": 9}])
+        refusal = None
+    except psycopg.Error as error:
+        refusal = error.sqlstate
+
+    found = door.rows("select priority from howdah.tasks")
+    assert (refusal, found) in [(None, [(9,)]), ("JQ001", [])]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -294,3 +294,28 @@ def test_a_success_after_a_retry_under_the_same_lease_is_not_done(door):
     refused = door.finish([job], outcomes=["succeeded"])
 
     assert refused == {job.id: "lost"}
+
+
+def test_a_time_long_ago_makes_a_job_ready_at_once(door):
+    door.enqueue_json(*[{"task": "t"}] * 2)
+    jobs, long_ago = door.claim(2), datetime(1960, 1, 1, tzinfo=UTC)
+
+    refused = door.finish(jobs, outcomes=["retry", "snoozed"], retry_at=[long_ago] * 2)
+
+    assert refused == {}
+    assert [door.state(job.id) for job in jobs] == ["ready", "ready"]
+    assert sorted(job.attempt for job in door.claim(2)) == [1, 2]
+
+
+@pytest.mark.parametrize("outcomes", [None, ["succeeded"] * 2, ["retry"] * 2], ids=str)
+@pytest.mark.parametrize("place", [0, 1])
+def test_of_two_leases_for_one_job_the_wrong_one_is_lost(door, place, outcomes):
+    door.enqueue()
+    job = door.take()
+    leases = [job.lease, job.lease]
+    leases[place] = uuid4()
+
+    refused = door.call("finish", ids=[job.id] * 2, leases=leases, outcomes=outcomes)
+
+    assert [(row.id, row.reason) for row in refused] == [(job.id, "lost")]
+    assert door.state(job.id) == ("succeeded" if outcomes != ["retry"] * 2 else "scheduled")

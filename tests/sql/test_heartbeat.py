@@ -188,3 +188,23 @@ def test_requests_to_cancel_are_told_until_the_job_has_ended(door):
 def test_a_null_worker_is_refused(door, refused):
     with refused("JQ001"):
         door.call("heartbeat", worker=None, name="w")
+
+
+@pytest.mark.parametrize("lost_after", ["300000 years", "11 years", "0", "-1 day"])
+def test_a_lost_after_without_sense_is_refused(door, refused, lost_after):
+    with refused("JQ001"):
+        door.worker(lost_after=lost_after)
+    door.chores()
+
+    assert door.rows("select id from howdah.workers") == []
+
+
+def test_a_worker_may_be_silent_for_ten_years(door):
+    worker = door.worker(lost_after="10 years")
+    door.enqueue()
+    job = door.take(worker=worker)
+
+    door.chores()
+
+    assert [row.id for row in door.rows("select id from howdah.running")] == [job.id]
+    assert door.beat(worker).action == "go"

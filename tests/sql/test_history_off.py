@@ -73,3 +73,20 @@ def test_its_result_is_not_to_be_had(plain):
     plain.ack(plain.take(), result={"n": 1})
 
     assert plain.call("outcome", id=job_id) in ([], [(None, None, None)])
+
+
+def test_a_failed_job_is_kept(plain):
+    job_id = plain.enqueue(queue="plain")
+
+    plain.nack(plain.take(), error="boom", retry=False)
+
+    assert (plain.state(job_id), plain.job(job_id).error) == ("failed", "boom")
+    assert plain.value("retry", id=job_id) is True
+
+
+def test_a_waiting_job_that_is_cancelled_is_gone(plain):
+    job_id = plain.enqueue(queue="plain")
+
+    plain.value("cancel", id=job_id)
+
+    assert plain.job(job_id) is None

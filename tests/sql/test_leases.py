@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 
 def test_every_claim_call_makes_one_fresh_token(door):
     door.enqueue_json(*[{"task": "t"}] * 30)
@@ -60,3 +62,31 @@ def test_no_view_of_the_contract_has_a_column_of_tokens(door):
     )
 
     assert columns == []
+
+
+def leases(door):
+    return door.one("select count(*) from _howdah.lease")
+
+
+@pytest.mark.parametrize("with_worker", [True, False])
+@pytest.mark.parametrize("end", ["ack", "nack", "release", "finish"])
+def test_a_lease_goes_with_its_last_job(door, with_worker, end):
+    worker = door.worker() if with_worker else None
+    door.enqueue_json(*[{"task": "t"}] * 3)
+    jobs = door.claim(3, worker=worker)
+
+    held = []
+    for job in jobs:
+        held.append(leases(door))
+        door.finish([job]) if end == "finish" else getattr(door, end)(job)
+
+    assert held == [1, 1, 1]
+    assert leases(door) == 0
+
+
+def test_jobs_of_one_lease_that_end_at_once_leave_no_row(door):
+    door.enqueue_json(*[{"task": "t"}] * 4)
+
+    door.finish(door.claim(4), outcomes=["succeeded", "failed", "retry", "released"])
+
+    assert leases(door) == 0

@@ -221,3 +221,12 @@ def test_a_tasks_own_backoff_is_used(door):
 
     wait = door.job(job_id).run_at - door.attempts(job_id)[0].finished_at
     assert wait == pytest.approx(timedelta(minutes=1), abs=timedelta(milliseconds=200))
+
+
+def test_a_time_long_ago_makes_it_ready_at_once(door):
+    door.enqueue()
+
+    state = door.nack(door.take(), retry_at="1960-01-01 00:00+00")
+
+    assert state == "ready"
+    assert door.take().attempt == 2

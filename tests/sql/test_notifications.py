@@ -291,3 +291,38 @@ def test_a_thousand_idle_workers_do_not_make_a_payload_too_long(door, heard):
 
     assert all(len(payload) < 8000 for payload in heard())
     assert door.value("backlog") == 2000
+
+
+def idle_worker_of(door, *tasks):
+    worker = door.worker(tasks=list(tasks))
+    assert door.claim(1, worker=worker, tasks=list(tasks), idle=True) == []
+    return worker
+
+
+@pytest.mark.parametrize("known", ["mail.send", "mail.*"])
+def test_of_two_idle_workers_the_one_that_knows_the_task_is_woken(door, heard, known):
+    knows, other = idle_worker_of(door, known), idle_worker_of(door, "sms.send", "sms.*")
+
+    woken = []
+    for _ in range(8):
+        door.enqueue("mail.send")
+        woken.append(named(heard(), [knows, other]))
+
+    assert woken == [{knows}] * 8
+
+
+def test_each_task_of_a_batch_wakes_a_worker_that_knows_it(door, heard):
+    mail, sms = idle_worker_of(door, "mail"), idle_worker_of(door, "sms")
+    idle_worker_of(door, "push")
+
+    door.enqueue_json({"task": "mail"}, {"task": "sms"})
+
+    assert named(heard(), [mail, sms]) == {mail, sms}
+
+
+def test_a_task_that_no_idle_worker_knows_wakes_nobody(door, heard):
+    idle_worker_of(door, "mail")
+
+    door.enqueue("sms")
+
+    assert heard() == []

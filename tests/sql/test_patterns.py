@@ -64,3 +64,20 @@ def test_patterns_that_no_name_could_match_take_nothing(door, what, pattern):
         assert claimed == []
 
     assert door.take().attempt == 1
+
+
+def test_queues_are_excepted_by_patterns_and_names(door):
+    names = ["sms.a", "sms.b", "sms", "mail", "mail.a", "push"]
+    door.enqueue_json(*[{"task": "t", "queue": name} for name in names])
+
+    claimed = door.claim(99, queues=["*"], except_queues=["sms.*", "mail"])
+
+    assert [job.queue for job in claimed] == ["sms", "mail.a", "push"]
+
+
+def test_a_pattern_that_excepts_all_leaves_nothing(door):
+    door.enqueue(queue="mail")
+
+    claimed = door.claim(99, queues=["*"], except_queues=["*"])
+
+    assert claimed == []

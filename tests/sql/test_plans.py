@@ -78,3 +78,16 @@ def test_staging_reads_what_is_due(crowded, clock):
 
     assert scans == 0
     assert rows <= 50
+
+
+@pytest.mark.parametrize("analyzed", [False, True], ids=["no statistics", "statistics"])
+@pytest.mark.parametrize("view", ["running", "expired"])
+def test_the_views_of_running_jobs_read_what_runs_and_not_what_waits(crowded, view, analyzed):
+    if analyzed:
+        crowded.rows("analyze _howdah.job")
+    crowded.take()
+
+    scans, rows = touched(crowded, lambda: crowded.rows(f"select * from howdah.{view}"))
+
+    assert scans == 0
+    assert rows <= 20

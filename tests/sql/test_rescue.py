@@ -290,3 +290,34 @@ def test_a_restart_is_known_before_the_beat_that_notes_it_has_committed(door, an
         door.chores("rescue")
 
     assert door.state(job_id) == "running"
+
+
+def test_a_silent_worker_that_holds_its_session_lock_is_lost_though_the_pulse_beats_seldom(
+    door, another_door, clock
+):
+    another_door().rows("select pg_advisory_lock(4713)")
+    worker = door.worker(lock_key=4713)
+    job_id = door.enqueue()
+    door.take(worker=worker)
+
+    for _ in range(11):
+        clock.forward("4 s")
+        door.chores()
+
+    assert door.state(job_id) == "ready"
+
+
+def test_a_worker_that_was_cut_off_is_granted_one_gap_and_no_more(door, another_door, clock):
+    another_door().rows("select pg_advisory_lock(4714)")
+    worker = door.worker(lock_key=4714)
+    job_id = door.enqueue()
+    door.take(worker=worker)
+
+    clock.forward("10 min")
+    door.chores()
+    just_back = door.state(job_id)
+    for _ in range(2):
+        clock.forward("20 s")
+        door.chores()
+
+    assert (just_back, door.state(job_id)) == ("running", "ready")

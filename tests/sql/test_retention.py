@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
+import asyncpg
 import psycopg
 import pytest
+
+from howdah.migrate import migrate
 
 
 def finish_one(door, outcome="succeeded"):
@@ -181,3 +186,92 @@ def test_the_id_of_a_live_job_is_kept_however_old(own_door):
 
     assert own_door.enqueue("other", id=job_id) == job_id
     assert own_door.counts() == (1, 0)
+
+
+STYLES = ["Postgres, MDY", "SQL, DMY"]
+BOUNDS = (
+    "select c.relname as name, pg_get_expr(c.relpartbound, c.oid) as bound from pg_class c"
+    " where c.relnamespace = '_howdah'::regnamespace and c.relispartition and c.relkind = 'r'"
+    " and c.relname !~ 'default'"
+)
+
+
+def assert_days_of_utc(connection):
+    connection.execute("set timezone = 'UTC'")
+    days = connection.execute(BOUNDS).fetchall()
+    assert len(days) >= 3 * 15
+    for name, bound in days:
+        start = f"{name[-8:-4]}-{name[-4:-2]}-{name[-2:]}"
+        assert f"FROM ('{start} 00:00:00+00')" in bound, name
+        assert bound.count("00:00:00+00") == 2, name
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_days_that_chores_make_are_of_utc_in_every_style_of_dates(own_door, own_dsn, style):
+    own_door.forward("100 days")
+
+    with psycopg.connect(own_dsn, autocommit=True) as connection:
+        connection.execute(f"set datestyle = '{style}'; set timezone = 'Asia/Kolkata'")
+        connection.execute("select howdah.chores()")
+
+    assert_days_of_utc(own_door.connection)
+    assert any(name.endswith(day(own_door, 14)) for name in own_door.partitions())
+
+
+@pytest.mark.parametrize("style", STYLES)
+async def test_days_that_a_migration_makes_are_of_utc_in_every_style_of_dates(empty_dsn, style):
+    session = {"DateStyle": style, "TimeZone": "Asia/Kolkata"}
+    connection = await asyncpg.connect(empty_dsn, server_settings=session)
+
+    await migrate(connection, "howdah")
+    await connection.close()
+
+    with psycopg.connect(empty_dsn, autocommit=True) as owner:
+        assert_days_of_utc(owner)
+
+
+def test_a_given_id_is_known_for_days_after_its_job_ended_without_history(own_door):
+    own_door.call("put_queue", queue="q", keep_history=False)
+    job_id = own_door.enqueue(id=uuid4(), queue="q", delay="60 days")
+    own_door.forward("61 days")
+    own_door.chores()
+    own_door.ack(own_door.take())
+
+    own_door.forward("1 day")
+    tidy(own_door)
+    again = own_door.enqueue(id=job_id, queue="q")
+    counts = own_door.counts()
+    own_door.forward("60 days")
+    tidy(own_door)
+
+    assert (again, counts) == (job_id, (0, 0))
+    assert own_door.one("select count(*) from _howdah.given_id") == 0
+
+
+def test_old_rows_of_the_default_go_in_batches(own_door):
+    own_door.rows(
+        "insert into _howdah.finished (created_at, finished_at, priority, attempt, crashes, id,"
+        " state, queue, task, args)"
+        " select now() - interval '90 days', now() - interval '90 days', 0, 1, 0,"
+        " gen_random_uuid(), 'S', 'q', 't', '{}' from generate_series(1, 25000)"
+    )
+
+    left = [25000]
+    while left[-1] and len(left) < 60:
+        own_door.chores("prune")
+        left.append(own_door.one("select count(*) from _howdah.finished_succeeded_default"))
+
+    assert 0 < left[1] < 25000
+    assert left[-1] == 0
+
+
+def test_chores_go_on_when_the_default_already_holds_rows_of_today(own_door):
+    own_door.forward("400 days")
+    ended = [finish_one(own_door, outcome) for outcome in ("succeeded", "failed")]
+
+    for _ in range(3):
+        own_door.chores()
+    ended.append(finish_one(own_door))
+
+    assert [own_door.state(job_id) for job_id in ended] == ["succeeded", "failed", "succeeded"]
+    assert any(name.endswith(day(own_door, 1)) for name in own_door.partitions())

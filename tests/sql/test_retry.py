@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from threading import Thread
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 
@@ -109,8 +111,6 @@ def test_the_lease_of_the_run_before_is_worth_nothing(door, refused):
 
 
 def test_two_retries_at_once_bring_back_one_job(door, another_door, waits_for_lock):
-    from threading import Thread
-
     one, two, answers = another_door(), another_door(), []
     job_id = door.enqueue()
     door.ack(door.take())
@@ -125,3 +125,29 @@ def test_two_retries_at_once_bring_back_one_job(door, another_door, waits_for_lo
 
     assert (first, answers) == (True, [False])
     assert door.counts() == (1, 0)
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_a_retry_that_races_an_enqueue_of_its_key_is_a_conflict_when_that_commits(
+    door, another_door, waits_for_lock, end
+):
+    producer, retrier, answers = another_door(), another_door(), []
+    job_id = door.enqueue(unique_key="k")
+    door.nack(door.take(), retry=False)
+    producer.rows("begin")
+    producer.enqueue(unique_key="k")
+
+    def retry():
+        try:
+            answers.append(retrier.value("retry", id=job_id))
+        except psycopg.Error as error:
+            answers.append(error.sqlstate)
+
+    thread = Thread(target=retry)
+    thread.start()
+    waits_for_lock(retrier)
+    producer.rows(end)
+    thread.join()
+
+    assert answers == ["JQ003" if end == "commit" else True]
+    assert door.state(job_id) == ("failed" if end == "commit" else "ready")

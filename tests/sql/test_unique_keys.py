@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
+import time
 from threading import Thread
 
 import pytest
+from psycopg.types.json import Jsonb
 
 
 def test_a_conflict_returns_the_unfinished_job(door):
@@ -170,3 +173,36 @@ def test_a_key_conflict_sees_jobs_that_end_meanwhile(door, another_door, waits_f
 
     assert answers != [job_id]
     assert door.state(answers[0]) == "ready"
+
+
+def test_batches_that_share_keys_with_jobs_that_end_meanwhile_do_not_deadlock(another_door):
+    until, errors = time.monotonic() + 3, []
+
+    def producer(mine, chance):
+        while time.monotonic() < until:
+            keys = chance.sample(range(40), 30)
+            mine.rows(
+                "select * from howdah.enqueue_many((select array_agg(jsonb_populate_record("
+                "null::howdah.new_job, j)) from jsonb_array_elements(%s) j))",
+                Jsonb([{"task": "t", "unique_key": f"k{key}"} for key in keys]),
+            )
+
+    def finisher(mine, chance):
+        while time.monotonic() < until:
+            for job in mine.claim(chance.randint(1, 9)):
+                mine.ack(job)
+
+    def guarded(work, n):
+        try:
+            work(another_door(), random.Random(n))
+        except Exception as error:
+            errors.append(error)
+
+    works = [*[producer] * 4, *[finisher] * 2]
+    threads = [Thread(target=guarded, args=(work, n)) for n, work in enumerate(works)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert errors == []

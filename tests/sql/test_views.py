@@ -154,3 +154,16 @@ def test_a_job_says_when_it_is_or_was_due(door):
 
     assert door.job(now).run_at == door.job(now).created_at
     assert door.job(later).run_at > door.job(later).created_at
+
+
+@pytest.mark.parametrize("style", ["ISO, MDY", "Postgres, MDY", "SQL, DMY"])
+def test_a_page_of_new_jobs_is_the_same_in_every_style_of_dates(door, another_door, style):
+    job_id, other = door.enqueue(), another_door()
+    other.rows(f"set datestyle = '{style}'")
+    other.rows("set timezone = 'Asia/Kolkata'")
+
+    new = other.rows("select id from howdah.list_jobs(newer_than => '1 hour')")
+    old = other.rows("select id from howdah.list_jobs(older_than => '1 hour')")
+
+    assert [row.id for row in new] == [job_id]
+    assert old == []

@@ -91,7 +91,7 @@ class Finisher:
             return [refused for outcome in batch for refused in await self._store([outcome])]
 
     async def _store_around_locks(self, batch: list[Outcome]) -> list[Refused]:
-        refused = await self._link.run(jobs.finish(batch, skip_locked=True))
+        refused = await self._link.run(jobs.finish(batch, done=(), skip_locked=True))
         busy = {refusal.id for refusal in refused if refusal.reason == "busy"}
         rest = [outcome for outcome in batch if outcome.id in busy]
         self._waiting += rest  # counted as open until they are stored

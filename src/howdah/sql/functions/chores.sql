@@ -12,7 +12,7 @@ begin
     perform _howdah.beat();
     return query
     select c.chore, c.done
-    from (values ('stage', 1), ('rescue', 2), ('expire', 3), ('partitions', 4), ('prune', 5), ('unknown', 6)) turn (chore, place)
+    from (values ('stage', 1), ('rescue', 2), ('expire', 3), ('partitions', 4), ('unknown', 5), ('prune', 6)) turn (chore, place)
     cross join lateral (
         select turn.chore, case when _howdah.alone(turn.place) then _howdah.do_chore(turn.chore) else 0 end as done) c
     where chores.which is null or turn.chore = any (chores.which)

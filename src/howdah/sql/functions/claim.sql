@@ -23,6 +23,7 @@ declare
     sources  text[];
     names    text[] := array(select t from unnest(claim.tasks) t where t not like '%*');
     likes    text[] := _howdah.like_patterns(array(select t from unnest(claim.tasks) t where t like '%*'));
+    overdue  boolean := false;
     token    uuid;
     moment   timestamptz;
 begin
@@ -39,16 +40,23 @@ begin
         perform _howdah.stage(1000), _howdah.expire(1000), _howdah.rescue(1000);
     end if;
 
-    sources := _howdah.sources(claim.queues, claim.except_queues);
-    picked := array(
-        select head.row
-        from unnest(sources) with ordinality source (queue, place)
-        cross join lateral (
-            select j.ctid as row from _howdah.job j
-            where j.state = 'r' and j.queue = source.queue and (claim.tasks is null or j.task = any (names) or j.task like any (likes))
-            order by j.priority desc, j.seq
-            limit claim.n for update skip locked) head
-        limit claim.n);
+    loop
+        sources := _howdah.sources(claim.queues, claim.except_queues);
+        picked := array(
+            select head.row
+            from unnest(sources) with ordinality source (queue, place)
+            cross join lateral (
+                select j.ctid as row from _howdah.job j
+                where j.state = 'r' and j.queue = source.queue
+                  and (claim.tasks is null or j.task = any (names) or j.task like any (likes))
+                order by j.priority desc, j.seq
+                limit claim.n for update skip locked) head
+            limit claim.n);
+        -- Nothing to do, and nobody stages what is due: do it, and look once more.
+        exit when picked <> '{}' or overdue or not coalesce(_howdah.next_due() < _howdah.clock() - interval '1 s', false);
+        perform _howdah.stage(1000);
+        overdue := true;
+    end loop;
 
     if picked = '{}' then  -- without having taken a transaction id
         if claim.idle then
@@ -96,6 +104,6 @@ begin
 
     -- It got all it asked for, so there may be more than it can take: somebody else may sleep beside it.
     if cardinality(picked) = claim.n and exists (select from _howdah.idle) then
-        perform _howdah.wake(sources[1], 1);
+        perform _howdah.wake(sources[1], null, 1);
     end if;
 end $$;

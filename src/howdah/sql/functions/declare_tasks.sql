@@ -12,17 +12,23 @@ begin
        or exists (select from jsonb_array_elements(declare_tasks.tasks) d
                   where _howdah.flaw(d ->> 'name', null, d ->> 'queue', null, null, null, (d ->> 'max_attempts')::int, null, null,
                                      d ->> 'delivery', null, null, null) is not null
-                     or (d ->> 'timeout_ms')::bigint < 0) then
-        perform _howdah.refuse('JQ001', 'a declaration is none', 'Give a JSON array of objects, each with a name.');
+                     or (d ->> 'timeout_ms')::numeric not between 0 and 31622400000
+                     or (d ->> 'first_ms')::numeric not between 0 and 31622400000
+                     or (d ->> 'longest_ms')::numeric not between 0 and 31622400000
+                     or (d ->> 'factor')::numeric not between 1 and 1000
+                     or (d ->> 'jitter')::numeric not between 0 and 1) then
+        perform _howdah.refuse('JQ001', 'a declaration is none',
+            'Give a JSON array of objects, each with a name; times up to a year, factor 1 to 1000, jitter 0 to 1.');
     end if;
     insert into _howdah.task as t
         (name, queue, priority, max_attempts, timeout_ms, delivery, first_ms, factor, longest_ms, jitter, parameters, declared_at)
-    select d.name, d.queue, d.priority, d.max_attempts, d.timeout_ms, _howdah.delivery_code(d.delivery), coalesce(d.first_ms, 3000),
+    select distinct on (d.name) d.name, d.queue, d.priority, d.max_attempts, d.timeout_ms, _howdah.delivery_code(d.delivery), coalesce(d.first_ms, 3000),
            coalesce(d.factor, 2), coalesce(d.longest_ms, 3600000), coalesce(d.jitter, 0.1), d.parameters, _howdah.clock()
-    from jsonb_to_recordset(declare_tasks.tasks) d (
+    from rows from (jsonb_to_recordset(declare_tasks.tasks) as (
         name text, queue text, priority int, max_attempts int, timeout_ms bigint, delivery text, first_ms bigint, factor float8,
-        longest_ms bigint, jitter float8, parameters jsonb)
-    order by d.name
+        longest_ms bigint, jitter float8, parameters jsonb)) with ordinality
+        d (name, queue, priority, max_attempts, timeout_ms, delivery, first_ms, factor, longest_ms, jitter, parameters, place)
+    order by d.name, d.place desc
     on conflict (name) do update
     set queue = excluded.queue, priority = excluded.priority, max_attempts = excluded.max_attempts,
         timeout_ms = excluded.timeout_ms, delivery = excluded.delivery, first_ms = excluded.first_ms, factor = excluded.factor,

@@ -23,10 +23,11 @@ declare
 begin
     with ended as materialized (
         select j.id, j.lease, j.attempt, j.task, j.attempt - coalesce(j.base_attempt, 0) as tried, o.kind, o.reason, o.error,
-               coalesce(o.retry_at, moment + o.retry_in) as again_at, o.ordinal, l.worker, l.claimed_at, j.delivery,
+               case when o.retry_at is not null or o.retry_in is not null
+                    then greatest(coalesce(o.retry_at, moment + o.retry_in), moment) end as again_at, o.ordinal, l.worker, l.claimed_at, j.delivery,
                case
                    when o.kind in ('failed', 'cancelled') then o.kind
-                   when exists (select from _howdah.cancel_request c where c.job_id = j.id) then 'cancelled'
+                   when exists (select from _howdah.cancel_request c where c.job_id = j.id and c.lease = j.lease) then 'cancelled'
                    when o.kind in ('retry', 'lost') and j.delivery = 'm' then 'failed'
                    when o.kind = 'retry' and j.attempt >= coalesce(j.max_attempts, 4) then 'failed'
                    when o.kind = 'lost' and j.crashes + 1 >= max_crashes then 'failed'

@@ -9,7 +9,7 @@ create or replace function howdah.enqueue(
     priority      bigint      default null,
     run_at        timestamptz default null,
     delay         interval    default null,
-    max_attempts  int         default null,
+    max_attempts  bigint      default null,
     timeout       interval    default null,
     delivery      text        default null,
     id            uuid        default null,
@@ -36,7 +36,7 @@ begin
     end if;
     if enqueue.id is not null or enqueue.unique_key is not null then
         select p.id into job_id from _howdah.put(array[row(
-            enqueue.task, enqueue.args, enqueue.queue, enqueue.priority, enqueue.run_at, enqueue.delay, enqueue.max_attempts,
+            enqueue.task, enqueue.args, enqueue.queue, enqueue.priority, enqueue.run_at, enqueue.delay, enqueue.max_attempts::int,
             enqueue.timeout, enqueue.no_timeout, enqueue.delivery, enqueue.id, enqueue.unique_key, enqueue.headers,
             enqueue.tags)::howdah.new_job], enqueue.wake) p;
         return job_id;
@@ -53,14 +53,14 @@ begin
     values
         (nextval('_howdah.seq'), moment, due,
          case when enqueue.no_timeout then 0 else coalesce(_howdah.to_ms(enqueue.timeout), declared.timeout_ms) end,
-         coalesce(enqueue.priority, declared.priority, 0), coalesce(enqueue.max_attempts, declared.max_attempts),
+         coalesce(enqueue.priority, declared.priority, 0), coalesce(enqueue.max_attempts, declared.max_attempts)::int,
          _howdah.new_id(), case when due > moment then 's' else 'r' end,
          case when enqueue.delivery is null then declared.delivery else _howdah.delivery_code(enqueue.delivery) end,
          enqueue.queue, enqueue.task, coalesce(enqueue.args, '{}'), enqueue.headers, enqueue.tags)
     returning id into job_id;
 
     if enqueue.wake and (due is null or due < moment + interval '1.5 s') and exists (select from _howdah.idle) then
-        perform _howdah.wake(enqueue.queue, 1);
+        perform _howdah.wake(enqueue.queue, enqueue.task, 1);
     end if;
     return job_id;
 end $$;

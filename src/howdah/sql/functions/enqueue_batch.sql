@@ -8,7 +8,7 @@ create or replace function howdah.enqueue_batch(
     priority      bigint      default null,
     run_at        timestamptz default null,
     delay         interval    default null,
-    max_attempts  int         default null,
+    max_attempts  bigint      default null,
     timeout       interval    default null,
     delivery      text        default null,
     headers       jsonb       default null,
@@ -49,14 +49,14 @@ begin
         (seq, created_at, run_at, timeout_ms, priority, max_attempts, id, state, delivery, queue, task, args, headers, tags)
     select nextval('_howdah.seq'), moment, due,
            case when enqueue_batch.no_timeout then 0 else coalesce(_howdah.to_ms(enqueue_batch.timeout), declared.timeout_ms) end,
-           coalesce(enqueue_batch.priority, declared.priority, 0), coalesce(enqueue_batch.max_attempts, declared.max_attempts),
+           coalesce(enqueue_batch.priority, declared.priority, 0), coalesce(enqueue_batch.max_attempts, declared.max_attempts)::int,
            n.id, case when due > moment then 's' else 'r' end::"char",
            case when enqueue_batch.delivery is null then declared.delivery else _howdah.delivery_code(enqueue_batch.delivery) end,
            enqueue_batch.queue, enqueue_batch.task, n.args, enqueue_batch.headers, enqueue_batch.tags
     from unnest(enqueue_batch.ids, parsed) n (id, args);
 
     if (due is null or due < moment + interval '1.5 s') and exists (select from _howdah.idle) then
-        perform _howdah.wake(enqueue_batch.queue, cardinality(ids));
+        perform _howdah.wake(enqueue_batch.queue, enqueue_batch.task, cardinality(ids));
     end if;
     return cardinality(ids);
 end $$;

@@ -31,10 +31,20 @@ returns table (ordinal int, id uuid, created boolean)
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+    strange  text;
 begin
     if jsonb_typeof(enqueue_json.jobs) is distinct from 'array'
        or exists (select from jsonb_array_elements(enqueue_json.jobs) j where jsonb_typeof(j) <> 'object') then
         perform _howdah.refuse('JQ001', 'jobs must be a JSON array of objects', 'Nothing was enqueued. Correct this and enqueue again.');
+    end if;
+    select k.name into strange
+    from jsonb_array_elements(enqueue_json.jobs) j cross join lateral jsonb_object_keys(j) k (name)
+    where k.name not in ('task', 'args', 'queue', 'priority', 'run_at', 'delay', 'max_attempts', 'timeout', 'no_timeout',
+                         'delivery', 'id', 'unique_key', 'headers', 'tags')
+    limit 1;
+    if found then
+        perform _howdah.refuse('JQ001', format('a job has no field %L', strange), 'Nothing was enqueued.');
     end if;
     return query
     select e.ordinal, e.id, e.created

@@ -7,6 +7,9 @@ declare
     moment  timestamptz := _howdah.clock();  -- in the query it would be volatile, and no condition for the index
     ended   record;
 begin
+    -- Requests whose attempt has ended in another way; while there are any, finishes look more closely.
+    delete from _howdah.cancel_request c
+    where not exists (select from _howdah.job j where j.id = c.job_id and j.lease = c.lease);
     select array_agg(e.id) as ids, array_agg(e.lease) as leases, array_agg('retry'::text) as kinds,
            array_agg('expired'::text) as reasons, array_agg('expired: the lease ran out'::text) as errors
     into ended

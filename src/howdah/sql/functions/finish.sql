@@ -1,6 +1,6 @@
 -- Ends many attempts in one round trip; answers with those it refused, and why. Arrays run in parallel.
 -- outcomes: succeeded, retry, failed, cancelled, snoozed, released. reasons is what howdah.attempts will say of one that did
--- not succeed (error, timeout, …). done: leases of which the caller holds no further job.
+-- not succeed (error, timeout, …). done: leases of which the caller holds no further job; NULL: it does not know.
 -- Refused: 'lost' (wrong, old or expired token: nothing was changed), 'done' (this very finish was taken before: a repeated
 -- one after a lost reply), 'busy' (somebody holds the row: send it again; only with skip_locked => true, otherwise the call
 -- waits a second and fails with 55P03).
@@ -73,7 +73,7 @@ begin
             select u.id, u.lease, u.result, u.error, u.retry_in, u.retry_at,
                    -- success that meets a request to cancel: the job ends cancelled, with its result
                    case when coalesce(u.kind, 'succeeded') = 'succeeded'
-                             and exists (select from _howdah.cancel_request c where c.job_id = u.id) then 'unwanted'
+                             and exists (select from _howdah.cancel_request c where c.job_id = u.id and c.lease = u.lease) then 'unwanted'
                         else coalesce(u.kind, 'succeeded') end as kind,
                    coalesce(u.reason, _howdah.usual_reason(u.kind)) as reason
             from unnest(finish.ids, finish.leases, finish.outcomes, finish.results, finish.errors, finish.reasons,
@@ -91,17 +91,21 @@ begin
                       by_kind.other_errors, by_kind.other_retry_in, by_kind.other_retry_at) end);
     end if;
 
-    if done is not null then
-        delete from _howdah.lease l where l.lease = any (finish.done)
-            and not exists (select from unnest(l.ids) i (id) join _howdah.job j on j.id = i.id and j.lease = l.lease);
-    end if;
+    -- Leases of which no job is left. A caller that does not say leaves large ones to the chores: to look through them at each
+    -- of their finishes would be quadratic.
+    delete from _howdah.lease l
+    where l.lease = any (coalesce(finish.done, finish.leases)) and (finish.done is not null or cardinality(l.ids) <= 50)
+      and not exists (select from unnest(l.ids) i (id) join _howdah.job j on j.id = i.id and j.lease = l.lease);
     if cardinality(moved) < cardinality(ids) then
         return query
         select o.id, case when o.id = any (busy) then 'busy'
                           when _howdah.was_finished(o.id, o.lease, coalesce(o.kind, 'succeeded'), o.reason) then 'done'
                           else 'lost' end
         from unnest(finish.ids, finish.leases, finish.outcomes, finish.reasons) o (id, lease, kind, reason)
-        where o.id <> all (moved);
+        where o.id <> all (moved)
+           -- the same job twice: what was moved was the one with the right lease
+           or (not _howdah.was_finished(o.id, o.lease, coalesce(o.kind, 'succeeded'), o.reason)
+               and (select count(*) from unnest(finish.ids) i (id) where i.id = o.id) > 1);
     end if;
 end $$;
 

@@ -25,8 +25,8 @@ declare
     known   record;
     due     timestamptz;
 begin
-    if heartbeat.worker is null or heartbeat.lost_after < interval '1 s' or length(heartbeat.name) not between 1 and 200 then
-        perform _howdah.refuse('JQ001', 'a heartbeat needs a worker id, a name of 1 to 200 characters, and lost_after of 1 s or more',
+    if heartbeat.worker is null or heartbeat.lost_after not between interval '1 s' and interval '10 years' or length(heartbeat.name) not between 1 and 200 then
+        perform _howdah.refuse('JQ001', 'a heartbeat needs a worker id, a name of 1 to 200 characters, and lost_after between 1 s and ten years',
                                'For example howdah.heartbeat(worker => gen_random_uuid(), name => ''mine'').');
     end if;
     select w.beat_at, w.lost_after, w.control, w.queues into known from _howdah.worker w where w.id = heartbeat.worker;
@@ -61,10 +61,14 @@ begin
     end if;
     if exists (select from _howdah.cancel_request) then
         select array_agg(c.job_id) into answer.cancel
-        from _howdah.cancel_request c join _howdah.job j on j.id = c.job_id
+        from _howdah.cancel_request c join _howdah.job j on j.id = c.job_id and j.lease = c.lease
         join _howdah.lease l on l.lease = j.lease where l.worker = heartbeat.worker;
     end if;
     due := _howdah.next_due();
+    if due < moment - interval '5 s' then  -- nobody does the chores: a bounded part of them
+        perform _howdah.stage(1000), _howdah.rescue(1000), _howdah.expire(1000);
+        due := _howdah.next_due();
+    end if;
     answer.next_due_in := case when due < moment + interval '1 day' then greatest(due - moment, interval '0') end;
     answer.work := coalesce(cardinality(_howdah.sources(coalesce(heartbeat.queues, known.queues, '{*}'))) > 0, false);
     return answer;

@@ -19,6 +19,7 @@ declare
     moment  timestamptz := _howdah.clock();
     moved   uuid[];
     ready   text[];
+    tasks   text[];
 begin
     perform pg_current_xact_id();  -- before nextval: a transaction is always older than its seqs (the scan floor)
     with wanted as materialized (
@@ -36,12 +37,14 @@ begin
             lease = null, leased_until = null
         from wanted w
         where j.id = w.id and (j.lease = w.lease or (make_ready.leases is null and j.lease is null))
-        returning j.id, j.queue, j.state
+        returning j.id, j.queue, j.task, j.state
     )
-    select array_agg(m.id), array_agg(m.queue::text) filter (where m.state = 'r') into moved, ready from moving m;
+    select array_agg(m.id), array_agg(m.queue::text) filter (where m.state = 'r'), array_agg(m.task::text) filter (where m.state = 'r')
+    into moved, ready, tasks from moving m;
 
     if ready is not null and exists (select from _howdah.idle) then
-        perform _howdah.wake(q.queue, q.n) from (select r.queue, count(*) as n from unnest(ready) r (queue) group by r.queue) q;
+        perform _howdah.wake(q.queue, q.task, q.n)
+        from (select r.queue, r.task, count(*) as n from unnest(ready, tasks) r (queue, task) group by r.queue, r.task) q;
     end if;
     return coalesce(moved, '{}');
 end $$;

@@ -7,7 +7,8 @@ return parent || '_' || pg_catalog.to_char(day, 'YYYYMMDD');
 -- Attached rather than created in place: that takes no lock which a finish would wait for. A day that cannot be attached
 -- now (its rows are in the default partition, or somebody holds a lock) is stepped over; the default partition serves.
 create or replace function _howdah.make_partitions() returns int
-language plpgsql volatile set search_path = pg_catalog, pg_temp set lock_timeout = '50ms'
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp set lock_timeout = '50ms' set datestyle = 'ISO, YMD' set timezone = 'UTC'
 as $$
 declare
     today   date := (_howdah.clock() at time zone 'UTC')::date;
@@ -25,7 +26,7 @@ begin
                 execute format('alter table _howdah.%I attach partition _howdah.%I for values from (%L) to (%L)', parent, child,
                                day::timestamp at time zone 'UTC', (day + 1)::timestamp at time zone 'UTC');
                 made := made + 1;
-            exception when lock_not_available or check_violation then
+            exception when lock_not_available or check_violation or invalid_object_definition then
                 raise log 'howdah: partition % was not made: %', child, sqlerrm;
             end;
         end loop;
@@ -36,7 +37,8 @@ end $$;
 -- Drops days whose last moment is past the retention. A leaf is truncated first, then dropped: a plain drop would wait behind
 -- one reader, and every finish behind the drop. What cannot be had within 50 ms is left for the next round.
 create or replace function _howdah.drop_partitions(parent text, keep interval) returns int
-language plpgsql volatile set search_path = pg_catalog, pg_temp set lock_timeout = '50ms'
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp set lock_timeout = '50ms' set datestyle = 'ISO, YMD' set timezone = 'UTC'
 as $$
 declare
     last_day  date := ((_howdah.clock() - keep) at time zone 'UTC')::date - 1;
@@ -57,42 +59,62 @@ begin
             raise log 'howdah: partition % was not dropped: %', child, sqlerrm;
         end;
     end loop;
-    execute format('delete from _howdah.%I where finished_at < $1', parent || '_default') using _howdah.clock() - keep;
     return dropped;
 end $$;
 
--- Drops old days, and the small leavings beside them, in bounded batches. Returns how many partitions and rows went.
+-- Drops old days, and the small leavings beside them, in bounded batches; what is left over is for the next round. The drops
+-- come last, because a finish waits for them to be committed. Returns how many partitions and rows went.
 create or replace function _howdah.prune() returns bigint
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
-    kept   _howdah.setting := (select s from _howdah.setting s);
-    moment timestamptz := _howdah.clock();
-    done   bigint;
-    n      bigint;
+    kept    _howdah.setting := (select s from _howdah.setting s);
+    longer  interval := greatest(kept.retention, kept.failed_retention);
+    moment  timestamptz := _howdah.clock();
+    done    bigint := 0;
+    n       bigint;
 begin
-    done := _howdah.drop_partitions('finished_succeeded', kept.retention)
-          + _howdah.drop_partitions('finished_failed', kept.failed_retention)
-          + _howdah.drop_partitions('attempt', greatest(kept.retention, kept.failed_retention));
-    with old as (
-        delete from _howdah.given_id g where g.id in (
-            select o.id from _howdah.given_id o
-            where o.created_at < moment - greatest(kept.retention, kept.failed_retention) - interval '1 day'
-              and not exists (select from _howdah.job j where j.id = o.id)
-              and not exists (select from _howdah.finished f where f.id = o.id)
-            order by o.created_at limit 1000)
-        returning 1)
-    select count(*) into n from old;
-    done := done + n;
+    for round in 1..10 loop
+        with old as (
+            delete from _howdah.given_id g where g.id in (
+                select o.id from _howdah.given_id o
+                where o.created_at < moment - longer - interval '1 day'
+                  and not exists (select from _howdah.job j where j.id = o.id)
+                  and not exists (select from _howdah.finished f where f.id = o.id)
+                order by o.created_at limit 1000)
+            returning 1
+        ), ended as (  -- leases that nobody said were done with
+            delete from _howdah.lease l where l.lease in (
+                select o.lease from _howdah.lease o
+                where o.claimed_at < moment - interval '1 min'
+                  and not exists (select from unnest(o.ids) i (id) join _howdah.job j on j.id = i.id and j.lease = o.lease)
+                order by o.claimed_at limit 1000)
+            returning 1
+        )
+        select (select count(*) from old) + (select count(*) from ended) into n;
+        n := n + _howdah.delete_old('finished_succeeded_default', kept.retention)
+               + _howdah.delete_old('finished_failed_default', kept.failed_retention)
+               + _howdah.delete_old('attempt_default', longer);
+        done := done + n;
+        exit when n = 0;
+    end loop;
     delete from _howdah.waiter w where w.until < moment;
-    delete from _howdah.cancel_request c where c.requested_at < moment - interval '1 hour'
-        and not exists (select from _howdah.job j where j.id = c.job_id and j.state = 'x');
     delete from _howdah.idle i where not exists (select from _howdah.worker w where w.id = i.worker);
-    -- Leases of callers without a worker are not ended by their finishes.
-    delete from _howdah.lease l where l.lease in (
-        select o.lease from _howdah.lease o
-        where o.worker is null and o.claimed_at < moment - interval '1 min'
-          and not exists (select from unnest(o.ids) i (id) join _howdah.job j on j.id = i.id and j.lease = o.lease)
-        order by o.claimed_at limit 1000);
-    return done;
+    return done + _howdah.drop_partitions('finished_succeeded', kept.retention)
+                + _howdah.drop_partitions('finished_failed', kept.failed_retention)
+                + _howdah.drop_partitions('attempt', longer);
+end $$;
+
+-- Rows that had no partition of their own and are past the retention: some of them.
+create or replace function _howdah.delete_old(part text, keep interval) returns bigint
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+    n  bigint;
+begin
+    execute format('delete from _howdah.%1$I where ctid = any (array(
+                        select o.ctid from _howdah.%1$I o where o.finished_at < $1 limit 2000))', part)
+    using _howdah.clock() - keep;
+    get diagnostics n = row_count;
+    return n;
 end $$;

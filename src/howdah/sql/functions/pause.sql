@@ -16,7 +16,7 @@ begin
     if not set_paused.paused then
         update _howdah.queue q set paused = false where q.name = set_paused.queue and q.paused;
         if found then
-            perform _howdah.wake(set_paused.queue, 100);
+            perform _howdah.wake(set_paused.queue, null, 100);
         end if;
         return found;
     end if;

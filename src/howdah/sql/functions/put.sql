@@ -32,6 +32,8 @@ begin
             select i.*, nextval('_howdah.seq') as seq from (select input.* from input order by input.ordinal) i
         ), numbered as materialized (
             select d.*, d.given is null or row_number() over (partition by d.given order by d.ordinal) = 1 as is_first from drawn d
+        ), held as (  -- as it was before we wait for anybody: a holder that ends meanwhile is the answer all the same
+            select j.unique_key, j.id from _howdah.job j where j.unique_key = any (array(select i.unique_key from input i))
         ), fresh as (
             insert into _howdah.given_id (id, created_at)
             select distinct i.given, moment from input i
@@ -53,8 +55,8 @@ begin
             on conflict do nothing returning id
         )
         select n.ordinal, n.id, n.given, n.unique_key, n.is_first and inserted.id is not null as created,
-               exists (select from fresh where fresh.id = n.given) as is_fresh
-        from numbered n left join inserted on inserted.id = n.id
+               exists (select from fresh where fresh.id = n.given) as is_fresh, held.id as holder
+        from numbered n left join inserted on inserted.id = n.id left join held on held.unique_key = n.unique_key
         order by n.ordinal
     loop
         ordinal := told.ordinal; id := told.id; created := told.created;
@@ -62,7 +64,7 @@ begin
             made := made || told.id;
         elsif told.unique_key is not null and (told.given is null or told.is_fresh) then
             delete from _howdah.given_id g where g.id = told.given;
-            id := (select j.id from _howdah.job j where j.unique_key = told.unique_key);
+            id := coalesce((select j.id from _howdah.job j where j.unique_key = told.unique_key), told.holder);
             if id is null then  -- the holder of the key ended in the meantime: it is free again
                 select p.id, p.created into id, created from _howdah.put(jobs[told.ordinal:told.ordinal], put.wake) p;
             end if;
@@ -71,8 +73,8 @@ begin
     end loop;
 
     if put.wake and exists (select from _howdah.idle) then
-        perform _howdah.wake(j.queue, j.n)
-        from (select j.queue, count(*) as n from _howdah.job j
-              where j.id = any (made) and (j.state = 'r' or j.run_at < moment + interval '1.5 s') group by j.queue) j;
+        perform _howdah.wake(j.queue, j.task, j.n)
+        from (select j.queue, j.task, count(*) as n from _howdah.job j
+              where j.id = any (made) and (j.state = 'r' or j.run_at < moment + interval '1.5 s') group by j.queue, j.task) j;
     end if;
 end $$;

@@ -19,11 +19,12 @@ begin
     where greatest(p.resumed_at, p.gap_ended_at) > moment;
     -- What the next beat will find out is true now: another session may be about to write it.
     select case when p.server_started_at <> pg_postmaster_start_time() then moment else p.resumed_at end as resumed_at,
+           case when p.beat_at < moment - interval '3 s' then p.beat_at else p.gap_began_at end as gap_began_at,
            case when p.beat_at < moment - interval '3 s' then moment else p.gap_ended_at end as gap_ended_at
     into pulse from _howdah.pulse p;
     gone := array(
         select w.id from _howdah.worker w left join _howdah.connected c on c.id = w.id
-        where greatest(w.beat_at, pulse.resumed_at, case when c.id is not null then pulse.gap_ended_at end)
+        where greatest(w.beat_at, pulse.resumed_at, case when c.id is not null and w.beat_at > pulse.gap_began_at - w.lost_after / 3 then pulse.gap_ended_at end)
             + case when w.lock_key is not null and c.id is null then least(interval '5 s', w.lost_after) else w.lost_after end
             < moment
         order by w.id for update of w skip locked);

@@ -6,29 +6,30 @@ as $$
 declare
     job  record;
 begin
-    if exists (select from _howdah.finished f join _howdah.job j on j.unique_key = f.unique_key where f.id = retry.id) then
-        perform _howdah.refuse('JQ003', format('job %s cannot come back: another unfinished job has its unique key', retry.id),
-                               'Wait for that job, or cancel it, and retry again.');
-    end if;
     if current_setting('synchronous_commit') = 'off' then
         perform _howdah.durable((select array_agg(f.queue::text) from _howdah.finished f where f.id = retry.id));
     end if;
+    delete from _howdah.finished f where f.id = retry.id
+    returning f.created_at, f.timeout_ms, f.priority, f.attempt, f.base_attempt, f.max_attempts, f.id, f.delivery, f.queue,
+              f.task, f.args, f.unique_key, f.headers, f.tags into job;
+    if not found then
+        return false;
+    end if;
     perform pg_current_xact_id();  -- before nextval: a transaction is always older than its seqs (the scan floor)
-    with gone as (
-        delete from _howdah.finished f where f.id = retry.id
-        returning f.created_at, f.timeout_ms, f.priority, f.attempt, f.base_attempt, f.max_attempts, f.id, f.delivery, f.queue,
-                  f.task, f.args, f.unique_key, f.headers, f.tags
-    )
     insert into _howdah.job
         (seq, created_at, timeout_ms, priority, attempt, base_attempt, max_attempts, id, state, delivery, queue, task, args,
          unique_key, headers, tags)
-    select nextval('_howdah.seq'), g.created_at, g.timeout_ms, g.priority, g.attempt, g.attempt,
-           g.attempt + coalesce(g.max_attempts, 4) - coalesce(g.base_attempt, 0), g.id, 'r', g.delivery, g.queue, g.task, g.args,
-           g.unique_key, g.headers, g.tags
-    from gone g
-    returning id, queue into job;
-    if found and exists (select from _howdah.idle) then
-        perform _howdah.wake(job.queue, 1);
+    values
+        (nextval('_howdah.seq'), job.created_at, job.timeout_ms, job.priority, job.attempt, job.attempt,
+         job.attempt + coalesce(job.max_attempts, 4) - coalesce(job.base_attempt, 0), job.id, 'r', job.delivery, job.queue,
+         job.task, job.args, job.unique_key, job.headers, job.tags)
+    on conflict do nothing;
+    if not found then
+        perform _howdah.refuse('JQ003', format('job %s cannot come back: another unfinished job has its unique key', retry.id),
+                               'Wait for that job, or cancel it, and retry again.');
     end if;
-    return job.id is not null;
+    if exists (select from _howdah.idle) then
+        perform _howdah.wake(job.queue, job.task, 1);
+    end if;
+    return true;
 end $$;

@@ -34,10 +34,14 @@ begin
                g.error, g.unique_key, g.headers, g.tags
         from gone g
         left join _howdah.lease l on l.lease = g.lease
-        where not exists (select from _howdah.queue q where q.name = g.queue and not q.keep_history)
+        where settle.state = 'F' or not exists (select from _howdah.queue q where q.name = g.queue and not q.keep_history)
     )
     select array_agg(g.id) into moved from gone g;
 
+    if exists (select from _howdah.queue q where not q.keep_history) then  -- what history does not keep: count from here
+        update _howdah.given_id g set created_at = moment
+        where g.id = any (moved) and not exists (select from _howdah.finished f where f.id = g.id);
+    end if;
     if exists (select from _howdah.cancel_request) then
         delete from _howdah.cancel_request c where c.job_id = any (moved);
     end if;

@@ -11,7 +11,7 @@ begin
     if patterns is null or exists (select from unnest(patterns) p where p like '%*') then
         names := array(select q from unnest(_howdah.ready_queues()) q
                        where (patterns is null or q like any (_howdah.like_patterns(patterns)))
-                         and q <> all (coalesce(excluded, '{}')));
+                         and not (q like any (_howdah.like_patterns(coalesce(excluded, '{}')))));
     end if;
     if exists (select from _howdah.queue q where q.paused) then
         names := array(select n from unnest(names) n

@@ -29,7 +29,7 @@ begin
                 to_char(held.claimed_at, moment_text), coalesce(to_char(job.leased_until, moment_text), 'its caller finishes it'))
             when held.silent then format('its worker %s is silent; it goes back with the next chores', held.name)
             else format('running on %s since %s%s', held.name, to_char(held.claimed_at, moment_text),
-                        case when exists (select from _howdah.cancel_request c where c.job_id = job.id)
+                        case when exists (select from _howdah.cancel_request c where c.job_id = job.id and c.lease = job.lease)
                              then '; asked to cancel' else '' end) end;
     end if;
 

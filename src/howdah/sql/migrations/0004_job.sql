@@ -62,5 +62,6 @@ create index given_id_created on _howdah.given_id (created_at);
 -- Requests to cancel running jobs. Nobody but its holder updates a running row.
 create table _howdah.cancel_request (
     job_id        uuid primary key,
+    lease         uuid not null,                    -- of the attempt that is to stop
     requested_at  timestamptz not null
 );

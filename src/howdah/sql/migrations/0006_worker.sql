@@ -27,12 +27,13 @@ create table _howdah.pulse (
     only_row           boolean primary key default true check (only_row),
     beat_at            timestamptz not null,
     resumed_at         timestamptz not null,        -- when the server was last seen to have restarted
-    gap_ended_at       timestamptz not null,        -- when nobody had beaten for a while, and somebody did again
+    gap_began_at       timestamptz not null,        -- the last time when nobody beat for a while: from here,
+    gap_ended_at       timestamptz not null,        -- to here
     server_started_at  timestamptz not null,
     timeline           text not null
 ) with (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
-insert into _howdah.pulse (beat_at, resumed_at, gap_ended_at, server_started_at, timeline)
-values ('epoch', 'epoch', 'epoch', pg_catalog.pg_postmaster_start_time(), '');
+insert into _howdah.pulse (beat_at, resumed_at, gap_began_at, gap_ended_at, server_started_at, timeline)
+values ('epoch', 'epoch', 'epoch', 'epoch', pg_catalog.pg_postmaster_start_time(), '');
 
 -- Who waits for the end of which job; looked at once per batch of finishes.
 create table _howdah.waiter (

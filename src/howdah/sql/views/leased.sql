@@ -33,7 +33,11 @@ from _howdah.lease l
 cross join _howdah.pulse p
 left join _howdah.worker w on w.id = l.worker
 cross join lateral unnest(l.ids) i (id)
-join _howdah.job j on j.id = i.id and j.lease = l.lease;
+-- offset 0: one look by id each, never a join with all jobs
+cross join lateral (
+    select k.id, k.queue, k.task, k.args, k.priority, k.attempt, k.max_attempts, k.timeout_ms, k.leased_until, k.created_at, k.tags,
+           k.headers
+    from _howdah.job k where k.id = i.id and k.lease = l.lease offset 0) j;
 
 create or replace view howdah.running as
 select r.id, r.queue, r.task, r.args, r.priority, r.attempt, r.max_attempts, r.timeout, r.started_at, r.worker, r.leased_until,

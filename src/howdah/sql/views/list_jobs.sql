@@ -10,7 +10,7 @@ create or replace function howdah.list_jobs(
     before      uuid        default null,
     n           int         default 50
 ) returns setof howdah.jobs
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off set datestyle = 'ISO, YMD'
 as $$
 declare
     code    text := (select c from unnest(array['s', 'b', 'r', 'x', 'S', 'F', 'C']) c

@@ -15,10 +15,12 @@ as $$
 #variable_conflict use_column
 declare
     flaw  text := case
-        when put_settings.lost_after < interval '1 s' then 'lost_after is shorter than a second'
+        when put_settings.lost_after not between interval '1 s' and interval '10 years' then 'lost_after must lie between a second and ten years'
         when put_settings.max_crashes < 1 then 'max_crashes is less than 1'
         when least(put_settings.retention, put_settings.failed_retention) < interval '0' then 'a retention is negative'
         when put_settings.unknown_task_age <= interval '0' then 'unknown_task_age is not positive'
+        when greatest(put_settings.retention, put_settings.failed_retention, put_settings.unknown_task_age) > interval '100 years'
+            then 'a time is longer than a hundred years'
     end;
 begin
     if flaw is not null then
