@@ -162,5 +162,6 @@ CLEAN = (
     "set lock_timeout = '10s';"
     + "".join(f"delete from _howdah.{table};" for table in _TABLES)
     + "insert into _howdah.setting default values;"
-    "update _howdah.pulse set resumed_at = 'epoch', gap_began_at = 'epoch', gap_ended_at = 'epoch', beat_at = 'epoch';"
+    "update _howdah.pulse set resumed_at = 'epoch', gap_began_at = 'epoch',"
+    " gap_ended_at = 'epoch', beat_at = 'epoch';"
 )

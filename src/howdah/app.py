@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 from uuid import UUID
@@ -24,6 +25,7 @@ from howdah.durations import Duration
 from howdah.errors import Conflict, UnknownTask
 from howdah.events import Events
 from howdah.job import Job
+from howdah.loops import PerLoop
 from howdah.outcome import Outcome
 from howdah.retry import Retry
 from howdah.rows import Claimed
@@ -68,7 +70,8 @@ class App:
         self._settings: Settings | None = None
         self._client: AsyncClient | None = None
         self._sync_client: Client | None = None
-        self._waits: Waits | None = None
+        self._waits = PerLoop(lambda: Waits(self.client))
+        self._guard = threading.Lock()
 
     @property
     def settings(self) -> Settings:
@@ -164,16 +167,18 @@ class App:
     @property
     def client(self) -> AsyncClient:
         """The client that runs Calls on this app's own connections."""
-        if self._client is None:
-            self._client = AsyncClient(self.settings)
-        return self._client
+        with self._guard:
+            if self._client is None:
+                self._client = AsyncClient(self.settings)
+            return self._client
 
     @property
     def sync_client(self) -> Client:
         """The same where there is no event loop."""
-        if self._sync_client is None:
-            self._sync_client = Client(self.settings)
-        return self._sync_client
+        with self._guard:
+            if self._sync_client is None:
+                self._sync_client = Client(self.settings)
+            return self._sync_client
 
     async def run(self, call: Call[T]) -> T:
         """Run a call: `await app.run(jobs.cancel(job_id))`."""
@@ -206,15 +211,12 @@ class App:
 
         Raises JobFailed, JobCancelled, NotFound, and TimeoutError when it has not ended in time.
         """
-        if self._waits is None:
-            self._waits = Waits(self.client)
-        return await self._waits.result(job_id, timeout)
+        return await self._waits.here().result(job_id, timeout)
 
     async def close(self) -> None:
-        """Close all connections; the next use opens them again."""
-        if self._waits is not None:
-            await self._waits.close()
+        """Close this event loop's connections, and the sync ones; the next use opens them again."""
         if self._client is not None:
+            await self._waits.here().close()
             await self._client.close()
         if self._sync_client is not None:
             await asyncio.to_thread(self._sync_client.close)

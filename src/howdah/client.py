@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol, Self, TypeVar, overload
 from uuid import UUID
 
@@ -17,8 +17,9 @@ from howdah.connect import check_version, database_url, no_connection
 from howdah.drivers import Driver, driver_of
 from howdah.errors import HowdahError, NoDatabase
 from howdah.job import Job
+from howdah.loops import PerLoop
 from howdah.refusals import translated
-from howdah.settings import Settings, load, plain_url
+from howdah.settings import Settings, default_schema, load, plain_url
 
 T = TypeVar("T")
 
@@ -26,19 +27,16 @@ T = TypeVar("T")
 class AsyncClient:
     """Runs Calls on a pool of its own, which it opens at the first use, or `async with`.
 
-    The pool belongs to the event loop that opened it; on another loop a new one is opened.
+    The pool belongs to the event loop that opened it; each other loop gets one of its own.
     """
 
     def __init__(self, settings: Settings | None = None, *, size: int = 10) -> None:
         self.settings = settings or load().settings
         self._size = size
-        self._pool: Any = None
-        self._open_pool: AsyncGenerator[None, None] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._opening = asyncio.Lock()
+        self._pools = PerLoop(lambda: _Pool(self._new_pool))
 
     async def __aenter__(self) -> Self:
-        await self._opened()
+        await self._pools.here().opened()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -46,7 +44,7 @@ class AsyncClient:
 
     async def run(self, call: Call[T]) -> T:
         """Run a call on a connection of the pool; raises our errors for what the store refuses."""
-        pool = await self._opened()
+        pool = await self._pools.here().opened()
         try:
             rows = await pool.fetch(call.render(self.settings.schema), *call.values)
         except asyncpg.InternalClientError as error:  # its connection was ended under it
@@ -56,24 +54,8 @@ class AsyncClient:
         return call.read(rows)
 
     async def close(self) -> None:
-        """Close the pool; the next use opens it again."""
-        open_pool, self._open_pool, self._pool = self._open_pool, None, None
-        if open_pool is not None and self._loop is asyncio.get_running_loop():
-            await open_pool.aclose()
-
-    async def _opened(self) -> Any:
-        loop = asyncio.get_running_loop()
-        if self._pool is not None and self._loop is loop:
-            return self._pool
-        if self._loop is not loop:
-            self._opening, self._loop, self._pool = asyncio.Lock(), loop, None
-        async with self._opening:
-            if self._pool is None:
-                pool = await self._new_pool()
-                self._open_pool = _open_until_the_loop_ends(pool)
-                await anext(self._open_pool)
-                self._pool = pool
-        return self._pool
+        """Close this loop's pool, the next use opens it again; others close with their loops."""
+        await self._pools.here().close()
 
     async def _new_pool(self) -> Any:
         url = database_url(self.settings)
@@ -103,6 +85,31 @@ class AsyncClient:
             pool.terminate()
             raise
         return pool
+
+
+class _Pool:
+    """One event loop's pool: the first who asks opens it, and all others wait for that."""
+
+    def __init__(self, new_pool: Callable[[], Awaitable[Any]]) -> None:
+        self._new_pool = new_pool
+        self._opening = asyncio.Lock()
+        self._pool: Any = None
+        self._keeper: AsyncGenerator[None, None] | None = None
+
+    async def opened(self) -> Any:
+        if self._pool is None:
+            async with self._opening:
+                if self._pool is None:
+                    pool = await self._new_pool()
+                    self._keeper = _open_until_the_loop_ends(pool)
+                    await anext(self._keeper)
+                    self._pool = pool
+        return self._pool
+
+    async def close(self) -> None:
+        keeper, self._keeper, self._pool = self._keeper, None, None
+        if keeper is not None:
+            await keeper.aclose()
 
 
 async def _open_until_the_loop_ends(pool: Any) -> AsyncGenerator[None, None]:
@@ -259,7 +266,7 @@ def on(connection: Any, *, schema: str | None = None) -> Any:
     """
     driver = driver_of(connection)
     door = AsyncDoor if driver.is_async else SyncDoor
-    return door(connection, driver, schema or load().settings.schema)
+    return door(connection, driver, schema or default_schema())
 
 
 def _ours(error: BaseException) -> BaseException:

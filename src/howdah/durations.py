@@ -10,6 +10,7 @@ from howdah.errors import BadInput
 Duration = float | int | timedelta | str
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+TEN_YEARS = 3600 * 86400.0  # as PostgreSQL compares intervals: 120 months of 30 days
 LONGEST = 1000 * 366 * 86400.0  # a thousand years: what timedelta and interval surely hold
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
 
@@ -27,6 +28,14 @@ def seconds(duration: Duration) -> float:
     if not 0 <= found <= LONGEST:  # NaN is neither
         raise BadInput(f"{duration!r} is not a duration between zero and a thousand years")
     return float(found)
+
+
+def within_ten_years(what: str, duration: Duration) -> float:
+    """The duration in seconds; refuses what the store would not take as a wait."""
+    found = seconds(duration)
+    if found > TEN_YEARS:
+        raise BadInput(f"{what} is longer than ten years", hint="Use at most 3600 days.")
+    return found
 
 
 def span(duration: Duration | None) -> timedelta | None:

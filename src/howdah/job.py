@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from howdah.durations import Duration, seconds
+from howdah.durations import TEN_YEARS, Duration, seconds
 from howdah.errors import BadInput
 
 DELIVERIES = ("at_least_once", "at_most_once", "transactional")
@@ -135,9 +135,9 @@ def _flaws(o: Options) -> list[tuple[bool, str, str | None]]:
         ),
         (o.run_at is not None and o.delay is not None, "give run_at or delay, not both", None),
         (
-            o.delay is not None and o.delay > timedelta(days=3660).total_seconds(),
+            o.delay is not None and o.delay > TEN_YEARS,
             "delay is longer than ten years",
-            None,
+            "Use at most 3600 days.",
         ),
         (
             o.priority is not None and not -(2**31) <= o.priority < 2**31,

@@ -184,7 +184,7 @@ async def _drop_old_overloads(connection: Any, schema: str) -> None:
     """Drop functions of ours as an earlier version had them, with other parameters.
 
     Beside the new ones, every call that leaves a parameter to its default would be ambiguous. What
-    this transaction defined has its number in xmin; functions under other names are not ours to drop.
+    this transaction defined has its number in xmin; other names are not ours to drop.
     """
     stale = await connection.fetch(
         """

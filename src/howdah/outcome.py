@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from howdah.durations import Duration, seconds
+from howdah.durations import Duration, within_ten_years
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,11 +59,14 @@ class Released(Outcome, frozen=True, kw_only=True):
 
 
 class Snooze(Exception):
-    """Return or raise it in a task: run the job again after so long, no attempt charged."""
+    """Return or raise it in a task: run the job again after so long, no attempt charged.
+
+    Raises BadInput beyond ten years.
+    """
 
     def __init__(self, delay: Duration) -> None:
         super().__init__(delay)
-        self.delay = seconds(delay)
+        self.delay = within_ten_years("Snooze", delay)
 
 
 class Cancel(Exception):

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from howdah.durations import Duration, seconds
+from howdah.durations import TEN_YEARS, Duration, seconds, within_ten_years
 from howdah.errors import BadInput
 
 
@@ -37,11 +37,11 @@ class Retry:
             raise BadInput(f"max_attempts must lie between 1 and 10000, got {self.max_attempts}")
         if not 1 <= self.factor <= 1000 or not 0 <= self.jitter <= 1:
             raise BadInput("a retry policy needs 1 <= factor <= 1000 and 0 <= jitter <= 1")
-        object.__setattr__(self, "first", seconds(self.first))
-        object.__setattr__(self, "longest", seconds(self.longest))
+        object.__setattr__(self, "first", within_ten_years("first", self.first))
+        object.__setattr__(self, "longest", within_ten_years("longest", self.longest))
 
     def delay(self, failures: int, chance: Callable[[], float] = random.random) -> float:
         """Seconds to wait after so many failed attempts (1 or more)."""
         first, longest = seconds(self.first), seconds(self.longest)
         wait = min(longest, first * self.factor ** min(failures - 1, 60))
-        return wait * (1 + self.jitter * (2 * chance() - 1))
+        return min(TEN_YEARS, wait * (1 + self.jitter * (2 * chance() - 1)))

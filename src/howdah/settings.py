@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
@@ -109,6 +110,16 @@ def load(
     settings = Settings(**values)
     check_schema(settings.schema)
     return Loaded(settings, {f.name: sources.get(f.name, "default") for f in fields(Settings)})
+
+
+def default_schema() -> str:
+    """The schema's name by the environment and the project's files, which are read once."""
+    return _schema_at(os.getcwd(), os.environ.get("HOWDAH_SCHEMA"))
+
+
+@lru_cache(maxsize=16)
+def _schema_at(_folder: str, _said: str | None) -> str:
+    return load().settings.schema
 
 
 def _places(

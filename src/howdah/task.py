@@ -75,6 +75,11 @@ class Task(Generic[P, R]):
         """A job with these arguments, validated; nothing has happened yet. Raises BadArguments."""
         return Job(self.name, self.arguments.bind(args, kwargs), self._options)
 
+    def job_of(self, args: str) -> Job:
+        """The same from JSON: an object with the arguments' names. Raises BadArguments."""
+        self.arguments.decode(args)
+        return Job(self.name, args, self._options)
+
     def options(
         self,
         *,

@@ -1,4 +1,4 @@
-"""Waiting for the ends of jobs: one listener per process, and a poll behind it."""
+"""Waiting for the ends of jobs: one listener per event loop, and a poll behind it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENDED = {"succeeded", "failed", "cancelled"}
 
 
 class Waits:
-    """Hands out results as jobs end. Opens its listener with the first who waits."""
+    """Hands out results on one event loop. Opens its listener with the first who waits."""
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
@@ -55,19 +55,14 @@ class Waits:
     async def close(self) -> None:
         """Stop listening."""
         listening, self._listening = self._listening, None
-        if listening is not None and listening.get_loop() is asyncio.get_running_loop():
+        if listening is not None:
             listening.cancel()
             await asyncio.wait({listening})
 
     def _listen(self) -> None:
-        loop = asyncio.get_running_loop()
-        if (
-            self._listening is None
-            or self._listening.done()
-            or self._listening.get_loop() is not loop
-        ):
+        if self._listening is None or self._listening.done():
             listener = Listener(self._client.settings, self._heard, self._look_again)
-            self._listening = loop.create_task(listener.run(), name="howdah results")
+            self._listening = asyncio.create_task(listener.run(), name="howdah results")
 
     def _heard(self, payload: str) -> None:
         if payload.startswith("f"):

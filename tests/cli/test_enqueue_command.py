@@ -64,6 +64,16 @@ def test_the_configured_app_checks_the_arguments_and_gives_the_queue(howdah, db,
     assert on(db).run(jobs.get(UUID(good.out.strip()))).queue == "sums"
 
 
+def test_the_apps_task_gives_its_declared_options_and_the_command_line_wins(howdah, db, project):
+    (project / "howdah.toml").write_text('app = "sums:app"\n')
+
+    declared = howdah("enqueue", "sums.add", '{"a": 1, "b": 2}')
+    said = howdah("enqueue", "sums.add", '{"a": 1, "b": 2}', "--max-attempts", "9")
+
+    found = [on(db).run(jobs.get(UUID(ran.out.strip()))) for ran in (declared, said)]
+    assert [(job.queue, job.max_attempts) for job in found] == [("sums", 2), ("sums", 9)]
+
+
 def test_wait_prints_the_result(howdah):
     worker = howdah.start("worker", "--import", "work")
 

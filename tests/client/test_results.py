@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -114,7 +115,7 @@ async def test_the_end_is_told_by_notification_long_before_the_next_poll(
     [job] = await app.run(jobs.claim())
     result = asyncio.create_task(app.result(job.id, timeout=30))
     await until(lambda: listening(db) == 1 and waiting(db) == 1)
-    await until(lambda: app._waits is not None and app._waits._ends)
+    await until(lambda: app._waits.here()._ends)
 
     started = time.monotonic()
     db.execute("select howdah.ack(%s, %s, '5')", [job.id, job.lease])
@@ -185,6 +186,33 @@ def test_results_are_waited_for_on_one_event_loop_after_another(dsn: str) -> Non
             await app.close()
 
     assert [asyncio.run(once()), asyncio.run(once())] == [5, 5]
+
+
+def test_results_are_waited_for_on_two_event_loops_at_once(
+    dsn: str, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each hears its end by a listener of its own: no poll comes in time."""
+    monkeypatch.setattr(waits, "FIRST_POLL", 60.0)
+    monkeypatch.setattr(waits, "LONGEST_POLL", 60.0)
+    app = App(dsn)
+
+    async def wait(task: str) -> object:
+        return await app.result(await app.enqueue(Job(task, "{}")), timeout=20)
+
+    with ThreadPoolExecutor(2) as threads:
+        results = [threads.submit(asyncio.run, wait(task)) for task in ("a", "b")]
+        deadline = time.monotonic() + 10
+        while listening(db) < 2 or waiting(db) < 2:
+            assert time.monotonic() < deadline, "there are no two listeners"
+            time.sleep(0.01)
+        time.sleep(0.1)  # both have looked again after their listeners came up
+        began = time.monotonic()
+        for id_, lease in db.execute("select id, lease from howdah.claim(n => 2)").fetchall():
+            db.execute("select howdah.ack(%s, %s, '5')", [id_, lease])
+        found = [result.result(15) for result in results]
+
+    assert found == [5, 5]
+    assert time.monotonic() - began < 5
 
 
 async def test_closing_the_app_takes_the_listener_with_it(

@@ -8,8 +8,9 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
-from howdah import App, BadInput, Job, TooLarge, jobs
+from howdah import App, BadInput, Job, TooLarge, jobs, on
 from howdah.job import make_options
 
 
@@ -240,6 +241,28 @@ def test_a_subclass_of_a_connection_is_known_as_one(dsn: str, db: psycopg.Connec
         job_id = App(dsn).on(connection).enqueue(Job("t", "{}"))
 
     assert isinstance(job_id, UUID)
+    assert count(db) == 1
+
+
+@pytest.mark.parametrize("cursor", ["RawCursor", "ClientCursor", "ServerCursor"])
+def test_a_connection_with_cursors_of_another_kind_enqueues(
+    dsn: str, db: psycopg.Connection, cursor: str
+) -> None:
+    kind: Any = getattr(psycopg, cursor)
+    with psycopg.connect(dsn, cursor_factory=kind, row_factory=dict_row) as connection:
+        on(connection).enqueue(Job("t", "{}", make_options(tags=["x"])))
+
+    assert count(db) == 1
+
+
+@pytest.mark.parametrize("cursor", ["AsyncRawCursor", "AsyncClientCursor"])
+async def test_an_awaited_connection_with_cursors_of_another_kind_enqueues(
+    dsn: str, db: psycopg.Connection, cursor: str
+) -> None:
+    kind: Any = getattr(psycopg, cursor)
+    async with await psycopg.AsyncConnection.connect(dsn, cursor_factory=kind) as connection:
+        await on(connection).enqueue(Job("t", "{}", make_options(tags=["x"])))
+
     assert count(db) == 1
 
 

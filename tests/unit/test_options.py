@@ -244,3 +244,5 @@ def test_a_word_of_a_task_keeps_what_it_says() -> None:
     assert Cancel("gone").reason == "gone"
     with pytest.raises(BadInput):
         Snooze(-1)
+    with pytest.raises(BadInput, match="ten years"):
+        Snooze(timedelta(days=3601))

@@ -60,6 +60,8 @@ def test_durations_of_a_policy_may_be_written_in_words() -> None:
         {"jitter": 1.1},
         {"first": -1},
         {"longest": "never"},
+        {"first": timedelta(days=3601)},
+        {"longest": timedelta(days=3601)},
         {"factor": float("nan")},
         {"factor": float("inf")},
         {"jitter": float("nan")},
@@ -70,6 +72,12 @@ def test_a_policy_that_makes_no_sense_is_refused_where_it_is_written(
 ) -> None:
     with pytest.raises(BadInput):
         Retry(**wrong)  # type: ignore[arg-type]
+
+
+def test_no_wait_is_longer_than_the_store_takes() -> None:
+    policy = Retry(first="3600d", longest="3600d", jitter=1)
+
+    assert policy.delay(1, lambda: 1.0) == 3600 * 86400
 
 
 @given(

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from howdah import App, BadInput
-from howdah.settings import load, plain_url, project_root, without_password
+from howdah.settings import _read as original
+from howdah.settings import default_schema, load, plain_url, project_root, without_password
+from howdah.sql import check_schema
 
 
 @pytest.fixture
@@ -213,3 +215,36 @@ def test_a_password_is_not_shown_by_the_settings_themselves() -> None:
 def test_a_bad_argument_is_refused_as_bad_input(wrong: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match="argument"):
         load(wrong, environ={})
+
+
+@pytest.mark.parametrize("word", ["user", "order", "table", "all", "select", "values", "left"])
+def test_a_word_of_sql_is_no_schema_name(word: str) -> None:
+    with pytest.raises(BadInput, match="key word") as refused:
+        check_schema(word)
+
+    assert refused.value.hint == f"Use another name, for example {word}_jobs."
+
+
+@pytest.mark.parametrize("name", ["howdah", "queue", "jobs", "users", "order_jobs", "q1"])
+def test_other_words_may_be_schema_names(name: str) -> None:
+    assert check_schema(name) == name
+
+
+def test_the_default_schema_follows_environment_and_folder_and_reads_their_files_once(
+    project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr("howdah.settings._read", lambda file: read.append(file) or original(file))
+    monkeypatch.chdir(project)
+
+    in_project = [default_schema(), default_schema()]
+    files = len(read)
+    monkeypatch.setenv("HOWDAH_SCHEMA", "said")
+    said = default_schema()
+    monkeypatch.delenv("HOWDAH_SCHEMA")
+    monkeypatch.chdir(tmp_path_factory.mktemp("other"))
+    elsewhere = default_schema()
+
+    assert in_project == ["from_pyproject", "from_pyproject"]
+    assert files == 2
+    assert (said, elsewhere) == ("said", "howdah")

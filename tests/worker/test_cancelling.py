@@ -109,7 +109,11 @@ async def test_a_success_that_meets_the_request_ends_cancelled_with_its_result(
     async with app, app.worker():
         job_id = await quick.enqueue()
         await eventually(lambda: store.state(job_id) == "running")
-        store.do("insert into _howdah.cancel_request values (%s, now())", job_id)  # unheard
+        store.do(  # unheard
+            "insert into _howdah.cancel_request (job_id, lease, requested_at)"
+            " select id, lease, now() from _howdah.job where id = %s",
+            job_id,
+        )
         go.set()
         await eventually(lambda: store.state(job_id) == "cancelled")
 

@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from howdah import App
+from howdah import App, BadInput
 
 
 @pytest.mark.parametrize("kind", ["coroutines", "threads"])
@@ -77,6 +77,41 @@ async def test_a_queue_with_slots_of_its_own_is_not_served_by_a_pattern_beside_i
         await eventually(lambda: store.states()["succeeded"] == 20)
 
     assert most == 2
+
+
+async def test_queues_of_a_pattern_with_slots_of_its_own_share_them_and_no_others(
+    app, store, eventually
+):
+    at_once, most = Counter(), Counter()
+
+    @app.task(name="job")
+    async def job(kind: str):
+        at_once[kind] += 1
+        most[kind] = max(most[kind], at_once[kind])
+        await asyncio.sleep(0.02)
+        at_once[kind] -= 1
+
+    for queue in ("mail", "sms.de", "sms.fr", "web"):
+        kind = queue.partition(".")[0]
+        await app.enqueue_many([job.options(queue=queue).job(kind) for _ in range(20)])
+    async with app.worker(queues=["mail:2", "sms.*:2", "*"], slots=10):
+        await eventually(lambda: store.states()["succeeded"] == 80)
+
+    assert (most["mail"], most["sms"]) == (2, 2)
+    assert most["web"] > 2
+
+
+@pytest.mark.parametrize("wrong", [{"slots": 0}, {"slots": -1}, {"queues": ["mail:2"], "slots": 0}])
+def test_a_worker_without_slots_is_refused(app, wrong):
+    with pytest.raises(BadInput, match="slots cannot be had"):
+        app.worker(**wrong)
+
+
+def test_a_worker_without_queues_is_refused_with_how_to_have_all(app):
+    with pytest.raises(BadInput, match="without queues") as refused:
+        app.worker(queues=[])
+
+    assert refused.value.hint == "Leave out queues for all."
 
 
 async def test_slow_jobs_are_left_to_an_idle_worker(dsn, store, eventually):

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from howdah import App, Context, workers
+from howdah import App, Conflict, Context, workers
 from howdah.events import WorkerStopped, WorkerStopping
 
 
@@ -42,7 +42,7 @@ async def test_a_busy_worker_ends_what_runs_and_hands_back_the_rest_at_once(
     assert await worker.ended() == 0
 
     assert at_once < 0.5
-    assert len(ledger.starts()) <= started + 1
+    assert len(ledger.starts()) <= started + 5  # what its slots took before it heard
     assert ledger.ends() == len(ledger.starts())
     assert store.states() == {"succeeded": ledger.ends(), "ready": 600 - ledger.ends()}
     assert set(store.one("select array_agg(distinct attempt) from howdah.ready")) == {0}
@@ -167,6 +167,20 @@ async def test_stop_before_the_start_is_heeded(app, store):
         await worker.wait()
 
     assert store.one("select count(*) from howdah.workers") == 0
+
+
+async def test_a_worker_starts_only_once(app, store, eventually):
+    @app.task(name="job")
+    async def job(): ...
+
+    async with asyncio.timeout(5):
+        async with app.worker() as worker:
+            with pytest.raises(Conflict, match="started already"):
+                await worker.__aenter__()
+            job_id = await job.enqueue()
+            await eventually(lambda: store.state(job_id) == "succeeded")
+        with pytest.raises(Conflict, match="started already"):
+            await worker.__aenter__()
 
 
 async def test_stop_while_it_starts_is_heeded(app, store):

@@ -44,7 +44,7 @@ async def test_an_idle_worker_starts_a_job_at_its_commit(
 
     median, worst = statistics.median(took) * 1000, max(took) * 1000
     record_property("start_ms", (round(median, 2), round(worst, 2)))
-    assert median < 100
+    assert median < 10
     assert worst < 2000
 
 

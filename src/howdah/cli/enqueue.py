@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import sys
-from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
@@ -21,7 +20,7 @@ from howdah.cli.options import DURATION, MOMENT
 from howdah.cli.options import as_json as json_option
 from howdah.client import AsyncDoor
 from howdah.errors import BadInput, Denied, UnknownTask
-from howdah.job import NO_OPTIONS, Job, check_task_name, make_options
+from howdah.job import Job, check_task_name, make_options
 
 if TYPE_CHECKING:
     from howdah.settings import Settings
@@ -54,18 +53,11 @@ def command(
     *,
     task: str,
     arguments: str,
-    delay: float | None,
-    run_at: datetime | None,
-    queue: str | None,
-    priority: int | None,
-    unique_key: str | None,
-    max_attempts: int | None,
-    timeout: float | None,
-    tags: tuple[str, ...],
     app_name: str | None,
     strict: bool,
     wait: bool,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Store a job of TASK with arguments, a JSON object; - reads it from stdin.
 
@@ -73,21 +65,12 @@ def command(
     """
     app = chosen_app(app_name)
     known = app.tasks.get(task) if app else None
-    options = make_options(
-        known.defaults if known else NO_OPTIONS,
-        delay=delay,
-        run_at=run_at,
-        queue=queue,
-        priority=priority,
-        unique_key=unique_key,
-        max_attempts=max_attempts,
-        timeout=timeout,
-        tags=tags or None,
-    )
     text = _object(task, sys.stdin.buffer.read() if arguments == "-" else arguments)
-    if known is not None:
-        known.arguments.decode(text)
-    job = Job(check_task_name(task), text, options)
+    options["tags"] = options["tags"] or None
+    if known is None:
+        job = Job(check_task_name(task), text, make_options(**options))
+    else:
+        job = known.options(**options).job_of(text)
     settings = database.ready(app.settings if app else None)
     job_id = database.with_store(
         lambda s: _store(s, job, strict if known is None else None), settings

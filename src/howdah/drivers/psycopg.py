@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from psycopg import AsyncCursor, Cursor
 from psycopg.rows import tuple_row
 
 from howdah.call import Row
@@ -12,13 +13,13 @@ from howdah.drivers import Driver
 
 
 def _run(connection: Any, text: str, values: Sequence[Any]) -> Sequence[Row]:
-    with connection.cursor(row_factory=tuple_row) as cursor:
+    with Cursor(connection, row_factory=tuple_row) as cursor:  # whatever its own cursors are like
         rows: Sequence[Row] = cursor.execute(text, values).fetchall()
         return rows
 
 
 async def _arun(connection: Any, text: str, values: Sequence[Any]) -> Sequence[Row]:
-    async with connection.cursor(row_factory=tuple_row) as cursor:
+    async with AsyncCursor(connection, row_factory=tuple_row) as cursor:
         await cursor.execute(text, values)
         rows: Sequence[Row] = await cursor.fetchall()
         return rows

@@ -22,6 +22,25 @@ create table if not exists _howdah.migration (
     applied_at  timestamptz not null default pg_catalog.now()
 );
 """
+KEY_WORDS = frozenset(  # pg_get_keywords(): all but the unreserved ones
+    """
+    all analyse analyze and any array as asc asymmetric authorization between bigint binary bit
+    boolean both case cast char character check coalesce collate collation column concurrently
+    constraint create cross current_catalog current_date current_role current_schema
+    current_time current_timestamp current_user dec decimal default deferrable desc distinct do
+    else end except exists extract false fetch float for foreign freeze from full grant greatest
+    group grouping having ilike in initially inner inout int integer intersect interval into is
+    isnull join json json_array json_arrayagg json_exists json_object json_objectagg json_query
+    json_scalar json_serialize json_table json_value lateral leading least left like limit
+    localtime localtimestamp merge_action national natural nchar none normalize not notnull null
+    nullif numeric offset on only or order out outer overlaps overlay placing position precision
+    primary real references returning right row select session_user setof similar smallint some
+    substring symmetric system_user table tablesample then time timestamp to trailing treat trim
+    true union unique user using values varchar variadic verbose when where window with
+    xmlattributes xmlconcat xmlelement xmlexists xmlforest xmlnamespaces xmlparse xmlpi xmlroot
+    xmlserialize xmltable
+    """.split()  # noqa: SIM905
+)
 CLOSE = "revoke execute on all functions in schema {schema}, _{schema} from public;\n"
 
 
@@ -45,6 +64,11 @@ def check_schema(schema: str) -> str:
         raise BadInput(
             f"{schema!r} cannot be a schema name",
             hint="Use lower case letters, digits and underscores, beginning with a letter.",
+        )
+    if schema in KEY_WORDS:
+        raise BadInput(
+            f"{schema!r} is a key word of SQL and cannot be a schema name",
+            hint=f"Use another name, for example {schema}_jobs.",
         )
     return schema
 

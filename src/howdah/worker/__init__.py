@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from howdah import jobs, store, workers
-from howdah.call import Call
 from howdah.connect import database_url
-from howdah.errors import BadInput, WorkerUnknown
-from howdah.events import (
-    Events,
-    WorkerStarted,
-    WorkerStopped,
-    WorkerStopping,
-    WorkerSwept,
-)
-from howdah.job import check_patterns
+from howdah.errors import Conflict, WorkerUnknown
+from howdah.events import Events, WorkerStarted, WorkerSwept
 from howdah.listener import Listener
 from howdah.outcome import Outcome
 from howdah.settings import Settings
@@ -29,12 +21,13 @@ from howdah.worker import chores
 from howdah.worker.attempt import Attempt
 from howdah.worker.fetcher import Fetcher
 from howdah.worker.finisher import Finisher
-from howdah.worker.identity import Identity
+from howdah.worker.identity import Identity, session_lock
 from howdah.worker.leases import Leases
 from howdah.worker.link import LONGEST_WAIT, Link, Patience
 from howdah.worker.looker import Looker
 from howdah.worker.runner import Runner
-from howdah.worker.slots import Slots
+from howdah.worker.slots import groups_of
+from howdah.worker.stopping import Stopping
 
 if TYPE_CHECKING:
     from howdah.workers import Control
@@ -42,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["Worker"]
 
 STATE_EVERY = 60.0  # seconds between two statements of the leases that are held
-LEAVE_WITHIN = 3.0  # seconds for the last word to the store
 
 
 class Worker:
@@ -64,31 +56,44 @@ class Worker:
         name: str | None = None,
     ) -> None:
         self._tasks, self._settings, self.events = tasks, settings, events
-        self._groups = _groups(queues, slots or settings.slots)
-        patterns = [pattern for group in self._groups for pattern in group.queues]
+        self._groups = groups_of(queues, settings.slots if slots is None else slots)
         self.identity = Identity(
             name=name,
-            queues=patterns,
+            queues=[pattern for group in self._groups for pattern in group.queues],
             tasks=sorted(tasks),
             slots=sum(group.size for group in self._groups),
             lost_after=settings.lost_after,
             direct=settings.prepare and settings.listen_url is None,
         )
         self._leases = Leases()
-        self._stop = asyncio.Event()
-        self._hurry = asyncio.Event()
-        self._fetched = asyncio.Event()
-        self._why, self._asked = "stop", False
         self._loops: asyncio.Task[None] | None = None
         self._event_loop: asyncio.AbstractEventLoop | None = None
-        self._claims = Link(settings, self._link_name("claims"), self._state_leases)
-        self._finishes = Link(settings, self._link_name("finishes"))
-        self._looks = Link(settings, self._link_name("looks"), self._hold_lock)
-        # Chores have their own: a slow one must not stop the heart.
-        self._chores = Link(settings, self._link_name("chores"))
+        self._make_links()
+        self._make_loops()
+        self._stopping = Stopping(
+            identity=self.identity,
+            events=events,
+            fetcher=self._fetcher,
+            runner=self._runner,
+            finisher=self._finisher,
+            link=self._looks,
+            within=settings.shutdown_after,
+        )
+
+    def _make_links(self) -> None:
+        def link(what: str, opened: Callable[[Link], Awaitable[None]] | None = None) -> Link:
+            return Link(self._settings, f"howdah worker {os.getpid()} {what}", opened)
+
+        self._claims = link("claims", self._state_leases)
+        self._finishes = link("finishes")
+        self._looks = link("looks", self._hold_lock)
+        self._chores = link("chores")  # their own: a slow one must not stop the heart
+
+    def _make_loops(self) -> None:
+        settings, events = self._settings, self.events
         self._finisher = Finisher(self._finishes, self._leases, events, self._stored)
         self._runner = Runner(
-            tasks=tasks,
+            tasks=self._tasks,
             groups=self._groups,
             finisher=self._finisher,
             events=events,
@@ -116,11 +121,16 @@ class Worker:
 
     async def __aenter__(self) -> Self:
         database_url(self._settings)  # a worker that could never connect says so at once
+        if self._event_loop is not None:
+            raise Conflict(
+                "this worker was started already", hint="Make another one: app.worker(…)."
+            )
         self._event_loop = asyncio.get_running_loop()
         try:
             await self._looks.run(store.declare_tasks(declarations(self._tasks)))
             await self._looks.run(self.identity.registration())
         except BaseException:
+            self._event_loop = None
             await self._looks.close()
             raise
         self._loops = asyncio.create_task(self._run(), name="howdah worker")
@@ -136,8 +146,8 @@ class Worker:
 
     async def __aexit__(self, *_: object) -> None:
         await asyncio.sleep(0)  # a stop that was just asked for comes first: this one is no second
-        if not self._stop.is_set():
-            self._stop_now("stop", False)
+        if not self._stopping.asked.is_set():
+            self._stopping.ask("stop", hurry=False)
         await self.wait()
 
     def stop(self, why: str = "stop", *, hurry: bool = False) -> None:
@@ -146,10 +156,10 @@ class Worker:
         May be called from any thread, and again to hurry.
         """
         if self._event_loop is None:  # before it began: it will leave at once
-            self._stop_now(why, hurry)
+            self._stopping.ask(why, hurry=hurry)
             return
         with suppress(RuntimeError):  # the loop has ended, and the worker with it
-            self._event_loop.call_soon_threadsafe(self._stop_now, why, hurry)
+            self._event_loop.call_soon_threadsafe(partial(self._stopping.ask, why, hurry=hurry))
 
     async def wait(self) -> None:
         """Until the worker has left; raises what ended it, if something of ours broke."""
@@ -181,16 +191,16 @@ class Worker:
             "running": [str(job_id) for job_id in self._runner.job_ids],
             "waiting": sum(len(group.waiting) for group in self._groups),
             "listening": self._listener.up.is_set(),
-            "stopping": self._stop.is_set(),
+            "stopping": self._stopping.asked.is_set(),
         }
 
     async def _run(self) -> None:
         loops = asyncio.create_task(self._loop_together())
-        stopped = asyncio.create_task(self._stop.wait())
+        stopped = asyncio.create_task(self._stopping.asked.wait())
         try:
             await asyncio.wait({loops, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if not loops.done():
-                await self._shut_down()
+                await self._stopping.shut_down()
             else:
                 self._runner.close()
                 self._runner.stop_all("shutdown")
@@ -212,24 +222,21 @@ class Worker:
             group.create_task(self._looker.run(), name="looker")
             group.create_task(self._listener.run(), name="listener")
             group.create_task(self._restate(), name="leases")
-            for names, every in (
-                (chores.OFTEN, chores.OFTEN_EVERY),
-                (chores.SELDOM, chores.SELDOM_EVERY),
-            ):
+            for names, every in chores.ROUNDS:
                 group.create_task(
                     chores.keep_doing(self._chores, often("chores"), names, every), name="chores"
                 )
 
     async def _fetch(self) -> None:
         try:
-            while not self._stop.is_set():
+            while not self._stopping.asked.is_set():
                 try:
                     await self._fetcher.run()
                 except WorkerUnknown:
                     self._looker.poke()  # its answer will say so too, and then we are renewed
                     await asyncio.sleep(0.1)
         finally:
-            self._fetched.set()
+            self._stopping.claimed_last.set()
 
     async def _extend(self, attempt: Attempt, duration: float) -> None:
         await self._looks.run(jobs.extend(attempt.job.id, attempt.job.lease, duration))
@@ -259,9 +266,9 @@ class Worker:
         if control.action == "swept":
             await self._swept()
         elif control.action == "kill":
-            self._begin_to_stop("kill", hurry=True)
+            self._stopping.begin("kill", hurry=True)
         elif control.action == "drain":
-            self._begin_to_stop("drain", hurry=False)
+            self._stopping.begin("drain", hurry=False)
 
     async def _swept(self) -> None:
         """Our jobs were given to others: drop everything and register under a new id."""
@@ -289,79 +296,4 @@ class Worker:
     async def _hold_lock(self, link: Link) -> None:
         """A lock of this session: gone with it, so that a death shows sooner than by silence."""
         if self.identity.lock_key is not None:
-            await link.run_now(_session_lock(self.identity.lock_key))
-
-    # Stopping, in three steps
-
-    def _stop_now(self, why: str, hurry: bool) -> None:
-        again, self._asked = self._asked, True
-        self._begin_to_stop(why, hurry=hurry or again)
-
-    def _begin_to_stop(self, why: str, *, hurry: bool) -> None:
-        if not self._stop.is_set():
-            self._why = why
-        self._fetcher.stop()
-        self._stop.set()
-        if hurry:
-            self._hurry.set()
-
-    async def _shut_down(self) -> None:
-        """Hand back what has not started; let attempts end; cancel and release the rest."""
-        self.events.emit(
-            WorkerStopping(worker=self.identity.id, why=self._why, running=len(self._runner))
-        )
-        released = self._runner.close()
-        await asyncio.wait({asyncio.ensure_future(self._fetched.wait())}, timeout=1)
-        released += self._runner.close()  # what a claim under way brought in
-        ended = asyncio.ensure_future(self._runner.empty())
-        hurry = asyncio.ensure_future(self._hurry.wait())
-        await asyncio.wait(
-            {ended, hurry},
-            timeout=self._settings.shutdown_after,
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        hurry.cancel()
-        released += self._runner.stop_all("shutdown")
-        await ended
-        await self._leave()
-        self.events.emit(WorkerStopped(worker=self.identity.id, released=released))
-
-    async def _leave(self) -> None:
-        """Store what there is, as long as there is patience for it, and take the worker out."""
-        try:
-            async with asyncio.timeout(self._settings.shutdown_after):
-                await self._finisher.stored()
-            async with asyncio.timeout(LEAVE_WITHIN):
-                await Patience("looker", self.events).until_done(
-                    lambda: self._looks.run(workers.leave(self.identity.id))
-                )
-        except Exception:  # the database is away: others will rescue what we could not hand back
-            return
-
-    def _link_name(self, what: str) -> str:
-        return f"howdah worker {os.getpid()} {what}"
-
-
-def _session_lock(key: int) -> Call[None]:
-    return Call("select pg_try_advisory_lock(cast($1 as bigint))", (key,), lambda _: None)
-
-
-def _groups(queues: Sequence[str] | None, slots: int) -> list[Slots]:
-    """Queues with slots of their own, and one group for those that share."""
-    if isinstance(queues, str):
-        check_patterns(queues)  # refuses it
-    shared, groups = [], []
-    for text in queues or ["*"]:
-        queue, colon, size = text.rpartition(":")
-        if colon and size.isdigit():
-            groups.append(Slots(check_patterns([queue]), _size(int(size))))
-        else:
-            shared += check_patterns([text])
-    own = [queue for group in groups for queue in group.queues]
-    return [*groups, Slots(shared, _size(slots), but=own)] if shared else groups
-
-
-def _size(slots: int) -> int:
-    if not 1 <= slots <= 10_000:
-        raise BadInput(f"{slots} slots cannot be had", hint="Use 1 to 10000.")
-    return slots
+            await link.run_now(session_lock(self.identity.lock_key))

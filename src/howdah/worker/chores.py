@@ -13,6 +13,7 @@ OFTEN = ("rescue", "expire", "stage")
 SELDOM = ("partitions", "prune", "unknown")
 OFTEN_EVERY = 5.0  # seconds
 SELDOM_EVERY = 300.0
+ROUNDS = ((OFTEN, OFTEN_EVERY), (SELDOM, SELDOM_EVERY))
 
 
 async def keep_doing(

@@ -60,3 +60,8 @@ class Identity:
             lost_after=self.lost_after,
             lock_key=self.lock_key,
         )
+
+
+def session_lock(key: int) -> Call[None]:
+    """Takes the lock for as long as the session lasts."""
+    return Call("select pg_try_advisory_lock(cast($1 as bigint))", (key,), lambda _: None)

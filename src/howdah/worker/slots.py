@@ -6,6 +6,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from howdah.errors import BadInput
+from howdah.job import check_patterns
 from howdah.rows import Claimed
 
 MOST_ASKED = 1000
@@ -70,3 +72,29 @@ class Slots:
             self._pace += weight * (self._ended / passed - self._pace)
             self._ended, self._since = 0, now
         return self._pace
+
+
+def groups_of(queues: Sequence[str] | None, slots: int) -> list[Slots]:
+    """Queues with slots of their own, and one group for those that share; None: all share."""
+    if isinstance(queues, str):
+        check_patterns(queues)  # refuses it
+    if queues is not None and not queues:
+        raise BadInput(
+            "a worker without queues has nothing to do", hint="Leave out queues for all."
+        )
+    _size(slots)
+    shared, groups = [], []
+    for text in ["*"] if queues is None else queues:
+        queue, colon, size = text.rpartition(":")
+        if colon and size.isdigit():
+            groups.append(Slots(check_patterns([queue]), _size(int(size))))
+        else:
+            shared += check_patterns([text])
+    own = [queue for group in groups for queue in group.queues]
+    return [*groups, Slots(shared, slots, but=own)] if shared else groups
+
+
+def _size(slots: int) -> int:
+    if not 1 <= slots <= 10_000:
+        raise BadInput(f"{slots} slots cannot be had", hint="Use 1 to 10000.")
+    return slots
