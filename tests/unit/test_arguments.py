@@ -362,10 +362,10 @@ def test_brackets_in_text_and_many_small_lists_are_no_depth() -> None:
     assert sent(task, value) == value
 
 
-@pytest.mark.parametrize("depth", [1_500, 100_000])
-def test_json_nested_a_thousand_deep_fails_alone_and_readably(depth: int) -> None:
+def test_json_nested_deeper_than_python_goes_fails_alone_and_readably() -> None:
     def task(value: Any) -> None: ...
 
+    depth = 100_000  # some versions of Python go 1,000 deep, others many thousands
     with pytest.raises(BadArguments):
         of(task).decode('{"value": ' + "[" * depth + "]" * depth + "}")
 
