@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 from uuid import UUID
 
@@ -35,8 +36,10 @@ from howdah.task import Task, declare
 from howdah.waits import Waits
 from howdah.worker import Worker
 from howdah.worker.attempt import Attempt
+from howdah.worker.means import Means
 from howdah.worker.threads import Threads
 
+AnyContextManager = AbstractAsyncContextManager[Any] | AbstractContextManager[Any]
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
@@ -61,9 +64,20 @@ class App:
     App() takes its settings from the environment and the project's files; arguments win over both:
     App("postgresql://…", schema="queue"). `async with app` opens its connections and closes them;
     without it the first use opens them.
+
+    `lifespan` is called with the app and gives a context manager, async or not: a worker enters it
+    once per process, before its first job, and leaves it after its last; what it yields is
+    `ctx.resources`.
     """
 
-    def __init__(self, database_url: str | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        database_url: str | None = None,
+        *,
+        lifespan: Callable[[App], AnyContextManager] | None = None,
+        **settings: Any,
+    ) -> None:
+        self.lifespan = lifespan
         self.tasks: dict[str, Task[..., Any]] = {}
         self.events = Events()
         self._arguments = {"database_url": database_url, **settings}
@@ -106,6 +120,8 @@ class App:
         timeout: Duration | None = None,
         no_timeout: bool = False,
         delivery: str | None = None,
+        executor: str | None = None,
+        connection: str | None = None,
     ) -> _Declares: ...
 
     def task(
@@ -120,12 +136,16 @@ class App:
         timeout: Duration | None = None,
         no_timeout: bool = False,
         delivery: str | None = None,
+        executor: str | None = None,
+        connection: str | None = None,
     ) -> Any:
         """Declare a function as a task; `async def` runs on the loop, `def` in a thread.
 
         Its name is the dotted name from its module on, unless one is given. `timeout` (60 s unless
-        told otherwise) counts from the start of each attempt. Raises BadInput, BadArguments or
-        Conflict.
+        told otherwise) counts from the start of each attempt. `executor="process"` runs it in a
+        process of its own, which can be killed. With `delivery="transactional"` its Context has a
+        `connection` (of asyncpg; or `connection="psycopg"`, "sqlalchemy", "django") whose commit
+        carries the job's end. Raises BadInput, BadArguments or Conflict.
         """
 
         def declared(what: Callable[..., Any]) -> Task[..., Any]:
@@ -140,6 +160,8 @@ class App:
                     timeout=timeout,
                     no_timeout=no_timeout,
                     delivery=delivery,
+                    executor=executor,
+                    connection=connection,
                 )
             )
 
@@ -229,8 +251,8 @@ class App:
         task = self.tasks.get(claimed.task)
         if task is None:
             raise UnknownTask(claimed.task)
-        threads = Threads()
-        attempt = Attempt(claimed, task, threads, self._extend)
+        means = Means(threads=Threads(), extend=self._extend)
+        attempt = Attempt(claimed, task, means)
         attempt.handle = asyncio.create_task(attempt.run())
         try:
             while not attempt.handle.done():
@@ -243,7 +265,7 @@ class App:
             return attempt.stopped() if attempt.handle.cancelled() else attempt.handle.result()
         finally:
             attempt.handle.cancel()
-            threads.stop()
+            means.threads.stop()
 
     async def _extend(self, attempt: Attempt, duration: float) -> None:
         await self.run(jobs.extend(attempt.job.id, attempt.job.lease, duration))

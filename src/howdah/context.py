@@ -9,10 +9,11 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, overload
 from uuid import UUID
 
 from howdah.durations import Duration, seconds
+from howdah.errors import BadInput
 
 if TYPE_CHECKING:
     from howdah.rows import Claimed
@@ -39,7 +40,11 @@ class Context:
         args: the arguments, as JSON types.
         fence: the lease, a random token that no later attempt has: store it beside outside effects.
         log: a logger whose records carry job_id, task, queue and attempt.
+        resources: what the app's lifespan gave, once per process; None without one.
+        connection: of a transactional task: what is done on it commits with the job's end.
     """
+
+    connection: Any = None
 
     def __init__(
         self,
@@ -49,6 +54,7 @@ class Context:
         *,
         extend: Callable[[float], Awaitable[None]] | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
+        resources: Any = None,
     ) -> None:
         self.job_id: UUID = job.id
         self.queue, self.task = job.queue, job.task
@@ -60,6 +66,13 @@ class Context:
         self._ends_at = None if job.timeout_ms is None else time.monotonic() + job.timeout_ms / 1000
         self._cancelled = threading.Event()
         self._extend, self._loop = extend, loop
+        self.resources = resources
+
+    def __getattr__(self, name: str) -> Any:
+        """What `extend` added; an error that says how for what nobody did."""
+        raise AttributeError(
+            f"this context has no {name!r}: add what your functions need with ctx.extend({name}=…)"
+        )
 
     @property
     def remaining(self) -> float | None:
@@ -81,9 +94,32 @@ class Context:
         """Sleep in a thread, but wake up at once when the attempt is to stop; True if it is."""
         return self._cancelled.wait(seconds(timeout))
 
-    async def extend(self, duration: Duration) -> None:
-        """Give this attempt so much time from now; LeaseLost if the job is no longer its own."""
-        more = seconds(duration)
+    @overload
+    def extend(self, duration: Duration, /) -> Awaitable[None]: ...
+
+    @overload
+    def extend(self, /, **values: Any) -> Self: ...
+
+    def extend(self, duration: Duration | None = None, /, **values: Any) -> Any:
+        """Give this attempt so much time from now: `await ctx.extend("5m")`.
+
+        LeaseLost if the job is no longer its own. With names instead, `ctx.extend(session=s)`, the
+        context carries those values for the functions that the task calls, and is returned; a name
+        that it has already is refused with BadInput.
+        """
+        if duration is not None and not values:
+            return self._prolong(seconds(duration))
+        if duration is not None:
+            raise BadInput(
+                "extend takes a duration or values, not both", hint="Call it once for each."
+            )
+        for name in values:
+            if hasattr(type(self), name) or name in _OWN:
+                raise BadInput(f"{name!r} is the context's own", hint="Use another name.")
+        vars(self).update(values)
+        return self
+
+    async def _prolong(self, more: float) -> None:
         if self._extend is not None:
             await self._extend(more)
         if self._ends_at is not None:
@@ -93,11 +129,17 @@ class Context:
         """The same in a thread."""
         if self._loop is None:
             raise RuntimeError("extend_sync is for tasks in threads; await extend instead")
-        asyncio.run_coroutine_threadsafe(self.extend(duration), self._loop).result()
+        asyncio.run_coroutine_threadsafe(self._prolong(seconds(duration)), self._loop).result()
 
     def stop(self) -> None:
         """Tell the task to stop; for the worker, not for tasks."""
         self._cancelled.set()
+
+
+_OWN = {
+    "job_id", "queue", "task", "attempt", "max_attempts", "args", "headers", "tags", "fence", "log",
+    "resources",
+}  # fmt: skip
 
 
 class _JobLogger(logging.LoggerAdapter[logging.Logger]):

@@ -18,8 +18,8 @@ _VIEW_HELPERS = ("clock", "state_name", "delivery_name", "timeout_span", "ready_
 FUNCTIONS = {
     "producer": ("enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "outcome"),
     "worker": (
-        "claim", "ack", "nack", "finish", "extend", "release", "heartbeat", "leave", "stage",
-        "chores", "declare_tasks", "outcome", "backlog",
+        "claim", "ack", "nack", "finish", "extend", "release", "heartbeat", "heartbeats", "leave",
+        "rescue", "stage", "chores", "declare_tasks", "outcome", "backlog",
     ),
     "viewer": _LOOK,
     "operator": (

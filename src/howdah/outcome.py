@@ -58,6 +58,12 @@ class Released(Outcome, frozen=True, kw_only=True):
     kind: ClassVar[str] = "released"
 
 
+class Crashed(Outcome, frozen=True, kw_only=True):
+    """The process that ran it died of it: no attempt is charged, but a crash is counted."""
+
+    kind: ClassVar[str] = "crashed"
+
+
 class Snooze(Exception):
     """Return or raise it in a task: run the job again after so long, no attempt charged.
 

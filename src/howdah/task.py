@@ -21,6 +21,7 @@ from howdah.retry import Retry
 
 P = ParamSpec("P")
 R = TypeVar("R")
+MAIN = "__howdah_main__"  # what __main__ is called where another process of ours loads it
 
 
 class Enqueues(Protocol):
@@ -43,7 +44,8 @@ class Task(Generic[P, R]):
         function: what was declared.
         options: how jobs made here are to be run.
         retry: when failed attempts are tried again.
-        executor: "loop" for coroutine functions, "thread" for others.
+        executor: "loop" for coroutine functions, "thread" for others, "process" where asked for.
+        connection: of a transactional task: "asyncpg", "psycopg", "sqlalchemy" or "django".
         arguments: how calls are bound, validated and decoded.
     """
 
@@ -56,12 +58,14 @@ class Task(Generic[P, R]):
         defaults: Options,
         retry: Retry,
         arguments: Arguments,
+        executor: str,
+        connection: str | None,
         options: Options = NO_OPTIONS,
     ) -> None:
         self.app, self.function, self.name = app, function, name
         self.defaults, self.retry, self.arguments = defaults, retry, arguments
         self._options = options
-        self.executor = "loop" if inspect.iscoroutinefunction(function) else "thread"
+        self.executor, self.connection = executor, connection
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -119,6 +123,8 @@ class Task(Generic[P, R]):
             defaults=self.defaults,
             retry=self.retry,
             arguments=self.arguments,
+            executor=self.executor,
+            connection=self.connection,
             options=changed,
         )
 
@@ -161,14 +167,12 @@ def declare(
     timeout: Duration | None,
     no_timeout: bool,
     delivery: str | None,
+    executor: str | None = None,
+    connection: str | None = None,
 ) -> Task[P, R]:
     """A task for the function; raises BadInput for what cannot be one."""
     chosen = check_task_name(dotted_name(function) if name is None else name)
-    if delivery == "transactional":
-        raise BadInput(
-            f"{chosen}: tasks in Python cannot be transactional yet",
-            hint="Use at_least_once, or finish by hand: on(connection).run(jobs.ack(…)).",
-        )
+    is_async = inspect.iscoroutinefunction(function)
     defaults = checked(
         Options(
             queue=queue,
@@ -185,9 +189,51 @@ def declare(
         defaults=defaults,
         retry=retry or Retry(),
         arguments=arguments_of(function, chosen, Context),
+        executor=_executor(chosen, executor, is_async=is_async),
+        connection=_connection(chosen, connection, delivery, is_async=is_async),
         # What is declared here goes with each job: the store knows it only once a worker has run.
         options=replace(defaults, max_attempts=None if retry is None else retry.max_attempts),
     )
+
+
+def _executor(name: str, executor: str | None, *, is_async: bool) -> str:
+    usual = "loop" if is_async else "thread"
+    if executor not in {None, usual, "process"}:
+        kind = "a coroutine function runs on the loop" if is_async else "a plain one in a thread"
+        raise BadInput(
+            f"{name}: executor {executor!r} does not fit: {kind}",
+            hint=f'Leave it out, or say executor="process". It would be {usual!r}.',
+        )
+    return executor or usual
+
+
+CONNECTIONS = ("asyncpg", "psycopg", "sqlalchemy", "django")
+
+
+def _connection(
+    name: str, connection: str | None, delivery: str | None, *, is_async: bool
+) -> str | None:
+    """Which connection a transactional task gets; None for other tasks."""
+    if connection is not None and connection not in CONNECTIONS:
+        raise BadInput(
+            f"{name}: there is no connection {connection!r}",
+            hint=f"Connections are {', '.join(CONNECTIONS)}.",
+        )
+    if delivery != "transactional":
+        if connection is not None:
+            raise BadInput(
+                f"{name}: only a transactional task is given a connection",
+                hint='Say delivery="transactional" too.',
+            )
+        return None
+    chosen = connection or "asyncpg"
+    if (chosen == "asyncpg" and not is_async) or (chosen == "django" and is_async):
+        needed = "a coroutine function" if chosen == "asyncpg" else "a plain function"
+        raise BadInput(
+            f"{name}: a connection of {chosen} needs {needed}",
+            hint=f'Make it one, or say connection="{"psycopg" if not is_async else "asyncpg"}".',
+        )
+    return chosen
 
 
 def dotted_name(function: Callable[..., Any]) -> str:
@@ -198,7 +244,8 @@ def dotted_name(function: Callable[..., Any]) -> str:
             f"{function!r} has no name that another process could find",
             hint="Declare a function of a module, or give the task a name.",
         )
-    return f"{function.__module__}.{qualname}"
+    module = "__main__" if function.__module__ == MAIN else function.__module__
+    return f"{module}.{qualname}"
 
 
 def declarations(tasks: Mapping[str, Task[..., Any]]) -> str:

@@ -97,6 +97,26 @@ def heartbeat(
     )
 
 
+def heartbeats(workers: Sequence[UUID]) -> Call[dict[UUID, str]]:
+    """Keep several workers alive; gives what each is to do: an action as in Control."""
+    return function(
+        "heartbeats",
+        "worker, action",
+        lambda rows: {UUID(str(worker)): action for worker, action in rows},
+        workers=("uuid[]", [*workers]),
+    )
+
+
+def rescue(worker: UUID, running: Sequence[UUID]) -> Call[int]:
+    """Bring back the jobs of a worker that is known to be dead; gives how many.
+
+    Those in `running` count a crash; what had not started is released uncharged.
+    """
+    return function(
+        "rescue", "rescue", one_int, worker=("uuid", worker), running=("uuid[]", [*running])
+    )
+
+
 def leave(worker: UUID) -> Call[bool]:
     """Take a worker out; what it still holds is released uncharged."""
     return function("leave", "leave", one_bool, worker=("uuid", worker))

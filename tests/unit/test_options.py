@@ -73,12 +73,37 @@ def test_a_function_that_no_other_process_could_find_needs_a_name(app: App) -> N
     assert app.task(name="known")(lambda: None).name == "known"
 
 
-def test_a_transactional_task_is_refused_with_what_to_do_instead(app: App) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        ({"delivery": "transactional"}, "psycopg"),
+        ({"delivery": "transactional", "connection": "asyncpg"}, "psycopg"),
+        ({"delivery": "transactional", "connection": "mysql"}, "asyncpg, psycopg"),
+        ({"connection": "psycopg"}, "transactional"),
+        ({"executor": "loop"}, "process"),
+        ({"executor": "fork"}, "process"),
+    ],
+)
+def test_what_a_plain_function_cannot_be_is_refused_with_what_it_can(
+    app: App, wrong: dict[str, str], hint: str
+) -> None:
+    def resize() -> None: ...
+
     with pytest.raises(BadInput) as refused:
-        app.task(delivery="transactional")(send)
+        app.task(name="resize", **wrong)(resize)
 
     assert refused.value.hint
-    assert "on(connection)" in refused.value.hint
+    assert hint in refused.value.hint
+
+
+def test_a_coroutine_function_gets_asyncpg_and_no_django(app: App) -> None:
+    async def pay() -> None: ...
+
+    task = app.task(name="pay", delivery="transactional")(pay)
+
+    assert task.connection == "asyncpg"
+    with pytest.raises(BadInput, match="plain function"):
+        app.task(name="other", delivery="transactional", connection="django")(pay)
 
 
 def test_making_a_job_does_nothing_but_make_a_value(app: App) -> None:

@@ -27,7 +27,7 @@ def configured() -> Settings:
     """The settings; those of the configured app, where nothing else says where the database is."""
     settings = load().settings
     if settings.database_url is None and settings.app is not None:
-        from howdah.cli.apps import load_app
+        from howdah.source import load_app
 
         return load_app(settings.app).settings
     return settings

@@ -25,9 +25,11 @@ from howdah.worker.identity import Identity, session_lock
 from howdah.worker.leases import Leases
 from howdah.worker.link import LONGEST_WAIT, Link, Patience
 from howdah.worker.looker import Looker
+from howdah.worker.means import Means
 from howdah.worker.runner import Runner
 from howdah.worker.slots import groups_of
 from howdah.worker.stopping import Stopping
+from howdah.worker.threads import Threads
 
 if TYPE_CHECKING:
     from howdah.workers import Control
@@ -66,6 +68,7 @@ class Worker:
             direct=settings.prepare and settings.listen_url is None,
         )
         self._leases = Leases()
+        self._means = Means(threads=Threads(), extend=self._extend)
         self._loops: asyncio.Task[None] | None = None
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self._make_links()
@@ -95,10 +98,10 @@ class Worker:
         self._runner = Runner(
             tasks=self._tasks,
             groups=self._groups,
+            means=self._means,
             finisher=self._finisher,
             events=events,
             has_room=lambda: self._fetcher.poke(),  # noqa: PLW0108 - made below
-            extend=self._extend,
         )
         self._fetcher = Fetcher(
             link=self._claims,

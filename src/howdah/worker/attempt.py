@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from howdah.outcome import (
 )
 from howdah.rows import Claimed
 from howdah.task import Task
-from howdah.worker.threads import Threads
+from howdah.worker.means import Means
 
 PACKAGE = str(Path(__file__).parents[1]) + os.sep  # where our own frames come from
 UNKNOWN_TASK_DELAY = 30.0  # seconds until a job that nobody here knows is offered again
@@ -39,32 +39,32 @@ class Attempt:
     """One attempt at one job: `run` gives its outcome, `stop` ends it early.
 
     Attributes:
+        where: what runs it: "loop", "thread" or "process".
         started: monotonic seconds.
         ends_at: when its time is up, monotonic; None without a timeout.
         stopping: why it was told to stop: "timeout", "cancel", "shutdown", "lost"; else None.
         in_thread: whether a thread is at it; one that was told to stop may still be.
+        is_stored: whether its outcome was stored already, with the task's own transaction.
     """
 
     __slots__ = (
-        "_context", "_extend", "ends_at", "handle", "in_thread", "job", "started", "stopped_at",
-        "stopping", "task", "threads",
+        "_context", "_told", "ends_at", "handle", "in_thread", "is_stored", "job", "means",
+        "started", "stopped_at", "stopping", "task", "where",
     )  # fmt: skip
 
     def __init__(
-        self,
-        job: Claimed,
-        task: Task[..., Any] | None,
-        threads: Threads,
-        extend: Callable[[Attempt, float], Awaitable[None]] | None = None,
+        self, job: Claimed, task: Task[..., Any] | None, means: Means, where: str | None = None
     ) -> None:
-        self.job, self.task, self.threads, self._extend = job, task, threads, extend
+        self.job, self.task, self.means = job, task, means
+        self.where = where or ("loop" if task is None else task.executor)
         self.started = time.monotonic()
         self.ends_at = None if job.timeout_ms is None else self.started + job.timeout_ms / 1000
         self.stopping: str | None = None
         self.stopped_at = 0.0
         self.handle: asyncio.Task[Outcome] | None = None
-        self.in_thread = False
+        self.in_thread = self.is_stored = False
         self._context: Context | None = None
+        self._told: Callable[[str], None] | None = None
 
     @property
     def remaining(self) -> float | None:
@@ -81,8 +81,16 @@ class Attempt:
         self.stopping, self.stopped_at = why, time.monotonic()
         if self._context is not None:
             self._context.stop()
-        if self.handle is not None:
+        if self._told is not None:
+            self._told(why)
+        elif self.handle is not None:
             self.handle.cancel()
+
+    def tell(self, told: Callable[[str], None] | None) -> None:
+        """Have `stop` call this with its reason, instead of cancelling the attempt; None: not."""
+        self._told = told
+        if told is not None and self.stopping is not None:
+            told(self.stopping)
 
     async def run(self) -> Outcome:
         """Decode, call, judge. Never raises, whatever the task, its types and its result do."""
@@ -90,37 +98,59 @@ class Attempt:
         if task is None:
             return self.end(Snoozed, error=f"no task {job.task!r} here", reason="unknown task",
                             retry_in=UNKNOWN_TASK_DELAY)  # fmt: skip
+        if self.where == "process":
+            assert self.means.processes is not None
+            return await self.means.processes.run(self)
         try:
             given = task.arguments.decode(job.args)
         except BaseException as error:  # types may run code of their own
             said = str(error) if isinstance(error, BadArguments) else _traceback(error)
             return self.end(Failed, error=storable(said), reason="bad arguments")
         try:
-            enter(self.context)
-            if task.arguments.context_name is not None:
-                given[task.arguments.context_name] = self.context()
             if task.executor == "loop":
-                returned = await task.arguments.call(task.function, given)
-            else:
-                returned = await self._in_thread(task, given)
+                return await self.perform(given)
+            return await self._in_thread(given)
+        except asyncio.CancelledError:
+            return self.stopped()
+
+    async def perform(self, given: dict[str, Any]) -> Outcome:
+        """Call a coroutine function with its decoded arguments, and judge what it does."""
+        task = self._entered(given)
+        try:
+            returned = await task.arguments.call(task.function, given)
         except asyncio.CancelledError:
             return self.stopped()
         except BaseException as error:  # SystemExit too: a task does not end its worker
-            return self.stopped() if self.stopping else self._judge_error(task, error)
-        if self.stopping == "timeout":  # it swallowed the cancelling, and came too late
-            return self.stopped()
-        return self._judge(task, returned)
+            return self._judge_error(error)
+        return self._judge(returned)
+
+    def perform_here(self, given: dict[str, Any]) -> Any:
+        """The same of a plain function, in the thread that asks. An outcome, or a coroutine."""
+        task = self._entered(given)
+        try:
+            returned = task.arguments.call(task.function, given)
+        except BaseException as error:
+            return self._judge_error(error)
+        return returned if asyncio.iscoroutine(returned) else self._judge(returned)
+
+    def _entered(self, given: dict[str, Any]) -> Task[..., Any]:
+        assert self.task is not None
+        enter(self.context)
+        if self.task.arguments.context_name is not None:
+            given[self.task.arguments.context_name] = self.context()
+        return self.task
 
     def context(self) -> Context:
         """The context, made when first asked for."""
         if self._context is None:
-            in_thread = self.task is not None and self.task.executor == "thread"
+            on_loop = self.task is not None and self.task.executor == "loop"
             self._context = Context(
                 self.job,
                 _object(self.job.args),
                 _object(self.job.headers),
                 extend=self._more,
-                loop=self.handle.get_loop() if in_thread and self.handle is not None else None,
+                loop=None if on_loop or self.handle is None else self.handle.get_loop(),
+                resources=self.means.resources,
             )
             if self.stopping is not None:
                 self._context.stop()
@@ -147,29 +177,38 @@ class Attempt:
         """An outcome of this attempt."""
         return kind(id=self.job.id, lease=self.job.lease, **facts)
 
-    async def _in_thread(self, task: Task[..., Any], given: dict[str, Any]) -> Any:
-        def call() -> Any:
+    async def _in_thread(self, given: dict[str, Any]) -> Outcome:
+        def perform() -> Any:
             self.in_thread = True
             try:
-                enter(self.context)
-                return task.arguments.call(task.function, given)
-            except StopIteration as error:  # no future takes it
-                raise RuntimeError("the task raised StopIteration") from error
+                return self.perform_here(given)
             finally:
                 self.in_thread = False
 
-        returned = await asyncio.wrap_future(self.threads.submit(call))
-        if asyncio.iscoroutine(returned):  # a plain function that returned a coroutine
-            return await returned
-        return returned
+        ended = await asyncio.wrap_future(self.means.threads.submit(perform))
+        if asyncio.iscoroutine(ended):  # a plain function that returned a coroutine
+            return await self._awaited(ended)
+        outcome: Outcome = ended
+        return outcome
 
-    def _judge(self, task: Task[..., Any], returned: Any) -> Outcome:
+    async def _awaited(self, returned: Coroutine[Any, Any, Any]) -> Outcome:
+        try:
+            return self._judge(await returned)
+        except asyncio.CancelledError:
+            return self.stopped()
+        except BaseException as error:
+            return self._judge_error(error)
+
+    def _judge(self, returned: Any) -> Outcome:
+        if self.stopping == "timeout":  # it swallowed the cancelling, and came too late
+            return self.stopped()
         if returned is None:
             return self.end(Succeeded)
         if isinstance(returned, Snooze | Cancel):
             return self._word(returned)
+        assert self.task is not None
         try:
-            return self.end(Succeeded, result=encode_result(task.name, returned))
+            return self.end(Succeeded, result=encode_result(self.task.name, returned))
         except (BadArguments, TooLarge) as error:
             problem = getattr(error, "problem", error.message)
         except BaseException as error:  # what a result's own way to become JSON may raise
@@ -178,11 +217,14 @@ class Attempt:
             Failed, error=storable(f"the result cannot be stored: {problem}"), reason="bad result"
         )
 
-    def _judge_error(self, task: Task[..., Any], error: BaseException) -> Outcome:
+    def _judge_error(self, error: BaseException) -> Outcome:
+        assert self.task is not None
+        if self.stopping:
+            return self.stopped()
         if isinstance(error, Snooze | Cancel):
             return self._word(error)
         text = storable(_traceback(error))
-        if isinstance(error, task.retry.never):
+        if isinstance(error, self.task.retry.never):
             return self.end(Failed, error=text, reason="error")
         return self._failed(text, reason="error")
 
@@ -204,8 +246,8 @@ class Attempt:
         return begun and self.job.delivery == "at_most_once"
 
     async def _more(self, duration: float) -> None:
-        if self._extend is not None:
-            await self._extend(self, duration)
+        if self.means.extend is not None:
+            await self.means.extend(self, duration)
         if self.ends_at is not None:
             self.ends_at = time.monotonic() + duration
 

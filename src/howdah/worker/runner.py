@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -15,8 +15,8 @@ from howdah.rows import Claimed
 from howdah.task import Task
 from howdah.worker.attempt import Attempt
 from howdah.worker.finisher import Finisher
+from howdah.worker.means import Means
 from howdah.worker.slots import Slots
-from howdah.worker.threads import Threads
 
 SWEEP_EVERY = 0.05  # seconds between two looks at the deadlines
 GRACE = 1.0  # seconds that a task gets to end after it was told to
@@ -33,14 +33,13 @@ class Runner:
         *,
         tasks: Mapping[str, Task[..., Any]],
         groups: Sequence[Slots],
+        means: Means,
         finisher: Finisher,
         events: Events,
         has_room: Callable[[], None],
-        extend: Callable[[Attempt, float], Awaitable[None]],
     ) -> None:
         self._tasks, self._groups, self._finisher, self._events = tasks, groups, finisher, events
-        self._has_room, self._extend = has_room, extend
-        self._threads = Threads()
+        self._means, self._has_room = means, has_room
         # By attempt: a job may come back before its last attempt has ended.
         self._running: dict[Attempt, Slots] = {}
         self._sweeping = self._closed = False
@@ -94,14 +93,14 @@ class Runner:
 
     def end(self) -> None:
         """Let idle threads end."""
-        self._threads.stop()
+        self._means.threads.stop()
 
     def _may_start(self) -> bool:
         return self._finisher.has_room
 
     def _start(self, slots: Slots, job: Claimed) -> None:
         loop = asyncio.get_running_loop()
-        attempt = Attempt(job, self._tasks.get(job.task), self._threads, self._extend)
+        attempt = Attempt(job, self._tasks.get(job.task), self._means)
         attempt.handle = loop.create_task(attempt.run())
         attempt.handle.add_done_callback(partial(self._done, attempt))
         self._running[attempt] = slots
@@ -126,7 +125,7 @@ class Runner:
         """The slot is free before the outcome is stored."""
         slots = self._running.pop(attempt)
         slots.ended()
-        if attempt.stopping != "lost":
+        if attempt.stopping != "lost" and not attempt.is_stored:
             self._finisher.put(outcome)
         if not self._running:
             self._empty.set()

@@ -92,14 +92,14 @@ begin
             leased_until = case when claim.worker is null then moment + _howdah.timeout_span(j.timeout_ms) end
         where j.ctid = any (picked)
         returning j.id, j.queue, j.task, j.args, j.priority, j.seq, j.attempt, j.base_attempt, j.max_attempts, j.timeout_ms,
-                  j.delivery, j.leased_until, j.headers, j.tags
+                  j.delivery, j.leased_until, j.headers, j.tags, j.crashes
     ), noted as (
         insert into _howdah.lease (lease, worker, claimed_at, ids)
         select token, claim.worker, moment, array_agg(l.id) from leased l
     )
     select l.id, token, l.queue::text, l.task::text, l.args, l.priority, l.attempt, coalesce(l.base_attempt, 0),
            coalesce(l.max_attempts, 4), case when l.timeout_ms is null then 60000 else nullif(l.timeout_ms, 0) end,
-           _howdah.delivery_name(l.delivery), l.leased_until, l.headers, l.tags
+           _howdah.delivery_name(l.delivery), l.leased_until, l.headers, l.tags, l.crashes::int
     from leased l order by l.priority desc, l.seq;
 
     -- It got all it asked for, so there may be more than it can take: somebody else may sleep beside it.

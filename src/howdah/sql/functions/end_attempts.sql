@@ -1,6 +1,6 @@
 -- Ends attempts that did not simply succeed: judges each, writes it down in _howdah.attempt, and sends the job on its way.
 -- kinds: retry (by the job's own limits), failed (never again), cancelled, snoozed and released (both uncharged), lost (its
--- worker died: uncharged, but a crash). A job whose cancelling was asked for is not run again. An attempt that may never be
+-- worker died: uncharged, but a crash), crashed (the same of a process that the worker had it run in). A job whose cancelling was asked for is not run again. An attempt that may never be
 -- repeated (at_most_once) fails instead. Returns the ids that it moved.
 create or replace function _howdah.end_attempts(
     ids       uuid[],
@@ -28,9 +28,10 @@ begin
                case
                    when o.kind in ('failed', 'cancelled') then o.kind
                    when exists (select from _howdah.cancel_request c where c.job_id = j.id and c.lease = j.lease) then 'cancelled'
-                   when o.kind in ('retry', 'lost') and j.delivery = 'm' then 'failed'
+                   when o.kind in ('retry', 'lost', 'crashed') and j.delivery = 'm' then 'failed'
                    when o.kind = 'retry' and j.attempt >= coalesce(j.max_attempts, 4) then 'failed'
-                   when o.kind = 'lost' and j.crashes + 1 >= max_crashes then 'failed'
+                   when o.kind in ('lost', 'crashed') and j.crashes + 1 >= max_crashes then 'failed'
+                   when o.kind = 'crashed' then 'lost'
                    when o.kind = 'snoozed' then 'retry'
                    else o.kind
                end as verdict
@@ -45,7 +46,8 @@ begin
     )
     select array_agg(e.id) filter (where e.verdict = 'failed') as failed_ids,
            array_agg(e.lease) filter (where e.verdict = 'failed') as failed_leases,
-           array_agg(case when e.reason not in ('lost', 'expired') then e.error when e.delivery = 'm' then 'lost'
+           array_agg(case when e.kind = 'crashed' and e.delivery = 'm' then 'lost: ' || e.error
+                          when e.reason not in ('lost', 'expired') then e.error when e.delivery = 'm' then 'lost'
                           when e.reason = 'lost' then 'worker lost' else e.error end)
                filter (where e.verdict = 'failed') as failed_errors,
            array_agg(e.id) filter (where e.verdict = 'cancelled') as cancelled_ids,

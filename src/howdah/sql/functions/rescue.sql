@@ -63,3 +63,31 @@ begin
         and not exists (select from unnest(l.ids) i (id) join _howdah.job j on j.id = i.id and j.lease = l.lease);
     return ended;
 end $$;
+
+-- Brings back at once the jobs of a worker that is known to be dead, as whoever started it does: those that ran count a crash;
+-- what had not started is released uncharged, unless it may never be started twice and nobody can know. How many.
+create or replace function howdah.rescue(worker uuid, running uuid[]) returns int
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+    held   record;
+    ended  int := 0;
+begin
+    delete from _howdah.idle i where i.worker = rescue.worker;
+    for held in
+        select l.lease, l.ids from _howdah.lease l where l.worker = rescue.worker order by l.claimed_at for update skip locked
+    loop
+        ended := ended + coalesce((
+            select cardinality(_howdah.end_attempts(
+                       array_agg(j.id), array_agg(j.lease), array_agg(j.kind), array_agg(j.kind), null, null))
+            from (select o.id, o.lease, case when o.id = any (rescue.running) or o.delivery = 'm' then 'lost' else 'released' end as kind
+                  from _howdah.job o where o.id = any (held.ids) and o.lease = held.lease order by o.id for update skip locked) j
+            having count(*) > 0), 0);
+        delete from _howdah.lease l where l.lease = held.lease
+            and not exists (select from _howdah.job j where j.id = any (held.ids) and j.lease = held.lease);
+    end loop;
+    delete from _howdah.worker w where w.id = rescue.worker
+        and not exists (select from _howdah.lease l where l.worker = rescue.worker);
+    return ended;
+end $$;
