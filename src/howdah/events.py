@@ -62,6 +62,64 @@ class TaskStuck:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoopBlocked:
+    """A coroutine lets nothing else run: so many seconds so far, in that job, at that place.
+
+    `job` is None where it cannot be told. Said by another thread, while it lasts.
+    """
+
+    seconds: float
+    job: Claimed | None
+    where: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildStarted:
+    """A parent has started a process for a worker."""
+
+    number: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildSilent:
+    """A process has been silent for so long that its jobs would soon be lost: it is killed."""
+
+    number: int
+    pid: int
+    silent: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildDied:
+    """A process ended though nobody asked; `running` jobs count a crash.
+
+    Another starts in `again_in` seconds; None: when a file has changed.
+    """
+
+    number: int
+    pid: int
+    how: str
+    running: tuple[UUID, ...]
+    again_in: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParentStopping:
+    """All processes are told to stop; `running` jobs get their time to end."""
+
+    why: str
+    running: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesChanged:
+    """Files of the project have changed: the processes are replaced."""
+
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseLost:
     """A loop of the worker cannot reach the database; it tries again in `again_in` seconds."""
 
@@ -91,6 +149,12 @@ Event = (
     | AttemptFinished
     | LeaseRefused
     | TaskStuck
+    | LoopBlocked
+    | ChildStarted
+    | ChildSilent
+    | ChildDied
+    | ParentStopping
+    | FilesChanged
     | DatabaseLost
     | DatabaseBack
     | WorkerSwept

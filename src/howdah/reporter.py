@@ -32,10 +32,23 @@ _MARKS = {Succeeded: "✓", Retrying: "✗", Failed: "✗", Cancelled: "-", Snoo
 
 
 class Reporter:
-    """Subscribes to an app's events: `app.events.subscribe(Reporter(worker, app.settings))`."""
+    """Subscribes to an app's events: `app.events.subscribe(Reporter(worker, app.settings))`.
 
-    def __init__(self, worker: Worker, settings: Settings) -> None:
+    `process` is the number of a parent's process, which says what it must, and its parent the rest;
+    `with_args` adds the arguments of each job to its line.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        settings: Settings,
+        *,
+        process: int | None = None,
+        banner: bool = True,
+        with_args: bool = False,
+    ) -> None:
         self._worker, self._settings = worker, settings
+        self._process, self._banner, self._with_args = process, banner, with_args
         self._each_job = logging.DEBUG if settings.env == "production" else logging.INFO
         self._is_away, self._lost_again = False, 0.0
         self._tellers: Mapping[type, Callable[[Any], None]] = {
@@ -46,6 +59,7 @@ class Reporter:
             events.AttemptFinished: self._finished,
             events.LeaseRefused: self._refused,
             events.TaskStuck: self._stuck,
+            events.LoopBlocked: self._blocked,
             events.DatabaseLost: self._lost,
             events.DatabaseBack: self._back,
         }
@@ -60,8 +74,9 @@ class Reporter:
         database = without_password(self._settings.database_url or "")
         slots, tasks, schema = self._worker.status()["slots"], event.tasks, self._settings.schema
         named = ", ".join([*tasks[:MOST_NAMED], *(["…"] if len(tasks) > MOST_NAMED else [])])
+        which = f" · process {self._process}" if self._process else ""
         _say(
-            f"howdah {version('howdah')} · worker {event.name}",
+            f"howdah {version('howdah')} · worker {event.name}{which}",
             event="worker_started",
             worker=str(event.worker),
             database=database,
@@ -70,24 +85,20 @@ class Reporter:
             slots=slots,
             tasks=tasks,
         )
+        if not self._banner:
+            return
         _say(f"  database {database} · schema {schema}", event="banner")
         _say(f"  queues   {', '.join(event.queues)} · slots {slots}", event="banner")
         _say(f"  tasks    {len(tasks)}: {named or 'none'}", event="banner")
 
     def _stopping(self, event: events.WorkerStopping) -> None:
-        waits = (
-            f"; waits for {_jobs(event.running)}, {written(self._settings.shutdown_after)} at most"
-        )
-        _say(
-            f"stopping ({event.why}){waits if event.running else ''}",
-            event="worker_stopping",
-            why=event.why,
-            running=event.running,
-        )
+        own = self._process is None or event.why in {"drain", "kill", "burst"}
+        _stopping(event.why, event.running, self._settings, quiet=not own)
 
     def _stopped(self, event: events.WorkerStopped) -> None:
         back = f"; handed back {_jobs(event.released)}" if event.released else ""
-        _say(f"stopped{back}", event="worker_stopped", released=event.released)
+        quiet = self._process is not None and not event.released
+        _say(f"stopped{back}", event="worker_stopped", released=event.released, quiet=quiet)
 
     def _swept(self, event: events.WorkerSwept) -> None:
         _say(
@@ -103,8 +114,9 @@ class Reporter:
         if not log.isEnabledFor(level):
             return
         mark = _MARKS.get(type(outcome), "?")
+        args = f"  {job.args}" if self._with_args else ""
         _say(
-            f"{mark} {job.task} {written(event.took)}  {_short(job.id)}{_told(event)}",
+            f"{mark} {job.task} {written(event.took)}  {_short(job.id)}{args}{_told(event)}",
             level,
             event="attempt_finished",
             outcome=outcome.reason or outcome.kind,
@@ -114,6 +126,7 @@ class Reporter:
             attempt=job.attempt,
             seconds=round(event.took, 6),
             error=last_line(outcome.error) or None,
+            **({"args": job.args} if self._with_args else {}),
         )
 
     def _refused(self, event: events.LeaseRefused) -> None:
@@ -133,6 +146,19 @@ class Reporter:
             event="task_stuck",
             job_id=str(event.job.id),
             task=event.job.task,
+        )
+
+    def _blocked(self, event: events.LoopBlocked) -> None:
+        task = event.job.task if event.job else "something"
+        _say(
+            f"{task} blocks the event loop for {written(event.seconds)} and goes on, at "
+            f'{event.where}: declare it with def, or executor="process"',
+            logging.WARNING,
+            event="loop_blocked",
+            task=event.job.task if event.job else None,
+            job_id=str(event.job.id) if event.job else None,
+            where=event.where,
+            seconds=round(event.seconds, 3),
         )
 
     def _lost(self, event: events.DatabaseLost) -> None:
@@ -157,6 +183,59 @@ class Reporter:
             _say("the database is back", event="database_back", loop=event.loop)
 
 
+def _stopping(why: str, running: int, settings: Settings | None, *, quiet: bool = False) -> None:
+    waits = f"; waits for {_jobs(running)}" if running else ""
+    at_most = f", {written(settings.shutdown_after)} at most" if settings and running else ""
+    _say(
+        f"stopping ({why}){waits}{at_most}",
+        event="worker_stopping",
+        why=why,
+        running=running,
+        quiet=quiet,
+    )
+
+
+class ParentReporter:
+    """Subscribes to the events of a parent of processes."""
+
+    def __call__(self, event: Event) -> None:
+        """Write what there is to say about the event."""
+        if isinstance(event, events.ChildSilent):
+            _say(
+                f"process {event.number} (pid {event.pid}) has been silent for "
+                f"{written(event.silent)}: killed, before its jobs are given to others",
+                logging.WARNING,
+                event="child_silent",
+                number=event.number,
+                pid=event.pid,
+                silent=round(event.silent, 3),
+            )
+        elif isinstance(event, events.ChildDied):
+            with_it = f" with {_jobs(len(event.running))}" if event.running else ""
+            _say(
+                f"process {event.number} (pid {event.pid}) {event.how}{with_it}; "
+                f"another starts {_soon(event.again_in)}",
+                logging.WARNING,
+                event="child_died",
+                number=event.number,
+                pid=event.pid,
+                how=event.how,
+                running=[str(job_id) for job_id in event.running],
+            )
+
+        elif isinstance(event, events.ParentStopping):
+            _stopping(event.why, event.running, None)
+        elif isinstance(event, events.FilesChanged):
+            more = f" and {len(event.paths) - 1} more" if len(event.paths) > 1 else ""
+            _say(f"{event.paths[0]}{more} changed: starting anew", event="files_changed")
+
+
+def _soon(length: float | None) -> str:
+    if length is None:
+        return "when a file changes"
+    return f"in {written(length)}" if length else "now"
+
+
 def write_logs(*, as_json: bool = False) -> None:
     """Send all logging to stderr, unless the program has set that up by itself already."""
     root = logging.getLogger()
@@ -166,6 +245,8 @@ def write_logs(*, as_json: bool = False) -> None:
     handler.setFormatter(JsonLines() if as_json else Lines())
     if as_json:
         handler.addFilter(lambda record: getattr(record, "event", None) != "banner")
+    else:  # what a process of several need not say to people
+        handler.addFilter(lambda record: not getattr(record, "quiet", False))
     root.handlers[:] = [handler]
     if root.level in {logging.NOTSET, logging.WARNING}:
         root.setLevel(logging.INFO)
@@ -202,7 +283,7 @@ class JsonLines(logging.Formatter):
         return json.dumps({**told, **own}, default=str)
 
 
-_STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
+_STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "quiet"}
 
 
 def _say(text: str, level: int = logging.INFO, **facts: object) -> None:

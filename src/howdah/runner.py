@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from howdah.worker import Worker
@@ -20,44 +24,47 @@ def run_worker(worker: Worker, *, burst: bool = False) -> None:
     """Run it until SIGTERM or SIGINT, or with `burst` until nothing is left to do. Blocks.
 
     The first signal lets running jobs end, the second hands them back, the third leaves at once.
+    SIGUSR1 writes the worker's state to stderr, as JSON.
     """
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_run(worker, burst=burst))
+        runner.run(Foreground(worker).run(burst=burst))
 
 
-async def _run(worker: Worker, *, burst: bool) -> None:
-    stopper = Stopper(worker)
-    if not await stopper.entered():
-        return
-    async with asyncio.TaskGroup() as group:
-        helpers = [group.create_task(stopper.remind(), name="howdah stopping")]
-        if burst:
-            helpers.append(group.create_task(_stop_when_idle(worker), name="howdah burst"))
-        try:
-            await worker.wait()
-        finally:
-            for helper in helpers:
-                helper.cancel()
-
-
-async def _stop_when_idle(worker: Worker) -> None:
-    await worker.idle()
-    worker.stop("burst")
-
-
-class Stopper:
+class Foreground:
     """Turns signals into a worker's stopping, from before it connects until it has left."""
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
+    def __init__(self, worker: Worker, signals: Sequence[signal.Signals] = SIGNALS) -> None:
+        self._worker, self._signals = worker, signals
         self._asked = asyncio.Event()
-        self._by = ""
+        self._why, self._hurry = "", False
         self._entered = False
-        self._loop = asyncio.get_running_loop()
-        for number in SIGNALS:
-            self._loop.add_signal_handler(number, self._take, number)
 
-    async def entered(self) -> bool:
+    async def run(self, *, burst: bool = False) -> None:
+        """Until the worker has left."""
+        loop = asyncio.get_running_loop()
+        for number in self._signals:
+            loop.add_signal_handler(number, self._take, number)
+        loop.add_signal_handler(signal.SIGUSR1, self._say_status)
+        if not await self._enter():
+            return
+        async with asyncio.TaskGroup() as group:
+            helpers = [group.create_task(self._remind(), name="howdah stopping")]
+            if burst:
+                helpers.append(group.create_task(self._stop_when_idle(), name="howdah burst"))
+            try:
+                await self._worker.wait()
+            finally:
+                for helper in helpers:
+                    helper.cancel()
+
+    def stop(self, why: str, *, hurry: bool = False) -> None:
+        """Have the worker stop, whether it has started yet or not."""
+        self._why, self._hurry = why, hurry or self._hurry
+        self._asked.set()
+        if self._entered:
+            self._worker.stop(why, hurry=hurry)
+
+    async def _enter(self) -> bool:
         """Let the worker connect and start; False if it was told to stop before that was done."""
         entering = asyncio.ensure_future(self._worker.__aenter__())
         asked = asyncio.ensure_future(self._asked.wait())
@@ -69,29 +76,41 @@ class Stopper:
             entering.result()
             self._entered = True
             if self._asked.is_set():
-                self._worker.stop(self._by)
+                self._worker.stop(self._why, hurry=self._hurry)
             return True
         entering.cancel()
         await asyncio.wait({entering})
         return False
 
-    async def remind(self) -> None:
+    async def _stop_when_idle(self) -> None:
+        await self._worker.idle()
+        self._worker.stop("burst")
+
+    async def _remind(self) -> None:
         """Once it stops, say now and then what it still waits for."""
         await self._asked.wait()
         while True:
             await asyncio.sleep(REMIND_EVERY)
             running = self._worker.status()["running"]
             if isinstance(running, list) and running:
-                log.info("still waiting for %d: %s", len(running), ", ".join(running[:5]))
+                named = ", ".join(f"{job['task']} {job['id']}" for job in running[:5])
+                log.info("still waiting for %d: %s", len(running), named)
 
     def _take(self, number: signal.Signals) -> None:
-        again, self._by = self._asked.is_set(), signal.Signals(number).name
-        self._asked.set()
-        if self._entered:
-            self._worker.stop(self._by)
+        again = self._asked.is_set()
+        self.stop(signal.Signals(number).name)
         if again:  # the third does what it does to any program
-            for each in SIGNALS:
-                self._loop.remove_signal_handler(each)
+            for each in self._signals:
+                asyncio.get_running_loop().remove_signal_handler(each)
+
+    def _say_status(self) -> None:
+        say_json(self._worker.status())
+
+
+def say_json(value: object) -> None:
+    """One line of JSON on stderr, for whoever sent a signal to hear it."""
+    with suppress(OSError, ValueError):
+        print(msgspec.json.encode(value).decode(), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

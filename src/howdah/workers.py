@@ -43,6 +43,13 @@ class Control(msgspec.Struct, frozen=True):
     work: bool  # whether its queues hold ready jobs
 
 
+class Told(msgspec.Struct, frozen=True):
+    """What a worker is told by its parent's heartbeat; `lost_after` is None for one swept."""
+
+    action: str
+    lost_after: timedelta | None
+
+
 COLUMNS = (
     "id, name, host, pid, version, started_at, beat_at, running, control, slots, queues, tasks, "
     "lost_after, idle"
@@ -97,12 +104,12 @@ def heartbeat(
     )
 
 
-def heartbeats(workers: Sequence[UUID]) -> Call[dict[UUID, str]]:
-    """Keep several workers alive; gives what each is to do: an action as in Control."""
+def heartbeats(workers: Sequence[UUID]) -> Call[dict[UUID, Told]]:
+    """Keep several workers alive; gives what each is told."""
     return function(
         "heartbeats",
-        "worker, action",
-        lambda rows: {UUID(str(worker)): action for worker, action in rows},
+        "worker, action, lost_after",
+        lambda rows: {UUID(str(row[0])): Told(*row[1:]) for row in rows},
         workers=("uuid[]", [*workers]),
     )
 

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import socket
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
 from howdah.cli import database
-from howdah.cli.apps import chosen_app
+from howdah.cli.apps import chosen_source
 from howdah.cli.keeper import Keeper
 from howdah.errors import BadInput
-from howdah.reporter import Reporter, write_logs
-from howdah.runner import run_worker
-from howdah.settings import project_root
+from howdah.events import Events
+from howdah.parent import Parent
+from howdah.parent.messages import Start
+from howdah.parent.service import Service
+from howdah.reporter import ParentReporter, write_logs
+from howdah.settings import Settings, project_root
+
+MOST_PROCESSES = 64
 
 
 @click.command("worker")
@@ -32,40 +42,80 @@ from howdah.settings import project_root
     metavar="NAME[:SLOTS]",
     help="A queue, or prefix*; with slots of its own. All, if none is named.",
 )
-@click.option("--slots", "-c", type=int, help="Jobs to run at once.")
+@click.option("--slots", "-c", type=int, help="Jobs to run at once, in each process.")
+@click.option(
+    "--processes", "-p", type=int, help="Processes that run jobs: one for each core, at most 4."
+)
 @click.option("--burst", is_flag=True, help="Leave when there is nothing left to do.")
 @click.option("--name", help="How the worker is called; host and process id, if not said.")
+@click.option("--reload", is_flag=True, help="Start anew when a file of the project changes.")
+@click.option(
+    "--health-port",
+    metavar="[HOST:]PORT",
+    help="Answer probes at /livez, /readyz and /startupz; on all addresses, if no host is named.",
+)
 @click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True
 )
-def command(
-    *,
-    app: str | None,
-    modules: tuple[str, ...],
-    queues: tuple[str, ...],
-    slots: int | None,
-    burst: bool,
-    name: str | None,
-    log_format: str,
-) -> None:
+@click.option("--log-args", is_flag=True, help="Write each job's arguments into its log line.")
+def command(*, app: str | None, modules: tuple[str, ...], log_format: str, **given: Any) -> int:
     """Run the jobs of APP (package.module:app), or of the functions of imported modules.
 
     The first SIGTERM or Ctrl-C lets running jobs end, the second hands them back, the third leaves.
+    SIGUSR1 writes what it does to stderr, as JSON.
     """
-    chosen = chosen_app(app, modules)
-    if chosen is None:
+    source = chosen_source(app, modules)
+    if source is None:
         raise BadInput(
             "which app?",
             hint="Name one: howdah worker yourpackage.module:app, or --import yourpackage.module, "
             'or app = "yourpackage.module:app" under [tool.howdah] in pyproject.toml',
         )
+    slots = given["slots"]
     if slots is not None and slots < 1:
         raise BadInput(f"{slots} slots cannot be had", hint="Use 1 to 10000.")
     write_logs(as_json=log_format == "json")
-    is_embedded = chosen.settings.database_url is None
-    chosen.use(database.ready(chosen.settings))
-    worker = chosen.worker(queues=queues or None, slots=slots, name=name)
-    chosen.events.subscribe(Reporter(worker, chosen.settings))
-    if is_embedded:
-        chosen.events.subscribe(Keeper(project_root(Path.cwd())))
-    run_worker(worker, burst=burst)
+    start = Start(
+        source=source,
+        number=1,
+        name=given["name"] or f"{socket.gethostname()}.{os.getpid()}",
+        queues=given["queues"] or None,
+        slots=slots,
+        burst=given["burst"],
+        log_json=log_format == "json",
+        log_args=given["log_args"],
+    )
+    events = Events()
+    events.subscribe(ParentReporter())
+    parent = Parent(
+        start,
+        _processes(given["processes"]),
+        ready=partial(_ready, events),
+        events=events,
+        watches_files=given["reload"],
+    )
+    service = Service(parent, health=given["health_port"], reload=given["reload"])
+    return asyncio.run(service.run())
+
+
+def _ready(events: Events, settings: Settings) -> Settings:
+    """Settings that say where the database is; an embedded one is kept as long as we live."""
+    found = database.ready(settings)
+    if settings.database_url is None:
+        events.subscribe(Keeper(project_root(Path.cwd())))
+    return found
+
+
+def _processes(wanted: int | None) -> int:
+    if wanted is None:
+        return min(4, usable_cores())
+    if not 1 <= wanted <= MOST_PROCESSES:
+        raise BadInput(f"{wanted} processes cannot be had", hint=f"Use 1 to {MOST_PROCESSES}.")
+    return wanted
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -19,6 +19,7 @@ from howdah.settings import Settings
 from howdah.task import Task, declarations
 from howdah.worker import chores
 from howdah.worker.attempt import Attempt
+from howdah.worker.board import Board
 from howdah.worker.fetcher import Fetcher
 from howdah.worker.finisher import Finisher
 from howdah.worker.identity import Identity, session_lock
@@ -56,7 +57,9 @@ class Worker:
         queues: Sequence[str] | None = None,
         slots: int | None = None,
         name: str | None = None,
+        board: Board | None = None,
     ) -> None:
+        self._board = board
         self._tasks, self._settings, self.events = tasks, settings, events
         self._groups = groups_of(queues, settings.slots if slots is None else slots)
         self.identity = Identity(
@@ -102,6 +105,7 @@ class Worker:
             finisher=self._finisher,
             events=events,
             has_room=lambda: self._fetcher.poke(),  # noqa: PLW0108 - made below
+            board=self._board,
         )
         self._fetcher = Fetcher(
             link=self._claims,
@@ -136,6 +140,9 @@ class Worker:
             self._event_loop = None
             await self._looks.close()
             raise
+        if self._board is not None:
+            self._board.make_room(self.identity.slots)
+        self._runner.watchdog.start()
         self._loops = asyncio.create_task(self._run(), name="howdah worker")
         self.events.emit(
             WorkerStarted(
@@ -189,9 +196,11 @@ class Worker:
         return {
             "id": str(self.identity.id),
             "name": self.identity.name,
+            "pid": self.identity.pid,
             "queues": list(self.identity.queues),
             "slots": self.identity.slots,
-            "running": [str(job_id) for job_id in self._runner.job_ids],
+            "idle_slots": self.identity.slots - len(self._runner),
+            "running": self._runner.status(),
             "waiting": sum(len(group.waiting) for group in self._groups),
             "listening": self._listener.up.is_set(),
             "stopping": self._stopping.asked.is_set(),

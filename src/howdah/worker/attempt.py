@@ -45,11 +45,12 @@ class Attempt:
         stopping: why it was told to stop: "timeout", "cancel", "shutdown", "lost"; else None.
         in_thread: whether a thread is at it; one that was told to stop may still be.
         is_stored: whether its outcome was stored already, with the task's own transaction.
+        place: where it stands on the board.
     """
 
     __slots__ = (
         "_context", "_told", "ends_at", "handle", "in_thread", "is_stored", "job", "means",
-        "started", "stopped_at", "stopping", "task", "where",
+        "place", "started", "stopped_at", "stopping", "task", "where",
     )  # fmt: skip
 
     def __init__(
@@ -63,6 +64,7 @@ class Attempt:
         self.stopped_at = 0.0
         self.handle: asyncio.Task[Outcome] | None = None
         self.in_thread = self.is_stored = False
+        self.place = -1
         self._context: Context | None = None
         self._told: Callable[[str], None] | None = None
 

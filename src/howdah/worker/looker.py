@@ -74,5 +74,6 @@ class Looker:
         return min(usual, self._again)
 
     async def _sleep(self, length: float) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._poked.wait(), length)
+        with suppress(TimeoutError):  # before 3.12 wait_for may lose a cancelling
+            async with asyncio.timeout(length):
+                await self._poked.wait()

@@ -9,14 +9,16 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from howdah.events import AttemptFinished, Events, TaskStuck
+from howdah.events import AttemptFinished, Events, LoopBlocked, TaskStuck
 from howdah.outcome import Outcome, Released
 from howdah.rows import Claimed
 from howdah.task import Task
 from howdah.worker.attempt import Attempt
+from howdah.worker.board import Board
 from howdah.worker.finisher import Finisher
 from howdah.worker.means import Means
 from howdah.worker.slots import Slots
+from howdah.worker.watchdog import Block, Watchdog
 
 SWEEP_EVERY = 0.05  # seconds between two looks at the deadlines
 GRACE = 1.0  # seconds that a task gets to end after it was told to
@@ -37,7 +39,11 @@ class Runner:
         finisher: Finisher,
         events: Events,
         has_room: Callable[[], None],
+        board: Board | None = None,
     ) -> None:
+        self._board = board
+        self.watchdog = Watchdog(lambda: self._turned_at, self._blocked, lambda: None)
+        self._turned_at: float | None = None  # the loop's last turn; None while nothing runs
         self._tasks, self._groups, self._finisher, self._events = tasks, groups, finisher, events
         self._means, self._has_room = means, has_room
         # By attempt: a job may come back before its last attempt has ended.
@@ -49,10 +55,19 @@ class Runner:
     def __len__(self) -> int:
         return len(self._running)
 
-    @property
-    def job_ids(self) -> list[UUID]:
-        """The jobs that run now."""
-        return [attempt.job.id for attempt in self._running]
+    def status(self) -> list[dict[str, object]]:
+        """The jobs that run now, and for how many seconds."""
+        now = time.monotonic()
+        return [
+            {
+                "id": str(each.job.id),
+                "task": each.job.task,
+                "queue": each.job.queue,
+                "attempt": each.job.attempt,
+                "seconds": round(now - each.started, 3),
+            }
+            for each in self._running
+        ]
 
     def fill(self) -> None:
         """Start waiting jobs wherever there is room for them, and for their outcomes."""
@@ -93,6 +108,7 @@ class Runner:
 
     def end(self) -> None:
         """Let idle threads end."""
+        self.watchdog.stop()
         self._means.threads.stop()
 
     def _may_start(self) -> bool:
@@ -105,8 +121,12 @@ class Runner:
         attempt.handle.add_done_callback(partial(self._done, attempt))
         self._running[attempt] = slots
         self._empty.clear()
+        if self._board is not None:
+            attempt.place = self._board.enter(job.id)
         if not self._sweeping:
             self._sweeping = True
+            self._turned_at = attempt.started
+            self.watchdog.wake()
             loop.call_later(SWEEP_EVERY, self._sweep)
 
     def _done(self, attempt: Attempt, handle: asyncio.Task[Outcome]) -> None:
@@ -125,6 +145,8 @@ class Runner:
         """The slot is free before the outcome is stored."""
         slots = self._running.pop(attempt)
         slots.ended()
+        if self._board is not None:
+            self._board.leave(attempt.place)
         if attempt.stopping != "lost" and not attempt.is_stored:
             self._finisher.put(outcome)
         if not self._running:
@@ -141,6 +163,7 @@ class Runner:
         """One timer for all deadlines, and none while nothing runs."""
         now = time.monotonic()
         self._sweeping = bool(self._running)
+        self._turned_at = now if self._sweeping else None
         if self._sweeping:
             asyncio.get_running_loop().call_later(SWEEP_EVERY, self._sweep)
         for attempt in [*self._running]:
@@ -149,6 +172,11 @@ class Runner:
             elif attempt.stopping is not None and now >= attempt.stopped_at + GRACE:
                 self._take(attempt, attempt.stopped())
                 self._events.emit(TaskStuck(job=attempt.job))
+
+    def _blocked(self, block: Block) -> None:
+        """In the watchdog's thread."""
+        job = next((each.job for each in [*self._running] if each.handle is block.handle), None)
+        self._events.emit(LoopBlocked(seconds=block.seconds, job=job, where=block.where))
 
     def _report_thread(self, attempt: Attempt) -> None:
         if attempt.in_thread:

@@ -1,0 +1,191 @@
+"""One child process, as its parent sees it: started, heard of, ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from uuid import UUID
+
+from howdah.parent.messages import (
+    Ask,
+    Channel,
+    FromChild,
+    Groups,
+    Leaving,
+    Registered,
+    Start,
+    Status,
+    Stop,
+    channel_on,
+)
+from howdah.worker.board import anonymous_file, read_board
+
+PROGRAM = (sys.executable, "-m", "howdah.parent.program")
+LAST_BREATH = 3.0  # seconds between a child's last word and its end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Death:
+    """How a child ended: its exit status (negative: the signal), and what ran in it."""
+
+    status: int
+    running: tuple[UUID, ...]
+
+    @property
+    def how(self) -> str:
+        """For people."""
+        if self.status >= 0:
+            return f"exited with status {self.status}"
+        try:
+            return f"was killed by {signal.Signals(-self.status).name}"
+        except ValueError:
+            return f"was killed by signal {-self.status}"
+
+
+class Child:
+    """A process that runs one worker. `start` it, `listen` to it until it has ended.
+
+    Attributes:
+        worker: its id in the store; None before it registered.
+        heard_at: when it last said something, monotonic.
+        leaving: why it says that it stops; None: it does not.
+        refusal: why it could not start, in words.
+        fenced: whether it was killed for its silence.
+        gone: set once it has ended.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.worker: UUID | None = None
+        self.started_at = self.heard_at = time.monotonic()
+        self.is_loaded = self.fenced = False
+        self.leaving: str | None = None
+        self.refusal: str | None = None
+        self.groups: tuple[int, ...] = ()
+        self.gone = asyncio.Event()
+        self._board = anonymous_file()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: Channel[FromChild] | None = None
+        self._statuses: list[asyncio.Future[Status]] = []
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def running(self) -> list[UUID]:
+        """The jobs that run in it, by its board; it need not answer for that."""
+        return [] if self.gone.is_set() else read_board(self._board)
+
+    @property
+    def silent(self) -> float:
+        """Seconds since it was last heard of."""
+        return time.monotonic() - self.heard_at
+
+    async def start(self, start: Start) -> None:
+        """Start the process; from the main thread, since it dies with the thread that did."""
+        ours, its = socket.socketpair()
+        with its:
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - a few milliseconds, from the main thread
+                [*PROGRAM, str(its.fileno()), str(self._board), str(os.getpid())],
+                pass_fds=(its.fileno(), self._board),
+                stdin=subprocess.DEVNULL,
+                process_group=0,  # a Ctrl-C is for the parent, which tells its children
+            )
+        ours.setblocking(False)
+        self._channel = await channel_on(ours, FromChild)
+        self.tell(start)
+
+    def tell(self, message: Start | Stop | Ask | object) -> None:
+        """Send it a message."""
+        if self._channel is not None:
+            self._channel.send(message)  # type: ignore[arg-type]
+
+    async def listen(self, heard: Callable[[Child, FromChild], None]) -> Death:
+        """Take its messages until it has ended, and end what it left behind."""
+        assert self._channel is not None
+        ended = self._exit()
+        while (message := await self._channel.receive()) is not None:
+            self.heard_at = time.monotonic()
+            self._take(message)
+            heard(self, message)
+        self._channel.close()
+        await asyncio.wait({ended}, timeout=LAST_BREATH)
+        self.kill()  # a job may have closed the channel under it
+        status = await ended
+        for future in self._statuses:
+            future.cancel()
+        running = tuple(self.running)
+        os.close(self._board)
+        self.gone.set()
+        return Death(status=status, running=running)
+
+    def _take(self, message: FromChild) -> None:
+        self.is_loaded = True
+        if isinstance(message, Registered):
+            self.worker = message.worker
+        elif isinstance(message, Groups):
+            self.groups = message.ids
+        elif isinstance(message, Leaving):
+            self.leaving = message.why
+        elif isinstance(message, Status):
+            for future in self._statuses:
+                if not future.done():
+                    future.set_result(message)
+            self._statuses.clear()
+
+    def kill(self) -> None:
+        """End it at once, and all that it started."""
+        _kill_groups(self.groups)
+        if self._process is not None and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
+
+    async def status(self, within: float) -> dict[str, object]:
+        """What it says of itself; if it does not answer, for how long it has been silent."""
+        known: dict[str, object] = {"number": self.number, "pid": self.pid}
+        answer: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
+        self._statuses.append(answer)
+        self.tell(Ask())
+        with suppress(TimeoutError, asyncio.CancelledError):
+            return {**known, **(await asyncio.wait_for(answer, within)).status}
+        return {**known, "silent": round(self.silent, 3)}
+
+    def _exit(self) -> asyncio.Future[int]:
+        """Its exit status, waited for in a thread; what it left behind is killed before that."""
+        loop = asyncio.get_running_loop()
+        status: asyncio.Future[int] = loop.create_future()
+
+        def wait() -> None:
+            assert self._process is not None
+            if hasattr(os, "waitid"):  # while nobody has reaped it, its group is not another's
+                os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+                _kill_groups((*self.groups, self._process.pid))
+            code = self._process.wait()
+            with suppress(RuntimeError):  # the loop has ended: nobody waits any more
+                loop.call_soon_threadsafe(_settle, status, code)
+
+        threading.Thread(target=wait, name=f"howdah child {self.number}", daemon=True).start()
+        return status
+
+
+def _settle(status: asyncio.Future[int], code: int) -> None:
+    if not status.done():
+        status.set_result(code)
+
+
+def _kill_groups(groups: tuple[int, ...]) -> None:
+    for group in groups:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)

@@ -1,0 +1,22 @@
+"""When a child is silent for too long, and when a dead one is replaced: pure."""
+
+from __future__ import annotations
+
+MARGIN = 5.0  # seconds before its lease could be lost in which a silent child is ended
+FIRST_AGAIN, LONGEST_AGAIN = 0.25, 10.0  # seconds between a death and the next start
+LIVED_WELL = 30.0  # seconds after which earlier deaths are forgotten
+
+
+def silence_allowed(lost_after: float) -> float:
+    """Seconds for which a child may not turn its loop: its jobs are still its own by then."""
+    return lost_after - min(MARGIN, lost_after / 4)
+
+
+def beat_every(lost_after: float) -> float:
+    """Seconds between two beats of a child, and between two heartbeats for it."""
+    return min(0.5, lost_after / 16)
+
+
+def restart_after(deaths: int) -> float:
+    """Seconds until a child is replaced after so many deaths in a row: the first time at once."""
+    return 0.0 if deaths <= 1 else min(LONGEST_AGAIN, FIRST_AGAIN * 2 ** (min(deaths, 20) - 2))

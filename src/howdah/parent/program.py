@@ -1,0 +1,163 @@
+"""What a child process runs: one worker, which tells its parent how it is.
+
+    python -m howdah.parent.program CHANNEL BOARD PARENT
+
+The numbers of two inherited file descriptors, and the parent's process id. What to run comes
+through the channel: nothing secret stands in the command line, where others can read it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import socket
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from howdah.errors import HowdahError
+from howdah.events import Event, WorkerStarted, WorkerStopping, WorkerSwept
+from howdah.parent.messages import (
+    Ask,
+    Beat,
+    Channel,
+    FromParent,
+    Go,
+    Hello,
+    Leaving,
+    Refused,
+    Registered,
+    Start,
+    Status,
+    Stop,
+    channel_on,
+    settings_of,
+)
+from howdah.parent.policy import beat_every
+from howdah.reporter import Reporter, write_logs
+from howdah.runner import Foreground, loop_factory
+from howdah.worker import Worker
+from howdah.worker.board import Board
+
+if TYPE_CHECKING:
+    from howdah.app import App
+
+PR_SET_PDEATHSIG = 1
+SWEPT = 75  # exit status of a child whose jobs were given to others
+LOST_AFTER = 30.0  # seconds: the store's, unless the worker has its own
+
+
+def main(channel: int, board: int, parent: int) -> int:
+    """Run the worker; gives the exit status."""
+    die_with(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the parent's to tell
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(_main(socket.socket(fileno=channel), Board(board)))
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel kill us when the parent dies (Linux); elsewhere the channel's end does."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:  # it died before we could say so
+        os._exit(1)
+
+
+async def _main(wire: socket.socket, board: Board) -> int:
+    channel: Channel[FromParent] = await channel_on(wire, FromParent)
+    start = await channel.receive()
+    if not isinstance(start, Start):
+        return 1
+    write_logs(as_json=start.log_json)
+    try:
+        app = start.source.load()
+    except HowdahError as error:
+        return await _refused(channel, error)
+    channel.send(Hello(settings=msgspec.to_builtins(app.settings)))
+    go = await channel.receive()
+    if not isinstance(go, Go):  # told to stop, or the parent is gone
+        return 0
+    app.use(settings_of(go))
+    try:
+        return await Working(app, start, channel, board).run()
+    except HowdahError as error:
+        return await _refused(channel, error)
+
+
+async def _refused(channel: Channel[FromParent], error: HowdahError) -> int:
+    channel.send(Refused(kind=type(error).__name__, message=error.message, hint=error.hint))
+    await channel.drained()
+    return 1
+
+
+class Working:
+    """A worker at work, the channel to its parent, and what passes between them."""
+
+    def __init__(self, app: App, start: Start, channel: Channel[FromParent], board: Board) -> None:
+        self._channel, self._start = channel, start
+        self._lost_after = app.settings.lost_after or LOST_AFTER
+        self._worker = Worker(
+            app.tasks,
+            app.settings,
+            app.events,
+            queues=start.queues,
+            slots=start.slots,
+            name=start.name,
+            board=board,
+        )
+        app.events.subscribe(
+            Reporter(
+                self._worker,
+                app.settings,
+                process=start.number,
+                banner=start.banner,
+                with_args=start.log_args,
+            )
+        )
+        app.events.subscribe(self._tell)
+
+    async def run(self) -> int:
+        """Until the worker has left."""
+        foreground = Foreground(self._worker, signals=(signal.SIGTERM,))
+        helpers = [
+            asyncio.create_task(self._beat(), name="howdah beat"),
+            asyncio.create_task(self._obey(foreground), name="howdah parent"),
+        ]
+        try:
+            await foreground.run(burst=self._start.burst)
+        finally:
+            for helper in helpers:
+                helper.cancel()
+        return 0
+
+    async def _beat(self) -> None:
+        while True:
+            self._channel.send(Beat())
+            await asyncio.sleep(beat_every(self._lost_after))
+
+    async def _obey(self, foreground: Foreground) -> None:
+        while (message := await self._channel.receive()) is not None:
+            if isinstance(message, Stop):
+                foreground.stop(message.why, hurry=message.hurry)
+            elif isinstance(message, Ask):
+                self._channel.send(Status(status=msgspec.to_builtins(self._worker.status())))
+        os.kill(os.getpid(), signal.SIGKILL)  # the parent is gone
+
+    def _tell(self, event: Event) -> None:
+        if isinstance(event, WorkerStarted):
+            self._channel.send(Registered(worker=event.worker))
+        elif isinstance(event, WorkerStopping):
+            self._channel.send(Leaving(why=event.why))
+        elif isinstance(event, WorkerSwept):  # others run its jobs: nothing of it may go on
+            with suppress(OSError, ValueError):
+                sys.stderr.flush()
+            os._exit(SWEPT)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*map(int, sys.argv[1:4])))

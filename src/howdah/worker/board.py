@@ -1,0 +1,55 @@
+"""Which jobs run in this process, written where its parent can still read it after it has died."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+from uuid import UUID
+
+PLACE = 16  # bytes: an id; zeros where nothing runs
+_NOBODY = bytes(PLACE)
+
+
+def anonymous_file() -> int:
+    """A file descriptor of a file without a name, in memory where the system has that."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("howdah board")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+class Board:
+    """The running jobs' ids in shared memory: no call to the system as they come and go."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._memory: mmap.mmap | None = None
+        self._free: list[int] = []
+
+    def make_room(self, places: int) -> None:
+        """For so many jobs at once."""
+        os.ftruncate(self._file, places * PLACE)
+        self._memory = mmap.mmap(self._file, places * PLACE)
+        self._free = [*range(0, places * PLACE, PLACE)]
+
+    def enter(self, job_id: UUID) -> int:
+        """A job begins; gives its place. Where there is no room, nobody will know of it: -1."""
+        if self._memory is None or not self._free:
+            return -1
+        place = self._free.pop()
+        self._memory[place : place + PLACE] = job_id.bytes
+        return place
+
+    def leave(self, place: int) -> None:
+        """The job in that place has ended."""
+        if self._memory is not None and place >= 0:
+            self._memory[place : place + PLACE] = _NOBODY
+            self._free.append(place)
+
+
+def read_board(file: int) -> list[UUID]:
+    """The jobs on the board, for whoever holds its file."""
+    found = os.pread(file, os.fstat(file).st_size, 0)
+    ids = (found[at : at + PLACE] for at in range(0, len(found), PLACE))
+    return [UUID(bytes=each) for each in ids if each != _NOBODY]
