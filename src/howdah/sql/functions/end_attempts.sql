@@ -64,8 +64,15 @@ begin
            array_agg(e.id) filter (where e.verdict = 'released') as released_ids,
            array_agg(e.lease) filter (where e.verdict = 'released') as released_leases,
            array_agg(e.id) filter (where e.verdict = 'lost') as lost_ids,
-           array_agg(e.lease) filter (where e.verdict = 'lost') as lost_leases
+           array_agg(e.lease) filter (where e.verdict = 'lost') as lost_leases,
+           array_agg(e.id) filter (where e.verdict = 'failed' and e.kind in ('lost', 'crashed')) as died_ids,
+           array_agg(e.lease) filter (where e.verdict = 'failed' and e.kind in ('lost', 'crashed')) as died_leases
     into judged from ended e;
+
+    if judged.died_ids is not null then  -- history says of how many crashes it failed, this one included
+        update _howdah.job j set crashes = j.crashes + 1
+        from unnest(judged.died_ids, judged.died_leases) d (id, lease) where j.id = d.id and j.lease = d.lease;
+    end if;
 
     return (case when judged.failed_ids is null then '{}'
                  else _howdah.settle(judged.failed_ids, judged.failed_leases, 'F', null, judged.failed_errors) end)
