@@ -53,6 +53,7 @@ async def told(context: Context, user_id: int) -> Snooze | None:
     assert_type(context.remaining, float | None)
     assert_type(context.cancelled, bool)
     await context.extend("5m")
+    assert_type(context.extend(customer=1), Context)
     return Snooze("5m") if user_id else None
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime, timedelta
 
-from howdah import Context, current
+import pytest
+
+from howdah import BadInput, Context, current
 
 
 async def test_a_task_sees_its_job(app, store, eventually):
@@ -79,3 +81,59 @@ async def test_log_records_carry_the_job(app, store, eventually, caplog):
     record = next(record for record in caplog.records if record.getMessage() == "hello there")
     assert (record.job_id, record.task, record.queue) == (str(job_id), "log", "mail")
     assert (record.attempt, record.mine) == (1, 1)
+
+
+async def test_a_context_carries_what_the_task_adds_to_it_for_its_callees(app, store, eventually):
+    def charge() -> str:
+        return f"{current().customer} pays in {current().currency}"
+
+    @app.task(name="pay")
+    async def pay(ctx: Context) -> str:
+        assert ctx.extend(customer="ann", currency="NZD") is ctx
+        ctx.extend(customer="bob")
+        return charge()
+
+    async with app.worker():
+        job_id = await pay.enqueue()
+        await eventually(lambda: store.state(job_id) == "succeeded")
+
+    assert store.job(job_id).result == "bob pays in NZD"
+
+
+async def test_what_is_the_contexts_own_cannot_be_replaced_and_a_missing_name_says_how(
+    app, store, eventually
+):
+    seen = []
+
+    @app.task(name="look")
+    async def look(ctx: Context) -> None:
+        for wrong in ({"job_id": 1}, {"extend": 1}, {"cancelled": True}, {"connection": None}):
+            with pytest.raises(BadInput, match="own"):
+                ctx.extend(**wrong)
+        with pytest.raises(BadInput, match="both"):
+            ctx.extend("5m", customer=1)
+        with pytest.raises(AttributeError, match=r"ctx\.extend\(customer=…\)"):
+            _ = ctx.customer
+        seen.append(hasattr(ctx, "customer"))
+
+    async with app.worker():
+        job_id = await look.enqueue()
+        await eventually(lambda: store.state(job_id) == "succeeded")
+
+    assert seen == [False]
+
+
+async def test_a_context_adds_nothing_to_that_of_the_next_job(app, store, eventually):
+    seen = []
+
+    @app.task(name="add")
+    async def add(ctx: Context, *, n: int) -> None:
+        seen.append(hasattr(ctx, "n"))
+        ctx.extend(n=n)
+
+    async with app.worker(slots=1):
+        for n in range(2):
+            await add.enqueue(n=n)
+        await eventually(lambda: store.states()["succeeded"] == 2)
+
+    assert seen == [False, False]
