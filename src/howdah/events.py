@@ -23,11 +23,15 @@ class WorkerStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStopping:
-    """A worker claims no more; `why` says who asked."""
+    """A worker claims no more; `why` says who asked.
+
+    What runs has `within` seconds to end, as far as is known now; None: as long as it takes.
+    """
 
     worker: UUID
     why: str
     running: int
+    within: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

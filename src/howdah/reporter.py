@@ -75,14 +75,16 @@ class Reporter:
         _say(f"  tasks    {len(tasks)}: {named or 'none'}", event="banner")
 
     def _stopping(self, event: events.WorkerStopping) -> None:
-        waits = (
-            f"; waits for {_jobs(event.running)}, {written(self._settings.shutdown_after)} at most"
+        limit = (
+            "however long they take" if event.within is None else f"{written(event.within)} at most"
         )
+        waits = f"; waits for {_jobs(event.running)}, {limit}" if event.running else ""
         _say(
-            f"stopping ({event.why}){waits if event.running else ''}",
+            f"stopping ({event.why}){waits}",
             event="worker_stopping",
             why=event.why,
             running=event.running,
+            within=event.within,
         )
 
     def _stopped(self, event: events.WorkerStopped) -> None:

@@ -104,29 +104,117 @@ async def test_running_jobs_that_outlast_their_time_to_end_are_released(
     assert (store.job(job_id).state, store.job(job_id).attempt) == ("ready", 0)
 
 
-@pytest.mark.parametrize("verb", ["drain", "kill"])
-async def test_a_worker_can_be_told_by_sql(work, store, ledger, eventually, verb):
+LEAVE = {"drain": "howdah.drain(name => '*')", "kill": "howdah.kill(name => '*')"}
+LEAVE["now"] = "howdah.kill(name => '*', now => true)"
+
+
+@pytest.mark.parametrize("word", LEAVE)
+async def test_a_worker_can_be_told_by_sql(work, store, ledger, eventually, word):
     job_id = store.enqueue("hold", {"first": 1.0})
     worker = work(poll_every=30.0)
     await eventually(lambda: ledger.starts()[job_id] == 1)
 
-    store.do(f"select howdah.{verb}(name => '*')")
+    store.do(f"select {LEAVE[word]}")
 
     assert await worker.ended(within=5) == 0
-    assert store.state(job_id) == ("succeeded" if verb == "drain" else "ready")
+    assert store.state(job_id) == ("ready" if word == "now" else "succeeded")
+
+
+@pytest.mark.parametrize("word", LEAVE)
+async def test_an_idle_worker_that_is_told_by_sql_leaves_within_two_seconds_and_takes_no_job(
+    work, store, eventually, word
+):
+    """S-11, PIPE-08."""
+    worker = work(poll_every=30.0)
+    await eventually(lambda: store.one("select count(*) from howdah.workers where idle"))
+
+    store.do(f"select {LEAVE[word]}")
+    told = time.monotonic()
+    job_id = store.enqueue("hold")
+
+    assert await worker.ended(within=5) == 0
+    assert time.monotonic() - told < 2
+    assert store.job(job_id).attempt == 0
+
+
+async def test_a_drain_lasts_as_long_as_the_jobs_a_kill_as_long_as_there_is_time(
+    work, store, ledger, eventually
+):
+    """PIPE-08."""
+    long, short = store.enqueue("hold", {"first": 1.0}), store.enqueue("hold", {"first": 1.0})
+    drained = work(shutdown_after=0.3, slots=1, name="drained")
+    await eventually(lambda: len(ledger.starts()) == 1)
+    killed = work(shutdown_after=0.3, slots=1, name="killed")
+    await eventually(lambda: len(ledger.starts()) == 2)
+
+    store.do("select howdah.drain(name => 'drained'), howdah.kill(name => 'killed')")
+    told = time.monotonic()
+    assert await killed.ended(within=5) == 0
+    early = time.monotonic() - told
+    assert await drained.ended(within=5) == 0
+
+    assert 0.3 <= early < 1.0
+    assert (store.state(long), store.state(short)) == ("succeeded", "ready")
+    assert (store.job(short).attempt, store.attempts(short)) == (0, ["released"])
 
 
 async def test_a_worker_that_drains_can_still_be_killed(work, store, ledger, eventually):
     job_id = store.enqueue("hold", {"first": 60})
-    worker = work()
+    worker = work(shutdown_after=0.3)
     await eventually(lambda: ledger.starts()[job_id] == 1)
 
     store.do("select howdah.drain(name => '*')")
-    await eventually(lambda: store.one("select control from howdah.workers") == "drain")
+    await eventually(lambda: ledger.lines("stopping"))
     store.do("select howdah.kill(name => '*')")
 
     assert await worker.ended(within=4) == 0
     assert (store.job(job_id).state, store.job(job_id).attempt) == ("ready", 0)
+
+
+async def test_to_be_killed_twice_means_at_once(work, store, ledger, eventually):
+    job_id = store.enqueue("hold", {"first": 60})
+    worker = work(shutdown_after=60)
+    await eventually(lambda: ledger.starts()[job_id] == 1)
+
+    store.do("select howdah.kill(name => '*')")
+    await eventually(lambda: ledger.lines("stopping"))
+    store.do("select howdah.kill(name => '*')")
+
+    assert await worker.ended(within=4) == 0
+    assert (store.job(job_id).state, store.job(job_id).attempt) == ("ready", 0)
+
+
+async def test_a_worker_of_the_same_name_that_starts_later_works_on(
+    work, store, ledger, eventually
+):
+    """S-11, PIPE-08."""
+    first = work(name="classification")
+    await eventually(lambda: store.one("select count(*) from howdah.workers where idle"))
+
+    store.do("select howdah.kill(name => 'classification')")
+    second = work(name="classification")
+    assert await first.ended(within=5) == 0
+    job_id = store.enqueue("hold")
+    await eventually(lambda: store.state(job_id) == "succeeded")
+
+    assert second.running
+    assert ledger.starts_of(second.pid) == 1
+
+
+async def test_leaving_the_block_bounds_a_drain(dsn, store, eventually):
+    app = App(dsn, shutdown_after=0.3)
+
+    @app.task(name="job")
+    async def job():
+        await asyncio.sleep(60)
+
+    async with asyncio.timeout(5), app, app.worker() as worker:
+        job_id = await job.enqueue()
+        await eventually(lambda: store.state(job_id) == "running")
+        await app.run(workers.drain(worker.identity.id))
+        await eventually(lambda: worker.status()["stopping"])
+
+    assert store.state(job_id) == "ready"
 
 
 async def test_the_first_sigterm_to_a_worker_that_drains_lets_its_jobs_end(
