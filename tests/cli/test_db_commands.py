@@ -20,6 +20,7 @@ def on_empty(run, empty_dsn, monkeypatch):
 
 
 def test_migrate_installs_and_then_has_nothing_to_do(on_empty):
+    """J-10."""
     dry = on_empty("db", "migrate", "--dry-run", "--json").json
     before = on_empty("db", "status", "--json")
     first, second = (

@@ -34,6 +34,7 @@ def test_beating_again_moves_the_beat_and_not_the_start(door, clock):
 
 
 def test_a_beat_that_says_its_name_again_registers_no_second_row(door):
+    """S-6."""
     worker = door.worker("w", slots=3)
 
     door.beat(worker, name="w", slots=3)

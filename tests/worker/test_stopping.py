@@ -14,6 +14,7 @@ from howdah.events import WorkerStopped, WorkerStopping
 
 
 async def test_an_idle_worker_leaves_within_a_second_of_sigterm(work, store, eventually):
+    """D-14, X-05, MQ-11."""
     worker = work()
     await eventually(lambda: store.one("select count(*) from howdah.workers where idle"))
 
@@ -28,7 +29,7 @@ async def test_an_idle_worker_leaves_within_a_second_of_sigterm(work, store, eve
 async def test_a_busy_worker_ends_what_runs_and_hands_back_the_rest_at_once(
     work, store, ledger, eventually
 ):
-    """Fast jobs first, so that it holds more than it runs."""
+    """Fast jobs first, so that it holds more than it runs. X-05, MQ-11."""
     jobs = [store.enqueue("hold", priority=9) for _ in range(300)]
     jobs += [store.enqueue("hold", {"first": 1.0}) for _ in range(300)]
     worker = work(slots=5)
@@ -52,6 +53,7 @@ async def test_a_busy_worker_ends_what_runs_and_hands_back_the_rest_at_once(
 async def test_a_second_sigterm_releases_what_runs_at_once_and_uncharged(
     work, store, ledger, eventually
 ):
+    """X-05."""
     jobs = [store.enqueue("hold", {"first": 60}) for _ in range(5)]
     jobs += [store.enqueue("block", {"length": 60}) for _ in range(5)]
     worker = work()
@@ -92,6 +94,7 @@ async def test_a_job_to_be_run_at_most_once_is_not_released_after_it_started(
 async def test_running_jobs_that_outlast_their_time_to_end_are_released(
     work, store, ledger, eventually
 ):
+    """X-05."""
     job_id = store.enqueue("hold", {"first": 60})
     worker = work(shutdown_after=0.5)
     await eventually(lambda: ledger.starts()[job_id] == 1)
@@ -235,6 +238,7 @@ async def test_the_first_sigterm_to_a_worker_that_drains_lets_its_jobs_end(
 
 
 async def test_stop_from_another_thread(app, eventually, seen):
+    """M-11."""
     stopping, stopped = seen(app, WorkerStopping), seen(app, WorkerStopped)
 
     async with app.worker() as worker:
@@ -311,6 +315,7 @@ async def test_a_worker_that_cannot_start_leaves_no_connection_behind(own_dsn, s
 
 
 async def test_burst_ends_when_all_is_done_and_what_jobs_enqueued_too(work, store, ledger):
+    """D-4, D-9."""
     store.enqueue("family", {"children": 4})
 
     worker = work(burst=True, slots=3)
