@@ -140,7 +140,10 @@ def test_the_status_says_who_a_worker_is_what_it_was_told_and_what_it_runs(run, 
     assert all(str(worker) in everybody for worker in crew.values())
 
 
-def test_a_real_worker_is_killed_by_the_end_of_its_id_and_ends_what_it_runs(howdah, db):
+@pytest.mark.parametrize(
+    ("verb", "limit"), [("drain", "however long they take"), ("kill", "25s at most")]
+)
+def test_a_real_worker_is_told_by_the_end_of_its_id_and_ends_what_it_runs(howdah, db, verb, limit):
     worker = howdah.start("worker", "--import", "work", "--name", "ann")
     worker.until("tasks    3")
     [ann] = on(db).run(workers.list())
@@ -148,9 +151,9 @@ def test_a_real_worker_is_killed_by_the_end_of_its_id_and_ends_what_it_runs(howd
     while not on(db).run(workers.running([ann.id])):
         time.sleep(0.01)
 
-    ran = howdah("workers", "kill", str(ann.id)[-6:])
+    ran = howdah("workers", verb, str(ann.id)[-6:])
     left = worker.ended()
 
     assert (ran.code, left.code) == (0, 0)
-    assert "stopping (kill); waits for 1 job, 25s at most" in left.err
+    assert f"stopping ({verb}); waits for 1 job, {limit}" in left.err
     assert on(db).run(jobs.get(job_id)).state == "succeeded"

@@ -125,7 +125,7 @@ async def test_a_worker_can_be_told_by_sql(work, store, ledger, eventually, word
 
 @pytest.mark.parametrize("word", LEAVE)
 async def test_an_idle_worker_that_is_told_by_sql_leaves_within_two_seconds_and_takes_no_job(
-    work, store, eventually, word
+    work, store, ledger, eventually, word
 ):
     """S-11, PIPE-08."""
     worker = work(poll_every=30.0)
@@ -133,6 +133,7 @@ async def test_an_idle_worker_that_is_told_by_sql_leaves_within_two_seconds_and_
 
     store.do(f"select {LEAVE[word]}")
     told = time.monotonic()
+    await eventually(lambda: ledger.lines("stopping"))
     job_id = store.enqueue("hold")
 
     assert await worker.ended(within=5) == 0

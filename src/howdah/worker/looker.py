@@ -75,4 +75,5 @@ class Looker:
 
     async def _sleep(self, length: float) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._poked.wait(), length)
+            async with asyncio.timeout(length):  # wait_for may swallow its cancelling
+                await self._poked.wait()
