@@ -185,6 +185,7 @@ async def test_a_worker_registers_beats_and_leaves(kind: Any) -> None:
     await kind.run(jobs.enqueue(Job("t", "{}")))
     [job] = await kind.run(jobs.claim(worker=me))
     [held] = await kind.run(workers.running([me, uuid4()]))
+    of_others = await kind.run(workers.running([uuid4()]))
     told = await kind.run(workers.kill(me, name="m*", now=True))
     again = await kind.run(workers.heartbeat(me))
     gone = await kind.run(workers.leave(me))
@@ -200,6 +201,7 @@ async def test_a_worker_registers_beats_and_leaves(kind: Any) -> None:
     )
     assert isinstance(seen.lost_after, timedelta)
     assert (held.id, held.worker, held.task, held.attempt) == (job.id, me, "t", 1)
+    assert of_others == []
     assert (told, again.action, gone) == (1, "now", True)
 
 

@@ -10,8 +10,8 @@ from howdah.migrate import migrate, script, status
 BEFORE = """
 delete from _howdah.migration where number >= 11;
 drop function howdah.kill(uuid, text, text, text, boolean);
-create function howdah.kill(worker uuid default null, name text default null, host text default null,
-                            version text default null) returns int
+create function howdah.kill(worker uuid default null, name text default null,
+                            host text default null, version text default null) returns int
 language sql as $$ select 0 $$;
 alter table _howdah.worker drop constraint worker_control_check,
     add constraint worker_control_check check (control in ('go', 'drain', 'kill'));

@@ -144,11 +144,11 @@ async def test_an_idle_worker_that_is_told_by_sql_leaves_within_two_seconds_and_
 async def test_a_drain_lasts_as_long_as_the_jobs_a_kill_as_long_as_there_is_time(
     work, store, ledger, eventually
 ):
-    """PIPE-08."""
+    """PIPE-08. They are told anew with each heartbeat, which gives nobody more time."""
     long, short = store.enqueue("hold", {"first": 1.0}), store.enqueue("hold", {"first": 1.0})
-    drained = work(shutdown_after=0.3, slots=1, name="drained")
+    drained = work(shutdown_after=0.3, poll_every=0.1, slots=1, name="drained")
     await eventually(lambda: len(ledger.starts()) == 1)
-    killed = work(shutdown_after=0.3, slots=1, name="killed")
+    killed = work(shutdown_after=0.3, poll_every=0.1, slots=1, name="killed")
     await eventually(lambda: len(ledger.starts()) == 2)
 
     store.do("select howdah.drain(name => 'drained'), howdah.kill(name => 'killed')")
