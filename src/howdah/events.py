@@ -23,11 +23,15 @@ class WorkerStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStopping:
-    """A worker claims no more; `why` says who asked."""
+    """A worker claims no more; `why` says who asked.
+
+    What runs has `within` seconds to end, as far as is known now; None: as long as it takes.
+    """
 
     worker: UUID
     why: str
     running: int
+    within: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,10 +110,11 @@ class ChildDied:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParentStopping:
-    """All processes are told to stop; `running` jobs get their time to end."""
+    """All processes are told to stop; `running` jobs get `within` seconds to end."""
 
     why: str
     running: int
+    within: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

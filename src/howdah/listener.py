@@ -72,6 +72,7 @@ class Listener:
         connection.add_termination_listener(lambda *_: lost.set())
         while not lost.is_set():
             try:
-                await asyncio.wait_for(lost.wait(), PING_EVERY)
+                async with asyncio.timeout(PING_EVERY):  # wait_for may swallow its cancelling
+                    await lost.wait()
             except TimeoutError:
                 await connection.fetchval("select 1", timeout=3)

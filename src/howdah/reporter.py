@@ -93,7 +93,7 @@ class Reporter:
 
     def _stopping(self, event: events.WorkerStopping) -> None:
         own = self._process is None or event.why in {"drain", "kill", "burst"}
-        _stopping(event.why, event.running, self._settings, quiet=not own)
+        _stopping(event.why, event.running, event.within, quiet=not own)
 
     def _stopped(self, event: events.WorkerStopped) -> None:
         back = f"; handed back {_jobs(event.released)}" if event.released else ""
@@ -183,14 +183,15 @@ class Reporter:
             _say("the database is back", event="database_back", loop=event.loop)
 
 
-def _stopping(why: str, running: int, settings: Settings | None, *, quiet: bool = False) -> None:
-    waits = f"; waits for {_jobs(running)}" if running else ""
-    at_most = f", {written(settings.shutdown_after)} at most" if settings and running else ""
+def _stopping(why: str, running: int, within: float | None, *, quiet: bool = False) -> None:
+    limit = "however long they take" if within is None else f"{written(within)} at most"
+    waits = f"; waits for {_jobs(running)}, {limit}" if running else ""
     _say(
-        f"stopping ({why}){waits}{at_most}",
+        f"stopping ({why}){waits}",
         event="worker_stopping",
         why=why,
         running=running,
+        within=within,
         quiet=quiet,
     )
 
@@ -224,7 +225,7 @@ class ParentReporter:
             )
 
         elif isinstance(event, events.ParentStopping):
-            _stopping(event.why, event.running, None)
+            _stopping(event.why, event.running, event.within)
         elif isinstance(event, events.FilesChanged):
             more = f" and {len(event.paths) - 1} more" if len(event.paths) > 1 else ""
             _say(f"{event.paths[0]}{more} changed: starting anew", event="files_changed")

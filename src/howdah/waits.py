@@ -88,7 +88,8 @@ async def _wait(ended: asyncio.Event, job_id: UUID, poll: float, until: float | 
     if left <= 0:
         raise TimeoutError(f"job {job_id} has not ended in time")
     try:
-        await asyncio.wait_for(ended.wait(), left)
+        async with asyncio.timeout(left):  # wait_for may swallow its cancelling
+            await ended.wait()
     except TimeoutError:
         return
 

@@ -31,10 +31,23 @@ class Worker(msgspec.Struct, frozen=True):
     idle: bool
 
 
+class Running(msgspec.Struct, frozen=True):
+    """A job that a worker runs, or holds to run it soon."""
+
+    id: UUID
+    worker: UUID
+    task: str
+    queue: str
+    attempt: int
+    max_attempts: int
+    started_at: datetime
+
+
 class Control(msgspec.Struct, frozen=True):
     """What a heartbeat answers.
 
-    `action` is go, drain, kill, or swept: drop everything and register under a new id.
+    `action` is go, drain, kill, now (hand back at once), or swept: drop everything and register
+    under a new id.
     """
 
     action: str
@@ -129,21 +142,52 @@ def leave(worker: UUID) -> Call[bool]:
     return function("leave", "leave", one_bool, worker=("uuid", worker))
 
 
+def running(ids: Sequence[UUID]) -> Call[Sequence[Running]]:
+    """The jobs that these workers hold, the longest first."""
+    text = (
+        "select id, worker, task, queue, attempt, max_attempts, started_at from {schema}.running "
+        "where worker = any (cast($1 as uuid[])) order by started_at, id"
+    )
+    return Call(text, ([*ids],), rows_of(Running))
+
+
 def drain(
-    worker: UUID | None = None, *, name: str | None = None, host: str | None = None
+    worker: UUID | None = None,
+    *,
+    name: str | None = None,
+    host: str | None = None,
+    version: str | None = None,
 ) -> Call[int]:
-    """Tell workers to finish what they run and leave; gives how many were told."""
-    return _tell("drain", worker, name, host)
+    """Tell workers to claim no more, finish what they run, and leave; gives how many were told.
+
+    `name` may be a prefix with a trailing `*`; `version` is that of howdah.
+    """
+    return function("drain", "drain", one_int, **_whom(worker, name, host, version))
 
 
 def kill(
-    worker: UUID | None = None, *, name: str | None = None, host: str | None = None
+    worker: UUID | None = None,
+    *,
+    name: str | None = None,
+    host: str | None = None,
+    version: str | None = None,
+    now: bool = False,
 ) -> Call[int]:
-    """Tell workers to stop at once and hand back; gives how many were told."""
-    return _tell("kill", worker, name, host)
+    """Tell workers to leave within their `shutdown_after`; gives how many were told.
+
+    What has not ended by then is stopped and released, uncharged; with `now`, or when it is said to
+    the same worker again, at once. `name` and `version` are as for drain.
+    """
+    whom = _whom(worker, name, host, version)
+    return function("kill", "kill", one_int, **whom, now=("boolean", now))
 
 
-def _tell(verb: str, worker: UUID | None, name: str | None, host: str | None) -> Call[int]:
-    return function(
-        verb, verb, one_int, worker=("uuid", worker), name=("text", name), host=("text", host)
-    )
+def _whom(
+    worker: UUID | None, name: str | None, host: str | None, version: str | None
+) -> dict[str, tuple[str, object]]:
+    return {
+        "worker": ("uuid", worker),
+        "name": ("text", name),
+        "host": ("text", host),
+        "version": ("text", version),
+    }

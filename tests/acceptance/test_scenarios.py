@@ -331,6 +331,8 @@ async def test_dpq12_a_worker_leaves_alone_what_it_does_not_know_and_that_is_vis
 async def test_dpq13_ten_thousand_jobs_with_priorities_and_times_are_one_statement_and_one_wake_up(
     app: App, dsn: str, db: psycopg.Connection, notified: list[str], until: Any
 ) -> None:
+    """D-3."""
+
     @app.task(name="t")
     def task(n: int) -> None: ...
 

@@ -15,6 +15,7 @@ from howdah import App, Retry, jobs, on
 async def test_a_job_is_enqueued_with_the_users_own_data_and_runs_after_the_commit(
     app: App, dsn: str, db: psycopg.Connection, until: Any
 ) -> None:
+    """D-2."""
     started = asyncio.Event()
 
     @app.task(name="greet")
@@ -96,6 +97,7 @@ async def test_a_task_that_raises_is_tried_again_and_its_arguments_stay_as_they_
 
 
 async def test_at_most_once_is_never_started_twice(app: App, until: Any) -> None:
+    """D-8."""
     runs: list[int] = []
 
     @app.task(name="pay", delivery="at_most_once", retry=Retry(first=0))
@@ -116,6 +118,8 @@ async def test_at_most_once_is_never_started_twice(app: App, until: Any) -> None
 
 
 async def test_a_job_given_up_by_one_worker_is_there_for_another_at_once(app: App) -> None:
+    """D-6."""
+
     @app.task(name="t")
     async def task() -> None: ...
 
@@ -130,6 +134,7 @@ async def test_a_job_given_up_by_one_worker_is_there_for_another_at_once(app: Ap
 
 
 async def test_no_transaction_is_open_while_a_task_runs(app: App, db: psycopg.Connection) -> None:
+    """DPQ-09."""
     started, go_on = asyncio.Event(), asyncio.Event()
 
     @app.task(name="slow")

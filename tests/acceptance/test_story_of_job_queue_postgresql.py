@@ -28,6 +28,7 @@ def find_job(
 
 
 def test_a_process_beats_takes_its_job_and_starts_the_next_one(db: psycopg.Connection) -> None:
+    """S-6, S-7."""
     me = uuid4()
     db.execute("""select howdah.enqueue('classification:1.0.0', '{"file": "a"}')""")
 
@@ -70,16 +71,19 @@ def test_higher_numbers_go_first(db: psycopg.Connection) -> None:
     assert taken == ["90", "100", "200"]
 
 
-def test_the_kill_switch_is_heard_with_the_next_beat_and_by_nobody_else(
+def test_the_kill_switch_is_heard_with_each_next_beat_and_by_nobody_else(
     db: psycopg.Connection,
 ) -> None:
-    one, other = uuid4(), uuid4()
+    """S-7, S-11, PIPE-08."""
+    one, other, newer = uuid4(), uuid4(), uuid4()
     beat(db, one)
-    beat(db, other)
+    beat(db, other, "9.1.0")
 
-    db.execute("select howdah.drain(%s)", [one])
+    told = db.execute("select howdah.kill(name => 'classification', version => '1.0.0')").fetchone()
 
-    assert (beat(db, one), beat(db, other)) == ("drain", "go")
+    assert told == (1,)
+    assert [beat(db, one), beat(db, one), beat(db, other)] == ["kill", "kill", "go"]
+    assert beat(db, newer) == "go"
 
 
 @pytest.mark.parametrize("payload", ['it\'s "ü" \\', "x" * 1_000_000])

@@ -98,6 +98,8 @@ def test_the_views_show_each_job_where_it_is(db: psycopg.Connection) -> None:
 
 
 async def test_the_same_from_python_with_a_loop_of_ones_own(app: App) -> None:
+    """J-8."""
+
     @app.task(name="email.send")
     async def send(to: str) -> str:
         return f"sent to {to}"
@@ -137,6 +139,8 @@ async def test_an_acknowledgement_by_somebody_else_is_refused(app: App) -> None:
 
 
 async def test_a_worker_runs_what_was_published(app: App) -> None:
+    """J-9."""
+
     @app.task(name="email.send")
     async def send(to: str) -> str:
         return to.upper()

@@ -23,6 +23,7 @@ def echo(app: App) -> Any:
 async def test_a_call_on_a_session_is_answered_by_the_echo_worker(
     app: App, dsn: str, echo: Any
 ) -> None:
+    """M-12."""
     engine = create_engine(dsn.replace("postgresql://", "postgresql+psycopg://"))
 
     async with app.worker(queues=["Echo"], slots=4):

@@ -39,21 +39,6 @@ def test_workers_are_listed_and_drained_by_name(howdah):
     assert howdah("workers", "list", "--json").json == []
 
 
-def test_a_worker_is_killed_by_id(howdah):
-    worker = howdah.start("worker", "--import", "work")
-    worker.until("tasks    3")
-    worker_id = howdah("workers", "list", "--json").json[0]["id"]
-
-    told = howdah("workers", "kill", worker_id)
-
-    assert (told.code, worker.ended().code) == (0, 0)
-
-
-def test_telling_a_worker_that_is_not_there_is_4(run):
-    assert run("workers", "drain", "--name", "nobody").code == 4
-    assert run("workers", "kill", "--all").code == 0
-
-
 def test_declared_tasks_are_listed(run, db):
     on(db).run(store.declare_tasks(json.dumps([{"name": "a.b", "queue": "mail", "priority": 2}])))
 

@@ -59,8 +59,8 @@ def test_what_was_promised_is_there():
         "demo", "worker", "enqueue", "doctor", "config", "chores", "tasks list",
         "jobs list", "jobs show", "jobs why", "jobs retry", "jobs cancel", "jobs delete",
         "jobs run-now", "queues list", "queues pause", "queues resume", "workers list",
-        "workers drain", "workers kill", "db migrate", "db status", "db sql", "db check",
-        "db grant", "db start", "db stop", "db reset", "db url",
+        "workers drain", "workers kill", "workers status", "db migrate", "db status", "db sql",
+        "db check", "db grant", "db start", "db stop", "db reset", "db url",
     }  # fmt: skip
 
 

@@ -37,6 +37,7 @@ def test_a_module_of_plain_functions_is_enough(howdah, door):
 
 
 def test_an_app_is_named_or_configured(howdah, door, project):
+    """J-10, M-12."""
     named = _enqueue(door, "sums.add", '{"a": 1, "b": 2}')
     first = howdah("worker", "sums:app", "--burst")
     configured = _enqueue(door, "sums.add", '{"a": 1, "b": 2}')
@@ -92,6 +93,7 @@ def test_only_the_named_queues_are_worked(howdah, door, db):
 
 @pytest.mark.parametrize("number", [SIGTERM, SIGINT])
 def test_the_first_signal_lets_jobs_end(howdah, door, number):
+    """D-14, M-21, X-05, MQ-11."""
     job_id = _enqueue(door, "work.wait", '{"seconds": 1}')
     worker = howdah.start("worker", "--import", "work")
     worker.until("tasks    3")
@@ -107,6 +109,7 @@ def test_the_first_signal_lets_jobs_end(howdah, door, number):
 
 
 def test_the_second_signal_hands_them_back(howdah, door):
+    """M-21, X-05."""
     job_id = _enqueue(door, "work.wait", '{"seconds": 60}')
     worker = howdah.start("worker", "--import", "work")
     worker.until("tasks    3")
@@ -139,6 +142,7 @@ def test_no_database_at_start_is_3(alone):
 
 
 def test_lost_connections_are_outlived(howdah, door, db):
+    """M-19, PJ-15."""
     worker = howdah.start("worker", "--import", "work")
     worker.until("tasks    3")
 

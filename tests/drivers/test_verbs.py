@@ -182,7 +182,11 @@ async def test_a_worker_registers_beats_and_leaves(kind: Any) -> None:
         workers.heartbeat(me, name="mine", queues=["*"], tasks=["t"], pid=1, leases=[])
     )
     [seen] = await kind.run(workers.list())
-    told = await kind.run(workers.drain(me))
+    await kind.run(jobs.enqueue(Job("t", "{}")))
+    [job] = await kind.run(jobs.claim(worker=me))
+    [held] = await kind.run(workers.running([me, uuid4()]))
+    of_others = await kind.run(workers.running([uuid4()]))
+    told = await kind.run(workers.kill(me, name="m*", now=True))
     again = await kind.run(workers.heartbeat(me))
     gone = await kind.run(workers.leave(me))
     await kind.commit()
@@ -196,7 +200,9 @@ async def test_a_worker_registers_beats_and_leaves(kind: Any) -> None:
         0,
     )
     assert isinstance(seen.lost_after, timedelta)
-    assert (told, again.action, gone) == (1, "drain", True)
+    assert (held.id, held.worker, held.task, held.attempt) == (job.id, me, "t", 1)
+    assert of_others == []
+    assert (told, again.action, gone) == (1, "now", True)
 
 
 async def test_a_worker_hears_which_of_its_jobs_are_to_be_cancelled(kind: Any) -> None:

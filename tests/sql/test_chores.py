@@ -26,6 +26,7 @@ def test_nacked_jobs_come_back(door, clock):
 
 
 def test_an_expired_lease_is_a_failed_attempt_with_backoff(door, clock):
+    """J-7."""
     job_id = door.enqueue(timeout="10 s")
     door.take()
 
@@ -40,6 +41,7 @@ def test_an_expired_lease_is_a_failed_attempt_with_backoff(door, clock):
 
 
 def test_expired_jobs_run_again_without_any_worker_or_chores(door, clock):
+    """J-7."""
     job_id = door.enqueue(timeout="10 s")
     attempts = [door.take().attempt]
 

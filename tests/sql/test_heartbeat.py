@@ -34,6 +34,7 @@ def test_beating_again_moves_the_beat_and_not_the_start(door, clock):
 
 
 def test_a_beat_that_says_its_name_again_registers_no_second_row(door):
+    """S-6."""
     worker = door.worker("w", slots=3)
 
     door.beat(worker, name="w", slots=3)
@@ -65,6 +66,40 @@ def test_workers_are_picked_by_name_pattern_host_or_version(door, whom, told):
     door.worker("batch", host="h1", version="1")
 
     assert door.value("drain", **whom) == told
+
+
+SAID_AND_TOLD = [
+    (["drain"], "drain"), (["kill"], "kill"), (["now"], "now"), (["kill", "kill"], "now"),
+    (["drain", "drain"], "drain"), (["drain", "kill"], "kill"), (["drain", "kill", "kill"], "now"),
+    (["drain", "now"], "now"), (["kill", "drain"], "kill"), (["now", "drain"], "now"),
+    (["now", "kill"], "now"), (["kill", "kill", "kill"], "now"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "told"), SAID_AND_TOLD, ids=str)
+def test_what_is_said_later_never_means_more_time(door, said, told):
+    worker, other = door.worker("a"), door.worker("b")
+
+    counts = [
+        door.value("kill", name="a", now=True) if word == "now" else door.value(word, name="a")
+        for word in said
+    ]
+
+    assert (door.beat(worker).action, door.beat(other).action) == (told, "go")
+    assert counts == [
+        0 if told != "drain" and n and w == "drain" else 1 for n, w in enumerate(said)
+    ]
+
+
+@pytest.mark.parametrize("now", [None, False, True])
+def test_a_kill_at_once_picks_its_workers_too(door, refused, now):
+    worker = door.worker("a", version="1")
+
+    with refused("JQ001"):
+        door.value("kill", now=now)
+    door.value("kill", version="1", now=now)
+
+    assert door.beat(worker).action == ("now" if now else "kill")
 
 
 @pytest.mark.parametrize("verb", ["drain", "kill"])

@@ -128,7 +128,9 @@ async def a_call_carries_the_type_of_its_answer(
     assert_type(await client.run(queues.list()), Sequence[queues.Queue])
     assert_type(await client.run(queues.pause("mail")), bool)
     assert_type(await client.run(workers.list()), Sequence[workers.Worker])
-    assert_type(await client.run(workers.drain(name="x")), int)
+    assert_type(await client.run(workers.running([job_id])), Sequence[workers.Running])
+    assert_type(await client.run(workers.drain(name="x", version="0.1.0")), int)
+    assert_type(await client.run(workers.kill(host="x", now=True)), int)
     await client.run(jobs.cancel("no id"))  # type: ignore[arg-type]
 
 

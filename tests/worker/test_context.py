@@ -11,6 +11,7 @@ from howdah import BadInput, Context, current
 
 
 async def test_a_task_sees_its_job(app, store, eventually):
+    """M-13."""
     seen = []
 
     @app.task(name="look")

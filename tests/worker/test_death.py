@@ -65,6 +65,7 @@ async def test_a_job_that_kills_its_workers_fails_after_max_crashes(
 async def test_a_job_to_be_run_at_most_once_is_lost_with_its_worker(
     work, store, ledger, eventually
 ):
+    """DPQ-02."""
     job_id = store.enqueue("once", {"first": 60}, delivery="at_most_once")
     worker = work(lost_after=1.0)
     await eventually(lambda: ledger.starts()[job_id] == 1)

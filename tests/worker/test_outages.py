@@ -58,7 +58,7 @@ async def server(tmp_path):
 async def test_after_a_crash_of_the_database_the_worker_goes_on_and_nothing_runs_twice(
     server, work, ledger, store_of, eventually, record_property
 ):
-    """Some jobs end while it is away, some after it is back; the listener hears again."""
+    """Some jobs end while it is away, some after it is back; the listener hears again. PJ-15."""
     store = store_of(server.dsn)
     during = [store.enqueue("hold", {"first": 1.0}) for _ in range(10)]
     across = [store.enqueue("hold", {"first": 6.0}) for _ in range(10)]
@@ -118,6 +118,7 @@ async def test_whoever_comes_first_after_an_outage_rescues_nobody(
 
 
 async def test_cut_connections_cost_nothing_but_time(dsn, store, eventually, seen):
+    """M-19, PJ-15."""
     app, ran = App(dsn, poll_every=0.2), Counter()
     lost, back = seen(app, DatabaseLost), seen(app, DatabaseBack)
 
@@ -285,6 +286,7 @@ def _nothing():
 
 
 async def test_no_session_of_ours_idles_in_a_transaction(dsn, store, eventually):
+    """DPQ-09."""
     app, samples = App(dsn, poll_every=0.1), []
 
     @app.task(name="job")

@@ -117,6 +117,7 @@ ERRORS = {
 @pytest.mark.parametrize("kind", ["coroutine", "thread"])
 @pytest.mark.parametrize("name", ERRORS)
 async def test_whatever_a_task_raises_fails_its_own_job_only(run, store, name, kind):
+    """MQ-09, M-16."""
     error = ERRORS[name]
 
     def plain():
@@ -200,6 +201,8 @@ RESULTS = {
 
 @pytest.mark.parametrize("name", RESULTS)
 async def test_a_result_that_cannot_be_stored_fails_its_own_job_and_says_so(run, store, name):
+    """MQ-09."""
+
     async def task():
         return RESULTS[name]
 
@@ -211,6 +214,8 @@ async def test_a_result_that_cannot_be_stored_fails_its_own_job_and_says_so(run,
 
 
 async def test_one_bad_outcome_does_not_hold_up_the_batch_it_is_in(app, store, eventually):
+    """MQ-09."""
+
     @app.task(name="any")
     async def any_task(n: int):
         return msgspec.Raw(b"{not json") if n % 50 == 7 else n

@@ -205,6 +205,23 @@ def threads_future():
     return Future()
 
 
+@pytest.mark.parametrize("ticks", range(5))
+async def test_a_look_that_is_asked_for_while_the_worker_leaves_does_not_keep_it(app, ticks):
+    """Whoever waits for one of two things may not take the one for the other."""
+    async with app.worker() as worker:
+        for _ in range(20):
+            sleep = asyncio.create_task(worker._looker._sleep(60))
+            await asyncio.sleep(0.001)
+            worker._looker.poke()
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            was_told = sleep.cancel()
+            await asyncio.wait({sleep})
+
+            assert sleep.cancelled() == was_told
+            worker._looker._poked.clear()
+
+
 async def test_a_stop_between_claim_and_start_hands_the_claimed_back(dsn, store, eventually):
     app, starts = App(dsn, poll_every=30.0), []
 

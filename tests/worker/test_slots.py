@@ -16,6 +16,7 @@ from howdah import App, BadInput
 async def test_fifty_jobs_of_a_second_run_side_by_side(
     app, store, eventually, kind, record_property
 ):
+    """PJ-09, J-9."""
     if kind == "coroutines":
 
         @app.task(name="second")

@@ -14,6 +14,7 @@ from howdah.events import WorkerStopped, WorkerStopping
 
 
 async def test_an_idle_worker_leaves_within_a_second_of_sigterm(work, store, eventually):
+    """D-14, X-05, MQ-11."""
     worker = work()
     await eventually(lambda: store.one("select count(*) from howdah.workers where idle"))
 
@@ -28,7 +29,7 @@ async def test_an_idle_worker_leaves_within_a_second_of_sigterm(work, store, eve
 async def test_a_busy_worker_ends_what_runs_and_hands_back_the_rest_at_once(
     work, store, ledger, eventually
 ):
-    """Fast jobs first, so that it holds more than it runs."""
+    """Fast jobs first, so that it holds more than it runs. X-05, MQ-11."""
     jobs = [store.enqueue("hold", priority=9) for _ in range(300)]
     jobs += [store.enqueue("hold", {"first": 1.0}) for _ in range(300)]
     worker = work(slots=5)
@@ -52,6 +53,7 @@ async def test_a_busy_worker_ends_what_runs_and_hands_back_the_rest_at_once(
 async def test_a_second_sigterm_releases_what_runs_at_once_and_uncharged(
     work, store, ledger, eventually
 ):
+    """X-05."""
     jobs = [store.enqueue("hold", {"first": 60}) for _ in range(5)]
     jobs += [store.enqueue("block", {"length": 60}) for _ in range(5)]
     worker = work()
@@ -92,6 +94,7 @@ async def test_a_job_to_be_run_at_most_once_is_not_released_after_it_started(
 async def test_running_jobs_that_outlast_their_time_to_end_are_released(
     work, store, ledger, eventually
 ):
+    """X-05."""
     job_id = store.enqueue("hold", {"first": 60})
     worker = work(shutdown_after=0.5)
     await eventually(lambda: ledger.starts()[job_id] == 1)
@@ -104,29 +107,118 @@ async def test_running_jobs_that_outlast_their_time_to_end_are_released(
     assert (store.job(job_id).state, store.job(job_id).attempt) == ("ready", 0)
 
 
-@pytest.mark.parametrize("verb", ["drain", "kill"])
-async def test_a_worker_can_be_told_by_sql(work, store, ledger, eventually, verb):
+LEAVE = {"drain": "howdah.drain(name => '*')", "kill": "howdah.kill(name => '*')"}
+LEAVE["now"] = "howdah.kill(name => '*', now => true)"
+
+
+@pytest.mark.parametrize("word", LEAVE)
+async def test_a_worker_can_be_told_by_sql(work, store, ledger, eventually, word):
     job_id = store.enqueue("hold", {"first": 1.0})
     worker = work(poll_every=30.0)
     await eventually(lambda: ledger.starts()[job_id] == 1)
 
-    store.do(f"select howdah.{verb}(name => '*')")
+    store.do(f"select {LEAVE[word]}")
 
     assert await worker.ended(within=5) == 0
-    assert store.state(job_id) == ("succeeded" if verb == "drain" else "ready")
+    assert store.state(job_id) == ("ready" if word == "now" else "succeeded")
+
+
+@pytest.mark.parametrize("word", LEAVE)
+async def test_an_idle_worker_that_is_told_by_sql_leaves_within_two_seconds_and_takes_no_job(
+    work, store, ledger, eventually, word
+):
+    """S-11, PIPE-08."""
+    worker = work(poll_every=30.0)
+    await eventually(lambda: store.one("select count(*) from howdah.workers where idle"))
+
+    store.do(f"select {LEAVE[word]}")
+    told = time.monotonic()
+    await eventually(lambda: ledger.lines("stopping"))
+    job_id = store.enqueue("hold")
+
+    assert await worker.ended(within=5) == 0
+    assert time.monotonic() - told < 2
+    assert store.job(job_id).attempt == 0
+
+
+async def test_a_drain_lasts_as_long_as_the_jobs_a_kill_as_long_as_there_is_time(
+    work, store, ledger, eventually
+):
+    """PIPE-08. They are told anew with each heartbeat, which gives nobody more time."""
+    long, short = store.enqueue("hold", {"first": 1.0}), store.enqueue("hold", {"first": 1.0})
+    drained = work(shutdown_after=0.3, poll_every=0.1, slots=1, name="drained")
+    await eventually(lambda: len(ledger.starts()) == 1)
+    killed = work(shutdown_after=0.3, poll_every=0.1, slots=1, name="killed")
+    await eventually(lambda: len(ledger.starts()) == 2)
+
+    store.do("select howdah.drain(name => 'drained'), howdah.kill(name => 'killed')")
+    told = time.monotonic()
+    assert await killed.ended(within=5) == 0
+    early = time.monotonic() - told
+    assert await drained.ended(within=5) == 0
+
+    assert 0.3 <= early < 1.0
+    assert (store.state(long), store.state(short)) == ("succeeded", "ready")
+    assert (store.job(short).attempt, store.attempts(short)) == (0, ["released"])
 
 
 async def test_a_worker_that_drains_can_still_be_killed(work, store, ledger, eventually):
     job_id = store.enqueue("hold", {"first": 60})
-    worker = work()
+    worker = work(shutdown_after=0.3)
     await eventually(lambda: ledger.starts()[job_id] == 1)
 
     store.do("select howdah.drain(name => '*')")
-    await eventually(lambda: store.one("select control from howdah.workers") == "drain")
+    await eventually(lambda: ledger.lines("stopping"))
     store.do("select howdah.kill(name => '*')")
 
     assert await worker.ended(within=4) == 0
     assert (store.job(job_id).state, store.job(job_id).attempt) == ("ready", 0)
+
+
+async def test_to_be_killed_twice_means_at_once(work, store, ledger, eventually):
+    job_id = store.enqueue("hold", {"first": 60})
+    worker = work(shutdown_after=60)
+    await eventually(lambda: ledger.starts()[job_id] == 1)
+
+    store.do("select howdah.kill(name => '*')")
+    await eventually(lambda: ledger.lines("stopping"))
+    store.do("select howdah.kill(name => '*')")
+
+    assert await worker.ended(within=4) == 0
+    assert (store.job(job_id).state, store.job(job_id).attempt) == ("ready", 0)
+
+
+async def test_a_worker_of_the_same_name_that_starts_later_works_on(
+    work, store, ledger, eventually
+):
+    """S-11, PIPE-08."""
+    first = work(name="classification")
+    await eventually(lambda: store.one("select count(*) from howdah.workers where idle"))
+
+    store.do("select howdah.kill(name => 'classification')")
+    second = work(name="classification")
+    assert await first.ended(within=5) == 0
+    job_id = store.enqueue("hold")
+    await eventually(lambda: store.state(job_id) == "succeeded")
+
+    assert second.running
+    assert ledger.starts_of(second.pid) == 1
+
+
+async def test_leaving_the_block_bounds_a_drain(dsn, store, eventually):
+    app = App(dsn, shutdown_after=0.3)
+
+    @app.task(name="job")
+    async def job():
+        await asyncio.sleep(60)
+
+    async with asyncio.timeout(5), app, app.worker() as worker:
+        job_id = await job.enqueue()
+        await eventually(lambda: store.state(job_id) == "running")
+        await app.run(workers.drain(worker.identity.id))
+        await eventually(lambda: worker.status()["stopping"])
+
+    assert store.state(job_id) == "ready"
 
 
 async def test_the_first_sigterm_to_a_worker_that_drains_lets_its_jobs_end(
@@ -147,6 +239,7 @@ async def test_the_first_sigterm_to_a_worker_that_drains_lets_its_jobs_end(
 
 
 async def test_stop_from_another_thread(app, eventually, seen):
+    """M-11."""
     stopping, stopped = seen(app, WorkerStopping), seen(app, WorkerStopped)
 
     async with app.worker() as worker:
@@ -223,6 +316,7 @@ async def test_a_worker_that_cannot_start_leaves_no_connection_behind(own_dsn, s
 
 
 async def test_burst_ends_when_all_is_done_and_what_jobs_enqueued_too(work, store, ledger):
+    """D-4, D-9."""
     store.enqueue("family", {"children": 4})
 
     worker = work(burst=True, slots=3)

@@ -11,6 +11,7 @@ from howdah.events import TaskStuck
 
 
 async def test_a_coroutine_is_cancelled_when_its_time_is_up(app, store, eventually):
+    """PJ-08."""
     seen = []
 
     @app.task(name="slow", timeout=0.2, retry=Retry(max_attempts=1))

@@ -27,6 +27,7 @@ def idle(store):
 async def test_an_idle_worker_starts_a_job_at_its_commit(
     lazy, store, eventually, idle, record_property
 ):
+    """D-7."""
     starts = []
 
     @lazy.task(name="job")
@@ -72,6 +73,7 @@ async def test_a_job_starts_after_the_commit_of_its_transaction_and_not_before(
 
 
 async def test_a_delayed_job_starts_when_it_is_due(lazy, store, eventually, idle, record_property):
+    """DPQ-06."""
     starts = []
 
     @lazy.task(name="job")

@@ -42,7 +42,7 @@ LOST_AFTER = 30.0  # seconds: the store's default, until the store has said
 ANSWER_WITHIN = 1.0  # seconds for a child to say how it is
 RESCUE_WITHIN = 3.0  # seconds for the last words to the store
 OVERTIME = 10.0  # seconds beyond shutdown_after in which a child has to have left
-TOLD_TO_LEAVE = {"drain", "kill", "burst"}  # by the store, or because nothing was left to do
+TOLD_TO_LEAVE = {"drain", "kill", "now", "burst"}  # by the store, or because nothing was left to do
 
 
 class Parent:
@@ -289,7 +289,7 @@ class Parent:
         first = not self.is_stopping
         if first and self._was_up:
             running = sum(len(child.running) for child in self.children.values())
-            self.events.emit(ParentStopping(why=why, running=running))
+            self.events.emit(ParentStopping(why=why, running=running, within=self._shutdown_after))
         self._is_stopping = True
         self._nudged.set()
         for child in self.children.values():

@@ -156,7 +156,7 @@ class Worker:
 
     async def __aexit__(self, *_: object) -> None:
         await asyncio.sleep(0)  # a stop that was just asked for comes first: this one is no second
-        if not self._stopping.asked.is_set():
+        if not self._stopping.asked_here:  # a drain has no end of its own
             self._stopping.ask("stop", hurry=False)
         await self.wait()
 
@@ -277,10 +277,8 @@ class Worker:
             self._runner.stop(job_id, "cancel")
         if control.action == "swept":
             await self._swept()
-        elif control.action == "kill":
-            self._stopping.begin("kill", hurry=True)
-        elif control.action == "drain":
-            self._stopping.begin("drain", hurry=False)
+        elif control.action in {"drain", "kill", "now"}:
+            self._stopping.tell(control.action)
 
     async def _swept(self) -> None:
         """Our jobs were given to others: drop everything and register under a new id."""

@@ -74,6 +74,6 @@ class Looker:
         return min(usual, self._again)
 
     async def _sleep(self, length: float) -> None:
-        with suppress(TimeoutError):  # before 3.12 wait_for may lose a cancelling
-            async with asyncio.timeout(length):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(length):  # wait_for may swallow its cancelling
                 await self._poked.wait()

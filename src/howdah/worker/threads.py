@@ -14,6 +14,8 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
+from howdah.context import current
+
 _Work = tuple[Future[Any], Callable[[], Any]]
 
 
@@ -46,7 +48,7 @@ class Threads:
         box: SimpleQueue[_Work | None] = SimpleQueue()
         self._count += 1
         name = f"howdah thread {self._count}"
-        threading.Thread(target=self._serve, args=(box,), name=name, daemon=True).start()
+        _Thread(target=self._serve, args=(box,), name=name, daemon=True).start()
         return box
 
     def _serve(self, box: SimpleQueue[_Work | None]) -> None:
@@ -56,6 +58,20 @@ class Threads:
             self._idle.append(box)
             if self._stopped:
                 self.stop()
+
+
+class _Thread(threading.Thread):
+    """Has the id of the job that it runs in its name, as its own log records show it."""
+
+    @property
+    def name(self) -> str:
+        """Of others' jobs, in other threads, it says nothing."""
+        job = current() if threading.get_ident() == self.ident else None
+        return super().name if job is None else f"{super().name} job {job.job_id}"
+
+    @name.setter
+    def name(self, name: str) -> None:
+        threading.Thread.name.__set__(self, name)  # type: ignore[attr-defined]
 
 
 def _do(future: Future[Any], do: Callable[[], Any]) -> None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from howdah import jobs
 from howdah.call import Call
+from howdah.cli.ids import whole_or_end
 from howdah.client import AsyncDoor
-from howdah.errors import BadInput, Conflict, NotFound
+from howdah.errors import Conflict, NotFound
 from howdah.rows import Found
 
 NEWEST = 10_000  # jobs among which the end of an id is looked for
 PAGE = 1000
-_END = re.compile(r"[0-9a-f-]{6,36}")
 
 
 async def job_ids(store: AsyncDoor, texts: Sequence[str]) -> list[UUID]:
@@ -64,14 +63,9 @@ async def _pages(store: AsyncDoor, state: str, filters: Mapping[str, Any]) -> As
 
 
 async def _job_id(store: AsyncDoor, text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        end = text.lstrip("…").lower()
-    if not _END.fullmatch(end):
-        raise BadInput(
-            f"{text!r} is no id", hint="Give a whole id, or its last 6 or more characters."
-        )
+    end = whole_or_end(text)
+    if isinstance(end, UUID):
+        return end
     found = await store.run(_ending(end))
     if not found:
         raise NotFound(

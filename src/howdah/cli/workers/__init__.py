@@ -7,8 +7,9 @@ command = LazyGroup(
     package="howdah.cli.workers",
     commands={
         "list": "Workers, the oldest first.",
-        "drain": "Tell a worker to finish what it runs, and leave.",
-        "kill": "Tell a worker to hand back what it runs, and leave.",
+        "status": "What workers were told, and what they run.",
+        "drain": "Tell workers to finish what they run, and leave.",
+        "kill": "Tell workers to leave soon, or at once.",
     },
-    help="List, drain and kill workers.",
+    help="List, drain and kill workers. A WORKER is a whole id, or its last 6 or more characters.",
 )

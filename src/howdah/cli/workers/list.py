@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from howdah import workers
 from howdah.cli import database, show
 from howdah.cli.options import as_json as json_option
 from howdah.cli.show import Column
+from howdah.cli.workers.choosing import Choice, choosing
 from howdah.workers import Worker
 
 COLUMNS: list[Column[Worker]] = [
@@ -23,7 +26,9 @@ COLUMNS: list[Column[Worker]] = [
 
 
 @click.command("list")
+@choosing
 @json_option
-def command(as_json: bool) -> None:
+def command(*, as_json: bool, **chosen: Any) -> None:
     """Workers that are alive, or not yet known to be lost."""
-    show.listed(database.ask(workers.list()), COLUMNS, as_json=as_json)
+    found = Choice.of(**chosen).of_those(database.ask(workers.list()))
+    show.listed(found, COLUMNS, as_json=as_json)

@@ -1,14 +1,19 @@
--- Tells workers to finish what they run and leave (drain), or to stop at once and hand back (kill): by id, name pattern, host
--- or version; at least one must be given. Returns how many were told. Workers that start later are not affected.
+-- Tells workers to leave: by id, name (or prefix*), host or version; at least one must be given. They claim no more, and hand back
+-- what has not started. Returns how many were told; those told before count, but for a drain of one that was killed, which changes
+-- nothing. Each worker is told for itself: one that starts later, under whatever name, is not affected.
+
+-- What runs may end, however long it takes.
 create or replace function howdah.drain(worker uuid default null, name text default null, host text default null,
                                         version text default null) returns int
 language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$ select _howdah.tell_workers('drain', $1, $2, $3, $4) $$;
 
+-- What has not ended within the worker's shutdown_after is stopped and released, uncharged; at once with now, and when it is said
+-- to the same worker a second time.
 create or replace function howdah.kill(worker uuid default null, name text default null, host text default null,
-                                       version text default null) returns int
+                                       version text default null, now boolean default false) returns int
 language sql volatile security definer set search_path = pg_catalog, pg_temp
-as $$ select _howdah.tell_workers('kill', $1, $2, $3, $4) $$;
+as $$ select _howdah.tell_workers(case when $5 then 'now' else 'kill' end, $1, $2, $3, $4) $$;
 
 create or replace function _howdah.tell_workers(control text, worker uuid, name text, host text, version text) returns int
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -21,8 +26,10 @@ begin
         perform _howdah.refuse('JQ001', 'no worker was named', 'Give an id, a name (or prefix*), a host or a version; name => ''*'' means all.');
     end if;
     with hit as (
-        update _howdah.worker w set control = tell_workers.control
-        where w.control <> 'kill' and (tell_workers.worker is null or w.id = tell_workers.worker)
+        update _howdah.worker w
+        set control = case when w.control in ('kill', 'now') then 'now' else tell_workers.control end
+        where (tell_workers.control <> 'drain' or w.control in ('go', 'drain'))
+          and (tell_workers.worker is null or w.id = tell_workers.worker)
           and (tell_workers.name is null or w.name like any (_howdah.like_patterns(array[tell_workers.name])))
           and (tell_workers.host is null or w.host = tell_workers.host)
           and (tell_workers.version is null or w.version = tell_workers.version)
