@@ -93,7 +93,8 @@ async def test_m11_a_worker_is_called_after_host_and_process_and_says_what_it_do
 
     assert status["name"] == f"{socket.gethostname()}.{os.getpid()}"
     assert (status["queues"], status["slots"]) == (["mail", "*"], 5)
-    assert (status["running"], status["waiting"]) == ([str(job_id)], 0)
+    assert ([job["id"] for job in status["running"]], status["waiting"]) == ([str(job_id)], 0)
+    assert status["idle_slots"] == 4
     assert (status["stopping"], worker.status()["stopping"]) == (False, True)
 
 

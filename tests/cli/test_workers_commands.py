@@ -144,7 +144,7 @@ def test_the_status_says_who_a_worker_is_what_it_was_told_and_what_it_runs(run, 
     ("verb", "limit"), [("drain", "however long they take"), ("kill", "25s at most")]
 )
 def test_a_real_worker_is_told_by_the_end_of_its_id_and_ends_what_it_runs(howdah, db, verb, limit):
-    worker = howdah.start("worker", "--import", "work", "--name", "ann")
+    worker = howdah.start("worker", "--import", "work", "-p", "1", "--name", "ann")
     worker.until("tasks    3")
     [ann] = on(db).run(workers.list())
     job_id = on(db).enqueue(Job("work.wait", '{"seconds": 1.5}'))

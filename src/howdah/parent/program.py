@@ -38,6 +38,7 @@ from howdah.parent.messages import (
     settings_of,
 )
 from howdah.parent.policy import beat_every
+from howdah.refusals import translated
 from howdah.reporter import Reporter, write_logs
 from howdah.runner import Foreground, loop_factory
 from howdah.worker import Worker
@@ -85,8 +86,11 @@ async def _main(wire: socket.socket, board: Board) -> int:
     app.use(settings_of(go))
     try:
         return await Working(app, start, channel, board).run()
-    except HowdahError as error:
-        return await _refused(channel, error)
+    except Exception as error:
+        known = error if isinstance(error, HowdahError) else translated(error)
+        if known is None:
+            raise
+        return await _refused(channel, known)
 
 
 async def _refused(channel: Channel[FromParent], error: HowdahError) -> int:
