@@ -136,7 +136,7 @@ class Patience:
     async def _wait(self, tries: int, error: BaseException) -> None:
         longest = self._longest
         if is_read_only(error):  # a failover takes its time, and all our loops run into it
-            tries, longest = tries + 3, 2 * longest
+            tries, longest = tries + 3, 1.5 * longest
         again_in = min(longest, 0.1 * 2 ** min(tries, 10)) * random.uniform(0.5, 1.0)
         self._events.emit(DatabaseLost(loop=self._loop, error=error, again_in=again_in))
         await asyncio.sleep(again_in)

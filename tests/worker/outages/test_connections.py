@@ -118,3 +118,33 @@ async def test_a_server_that_never_answers_is_given_up_in_time(dsn, road_to, mon
 
     assert took < 4
     assert "not known" in (refused.value.hint or "")
+
+
+async def test_a_session_that_was_cut_off_does_not_keep_the_workers_lock(
+    dsn, store, store_of, eventually
+):
+    """Somebody queues for the lock, and has it before the worker is back: as its old self would."""
+    app, old_self = App(dsn, poll_every=0.1), store_of(dsn)
+
+    async with app, app.worker() as worker:
+        key = worker.identity.lock_key
+        first = await eventually(lambda: store.one(HOLDER))
+        queued = asyncio.create_task(
+            asyncio.to_thread(old_self.one, "select pg_advisory_lock(%s)", key)
+        )
+        await eventually(lambda: store.one("select count(*) from pg_locks where not granted"))
+        store.one("select pg_terminate_backend(%s)", first)
+        await queued
+        second = await eventually(lambda: store.one(HOLDER))
+        status = worker.status()
+
+    assert second != first
+    assert old_self.connection.info.backend_pid != second
+    assert status["stopping"] is False
+
+
+HOLDER = """
+select l.pid from pg_locks l join pg_stat_activity a on a.pid = l.pid
+where l.locktype = 'advisory' and l.objsubid = 1 and l.granted
+  and a.application_name like 'howdah worker %% looks'
+"""
