@@ -71,8 +71,9 @@ class AsyncClient:
                 self.settings, name="howdah client", answer_within=ANSWER_WITHIN
             )
 
+        # None is kept for later: the pool would try to have it by itself, and log its failures.
         pool = await asyncpg.create_pool(
-            connect=connect, min_size=1, max_size=self._size, reset=_no_reset
+            connect=connect, min_size=0, max_size=self._size, reset=_no_reset
         )
         try:
             async with pool.acquire() as connection:

@@ -51,7 +51,7 @@ def held():
     "length", [1.0, pytest.param(12.0, marks=pytest.mark.slow)], ids=["short", "long"]
 )
 async def test_too_many_connections_end_no_worker_and_cause_no_storm(
-    server, guest, held, eventually, store_of, figure, length
+    server, guest, held, eventually, store_of, figure, caplog, length
 ):
     """Every connection is cut, and none is to be had: only the server's own may come in."""
     app, job, go, ran = held(guest, poll_every=0.2)
@@ -82,6 +82,7 @@ async def test_too_many_connections_end_no_worker_and_cause_no_storm(
     figure("refused connections a second, after the first five seconds", rate)
     figure("seconds until all results were stored", stored)
     assert rate <= 5
+    assert {record.name for record in caplog.records} <= {"howdah"}  # the pool's own would knock
     assert stored < 5
     assert set(ran.values()) == {1}
 
