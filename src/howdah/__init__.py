@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from howdah.errors import (
         BadArguments,
         BadInput,
+        CommitUncertain,
         Conflict,
         DatabaseError,
         Denied,
@@ -40,6 +41,7 @@ __all__ = [
     "BadInput",
     "Cancel",
     "Client",
+    "CommitUncertain",
     "Conflict",
     "Context",
     "DatabaseError",

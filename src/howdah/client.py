@@ -5,23 +5,28 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, Protocol, Self, TypeVar, overload
 from uuid import UUID
 
 import asyncpg
 
-from howdah import jobs
+from howdah import commits, jobs
 from howdah.call import Call
-from howdah.connect import check_version, database_url, no_connection
+from howdah.connect import check_version, database_url, open_connection
 from howdah.drivers import Driver, driver_of
-from howdah.errors import HowdahError, NoDatabase
+from howdah.errors import HowdahError, NoDatabase, ReadOnly
 from howdah.job import Job
 from howdah.loops import PerLoop
-from howdah.refusals import translated
-from howdah.settings import Settings, default_schema, load, plain_url
+from howdah.refusals import is_connection_loss, translated
+from howdah.settings import Settings, default_schema, load
 
 T = TypeVar("T")
+ANSWER_WITHIN = 20.0  # seconds: no caller waits longer for one call
+MOVE_ON_EVERY = 0.5  # seconds: connections are not thrown away more often than that
+UNKNOWN = "Try again. Whether a call that was under way has been taken is not known."
 
 
 class AsyncClient:
@@ -44,13 +49,14 @@ class AsyncClient:
 
     async def run(self, call: Call[T]) -> T:
         """Run a call on a connection of the pool; raises our errors for what the store refuses."""
-        pool = await self._pools.here().opened()
+        pool = self._pools.here()
         try:
-            rows = await pool.fetch(call.render(self.settings.schema), *call.values)
-        except asyncpg.InternalClientError as error:  # its connection was ended under it
-            raise NoDatabase("the connection was lost", hint="Try again.") from error
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            raise _ours(error) from error
+            rows = await pool.fetch(call.render(self.settings.schema), call.values)
+        except (OSError, asyncpg.PostgresError, *_CLIENT_ERRORS) as error:
+            ours = _lost(error) or _ours(error)
+            if isinstance(ours, ReadOnly):
+                await pool.move_on()
+            raise ours from error
         return call.read(rows)
 
     async def close(self) -> None:
@@ -58,26 +64,17 @@ class AsyncClient:
         await self._pools.here().close()
 
     async def _new_pool(self) -> Any:
-        url = database_url(self.settings)
-        try:
-            pool = await asyncpg.create_pool(
-                plain_url(url),
-                min_size=1,
-                max_size=self._size,
-                timeout=10,
-                command_timeout=30,
-                statement_cache_size=100 if self.settings.prepare else 0,
-                reset=_no_reset,
-                server_settings={"application_name": "howdah client"},
+        database_url(self.settings)
+
+        async def connect(*_: object, **__: object) -> Any:
+            return await open_connection(
+                self.settings, name="howdah client", answer_within=ANSWER_WITHIN
             )
-        except (
-            OSError,
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-            ValueError,
-            OverflowError,  # a port number that is none
-        ) as error:
-            raise no_connection(error, url) from error
+
+        # None is kept for later: the pool would try to have it by itself, and log its failures.
+        pool = await asyncpg.create_pool(
+            connect=connect, min_size=0, max_size=self._size, reset=_no_reset
+        )
         try:
             async with pool.acquire() as connection:
                 await check_version(connection, self.settings.schema)
@@ -95,6 +92,7 @@ class _Pool:
         self._opening = asyncio.Lock()
         self._pool: Any = None
         self._keeper: AsyncGenerator[None, None] | None = None
+        self._moved = -MOVE_ON_EVERY
 
     async def opened(self) -> Any:
         if self._pool is None:
@@ -105,6 +103,25 @@ class _Pool:
                     await anext(self._keeper)
                     self._pool = pool
         return self._pool
+
+    async def fetch(self, text: str, values: Sequence[Any]) -> Any:
+        """Rows, within ANSWER_WITHIN from now, a free connection included."""
+        pool = await self.opened()
+        until = time.monotonic() + ANSWER_WITHIN
+        connection = await pool.acquire(timeout=ANSWER_WITHIN)
+        try:
+            left = max(0.1, until - time.monotonic())
+            return await commits.fetch(connection, text, values, timeout=left)
+        finally:
+            with suppress(TimeoutError):  # what was cancelled gets a moment to end, or is cut
+                await pool.release(connection, timeout=2)
+
+    async def move_on(self) -> None:
+        """This server takes no writes: the next calls look for one that does, all over again."""
+        now = time.monotonic()
+        if self._pool is not None and now > self._moved + MOVE_ON_EVERY:
+            self._moved = now
+            await self._pool.expire_connections()
 
     async def close(self) -> None:
         keeper, self._keeper, self._pool = self._keeper, None, None
@@ -263,10 +280,31 @@ def on(connection: Any, *, schema: str | None = None) -> Any:
 
     Takes asyncpg, psycopg 2 and 3, SQLAlchemy (Session, Connection and their async kin) and Django
     connections; the type decides whether the verbs are awaited. `schema` defaults to the settings'.
+
+    The commit is the caller's, and so is the server's warning that its wait for a synchronous
+    standby was cancelled: after that warning the commit may be lost in a failover, and nothing
+    here can see it. CommitUncertain is raised only where the verb itself commits, on a connection
+    of asyncpg outside a transaction.
     """
     driver = driver_of(connection)
     door = AsyncDoor if driver.is_async else SyncDoor
     return door(connection, driver, schema or default_schema())
+
+
+_CLIENT_ERRORS = (asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
+def _lost(error: BaseException) -> NoDatabase | None:
+    """For a connection that ended, or a deadline that passed, without a word of the server's."""
+    if isinstance(error, TimeoutError):
+        why = f"no answer within {ANSWER_WITHIN:g} s"
+    elif isinstance(error, OSError | asyncpg.InternalClientError) or (
+        isinstance(error, asyncpg.InterfaceError) and is_connection_loss(error)
+    ):
+        why = str(error) or type(error).__name__
+    else:
+        return None
+    return NoDatabase(f"the connection was lost: {why}", hint=UNKNOWN)
 
 
 def _ours(error: BaseException) -> BaseException:

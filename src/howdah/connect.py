@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
 
 from howdah import embedded
-from howdah.errors import HowdahError, NoDatabase, SchemaMismatch
+from howdah.errors import HowdahError, NoDatabase, ReadOnly, SchemaMismatch
+from howdah.hosts import names_a_role, several_hosts
 from howdah.migrate import NEWEST
 from howdah.refusals import MIGRATE, translated
 from howdah.settings import Settings, plain_url, without_password
@@ -19,28 +22,99 @@ NO_DATABASE_HINT = (
 )
 
 
+CANNOT_CONNECT = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # no host is of the kind that is wanted
+    ValueError,
+    OverflowError,  # a port number that is none
+)
+KEEPALIVE = (  # of a TCP connection whose other end is gone, we know after about 10 s
+    ("TCP_KEEPIDLE", 5),
+    ("TCP_KEEPALIVE", 5),  # what macOS calls it
+    ("TCP_KEEPINTVL", 2),
+    ("TCP_KEEPCNT", 3),
+    ("TCP_USER_TIMEOUT", 10_000),
+)
+IDLE_IN_TRANSACTION = "15s"  # a frozen process of ours holds no locks for longer
+
+
 async def open_connection(
-    settings: Settings, *, name: str, url: str | None = None, timeout: float = 10.0
+    settings: Settings,
+    *,
+    name: str,
+    url: str | None = None,
+    timeout: float = 10.0,
+    answer_within: float = 30.0,
 ) -> Any:
-    """A connection of asyncpg, READ COMMITTED; raises NoDatabase or Denied with what to do."""
+    """A connection of asyncpg, READ COMMITTED; raises NoDatabase or Denied with what to do.
+
+    Where the URL names several hosts, to the first that takes writes, looked up anew each time.
+    No statement waits longer than `answer_within` unless it says so itself.
+    """
     where = url or database_url(settings)
+    options: dict[str, Any] = {
+        "command_timeout": answer_within,
+        "statement_cache_size": 100 if settings.prepare else 0,
+        "server_settings": {"application_name": name[:63]},
+    }
+    if _is_direct(settings, where):
+        options["server_settings"]["idle_in_transaction_session_timeout"] = IDLE_IN_TRANSACTION
     try:
-        return await asyncpg.connect(
-            plain_url(where),
-            timeout=timeout,
-            command_timeout=30,
-            statement_cache_size=100 if settings.prepare else 0,
-            server_settings={"application_name": name[:63]},
-        )
-    except (
-        OSError,
-        asyncpg.PostgresError,
-        asyncpg.InterfaceError,
-        TimeoutError,
-        ValueError,
-        OverflowError,  # a port number that is none
-    ) as error:
+        connection = await _connect_to_a_writer(plain_url(where), timeout, options)
+    except CANNOT_CONNECT as error:
         raise no_connection(error, where) from error
+    _notice_a_dead_path(connection)
+    return connection
+
+
+def _is_direct(settings: Settings, url: str) -> bool:
+    """Whether no pooler is in between, as far as the settings say."""
+    return settings.prepare and settings.listen_url in {None, url}
+
+
+async def _connect_to_a_writer(url: str, timeout: float, options: dict[str, Any]) -> Any:
+    """Each host gets its share of the time: one that is dead must not use up that of the others."""
+    hosts = several_hosts(url)
+    if not hosts:
+        return await _connect(url, timeout=timeout, **options)
+    if not names_a_role(url):
+        options = options | {"target_session_attrs": "read-write"}
+    refusals: list[Exception] = []
+    for host, port in hosts:
+        try:
+            return await _connect(
+                url, host=host, port=port, timeout=timeout / len(hosts), **options
+            )
+        except CANNOT_CONNECT as error:
+            refusals.append(error)
+    told = (each for each in refusals if isinstance(each, asyncpg.TargetServerAttributeNotMatched))
+    raise next(told, refusals[-1])
+
+
+async def _connect(url: str, **options: Any) -> Any:
+    """Without the settings a pooler does not know, where it turns out that there is one."""
+    try:
+        return await asyncpg.connect(url, **options)
+    except asyncpg.ProtocolViolationError as error:
+        known = {"application_name": options["server_settings"]["application_name"]}
+        if "startup parameter" not in str(error) or options["server_settings"] == known:
+            raise
+        return await asyncpg.connect(url, **options | {"server_settings": known})
+
+
+def _notice_a_dead_path(connection: Any) -> None:
+    """Keepalives, and an end to waiting for acknowledgements, where the connection is TCP."""
+    transport = getattr(connection, "_transport", None)  # asyncpg has no public way to its socket
+    found = transport.get_extra_info("socket") if transport is not None else None
+    if found is None or found.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEPALIVE:
+        with suppress(OSError):  # the name is known here, and the kernel is older
+            if hasattr(socket, name):
+                found.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def database_url(settings: Settings) -> str:
@@ -61,6 +135,11 @@ def no_connection(error: BaseException, url: str) -> HowdahError:
     known = translated(error)
     if known is not None:
         return known
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return ReadOnly(
+            f"none of the hosts in {without_password(url)} takes writes just now",
+            hint="Is the primary up, and among them? The next try looks them all up again.",
+        )
     why = str(error) or type(error).__name__
     if (
         type(error) is ValueError
@@ -74,10 +153,10 @@ def no_connection(error: BaseException, url: str) -> HowdahError:
     )
 
 
-async def check_version(connection: Any, schema: str) -> None:
+async def check_version(connection: Any, schema: str, timeout: float = 10.0) -> None:
     """Raises SchemaMismatch unless the schema is what this version needs."""
     try:
-        version = await connection.fetchval(f"select {schema}.schema_version()")
+        version = await connection.fetchval(f"select {schema}.schema_version()", timeout=timeout)
     except asyncpg.PostgresError as error:
         raise _not_installed(error, schema) from error
     if version < NEWEST:

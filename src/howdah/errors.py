@@ -14,6 +14,7 @@ HowdahError
     ├── NoDatabase          nothing is configured, or nothing answers
     ├── SchemaMismatch      the schema is missing, too old or too new
     ├── ReadOnly            the server accepts no writes
+    ├── CommitUncertain     committed here, but no standby has confirmed it
     └── Denied              the role lacks a grant
 """
 
@@ -116,6 +117,22 @@ class SchemaMismatch(DatabaseError):
 
 class ReadOnly(DatabaseError):
     """The server, or the session, accepts no writes."""
+
+
+class CommitUncertain(DatabaseError):
+    """Committed on this server; the wait for its synchronous standby was cancelled.
+
+    Others see what was done, and it survives a crash; a failover may lose it. `warning` is what
+    the server said.
+    """
+
+    def __init__(self, warning: str) -> None:
+        super().__init__(
+            "this was committed on the server's own disk, but no standby has confirmed it: "
+            f"a failover may lose it ({warning})",
+            hint="Asking again is safe, now or after a failover; for enqueue, with options(id=…).",
+        )
+        self.warning = warning
 
 
 class Denied(DatabaseError):

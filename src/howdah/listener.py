@@ -13,7 +13,8 @@ from howdah.connect import closed, database_url, open_connection
 from howdah.errors import HowdahError
 from howdah.settings import Settings
 
-PING_EVERY = 10.0  # seconds: a dead connection is noticed within this and the answer's 3 s
+PING_EVERY = 8.0  # seconds: a dead connection is noticed within this and the answer's 3 s
+ANSWER_WITHIN = 5.0
 LONGEST_WAIT = 5.0
 
 
@@ -58,7 +59,13 @@ class Listener:
 
     async def _connect(self) -> Any:
         url = self._settings.listen_url or database_url(self._settings)
-        connection = await open_connection(self._settings, name="howdah listener", url=url)
+        connection = await open_connection(
+            self._settings,
+            name="howdah listener",
+            url=url,
+            timeout=ANSWER_WITHIN,
+            answer_within=ANSWER_WITHIN,
+        )
         try:
             channel = await connection.fetchval(f"select {self._settings.schema}.channel()")
             await connection.add_listener(channel, lambda *event: self._heard(event[3]))

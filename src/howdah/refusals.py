@@ -77,6 +77,12 @@ _SERVERS: tuple[tuple[str, type[errors.HowdahError], str, str | None], ...] = (
         "the connection was lost, or cannot be had just now: {}",
         "Try again. Whether a call that was under way has been taken is not known.",
     ),
+    (
+        "53000 53100 53200 53400",
+        errors.DatabaseError,
+        "the server has run out of something: {}",
+        "Nothing was stored. Make room on the server, then try again.",
+    ),
     ("3D000", errors.NoDatabase, "{}", "Create it, or correct the URL."),
 )
 
@@ -129,3 +135,9 @@ def is_connection_loss(error: BaseException) -> bool:
             "57P01", "57P02", "57P03", "57P05", "25006", "55P03", "40001", "40P01",
         }  # fmt: skip
     return type(error).__module__.startswith("asyncpg.") and "closed" in str(error).lower()
+
+
+def is_read_only(error: BaseException) -> bool:
+    """Whether the server, or each of them, accepts no writes: a standby, or told so."""
+    word = server_word(error)
+    return isinstance(error, errors.ReadOnly) or (word is not None and word.code == "25006")

@@ -10,6 +10,7 @@ import pytest
 from howdah import (
     BadArguments,
     BadInput,
+    CommitUncertain,
     HowdahError,
     JobCancelled,
     JobFailed,
@@ -50,6 +51,7 @@ def test_every_error_of_ours_has_the_one_root() -> None:
         UnknownTask("mail.send"),
         JobFailed(uuid4(), "Traceback\nValueError: no"),
         JobCancelled(uuid4(), "gone"),
+        CommitUncertain("canceling wait for synchronous replication due to user request"),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -92,6 +94,8 @@ def test_a_failed_job_is_told_by_the_last_line_of_its_error() -> None:
         ("42501", errors.Denied),
         ("28P01", errors.Denied),
         ("3D000", errors.NoDatabase),
+        ("53100", errors.DatabaseError),
+        ("53300", errors.NoDatabase),
     ],
 )
 def test_a_sqlstate_becomes_an_error_of_ours(code: str, kind: type[HowdahError]) -> None:

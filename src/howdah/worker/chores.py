@@ -20,6 +20,7 @@ async def keep_doing(
     link: Link, patience: Patience, names: tuple[str, ...], every: float
 ) -> NoReturn:
     """These chores, for ever."""
+    longest = min(30.0, 2 * every)
     while True:
-        await patience.until_done(lambda: link.run(store.chores(*names)))
+        await patience.until_done(lambda: link.run(store.chores(*names), timeout=longest))
         await asyncio.sleep(every * random.uniform(0.8, 1.2))

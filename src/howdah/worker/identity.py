@@ -63,5 +63,21 @@ class Identity:
 
 
 def session_lock(key: int) -> Call[None]:
-    """Takes the lock for as long as the session lasts."""
-    return Call("select pg_try_advisory_lock(cast($1 as bigint))", (key,), lambda _: None)
+    """Takes the lock for as long as the session lasts.
+
+    A session of ours that still has it was cut off from us, which the server may not notice for
+    hours, and then take for our death: it is ended first.
+    """
+    return Call(_LOCK, (key,), lambda _: None)
+
+
+_LOCK = """
+select pg_try_advisory_lock(mine.key)
+from (select cast($1 as bigint) as key) as mine,
+     lateral (select count(pg_terminate_backend(l.pid, 1000))
+              from pg_locks l join pg_stat_activity a on a.pid = l.pid
+              where l.locktype = 'advisory' and l.objsubid = 1 and l.granted
+                and l.database = (select oid from pg_database where datname = current_database())
+                and (l.classid::bigint << 32 | l.objid::bigint) = mine.key
+                and a.usename = current_user and l.pid <> pg_backend_pid()) as ended
+"""

@@ -9,15 +9,18 @@ from typing import Any, TypeVar
 
 import asyncpg
 
+from howdah import commits
 from howdah.call import Call
 from howdah.connect import check_version, closed, open_connection
-from howdah.errors import DatabaseError, HowdahError, WorkerUnknown
+from howdah.errors import CommitUncertain, DatabaseError, HowdahError, WorkerUnknown
 from howdah.events import DatabaseBack, DatabaseLost, Events
-from howdah.refusals import is_connection_loss, translated
+from howdah.refusals import is_connection_loss, is_read_only, translated
 from howdah.settings import Settings
 
 T = TypeVar("T")
 LONGEST_WAIT = 2.0  # seconds between two tries to reach the database
+CONNECT_WITHIN = 5.0
+ANSWER_WITHIN = 8.0  # with the above and a wait: after a dead path is back, going on in 15 s
 
 
 class Link:
@@ -36,8 +39,12 @@ class Link:
         self._connection: Any = None
         self._turn = asyncio.Lock()
 
-    async def run(self, call: Call[T], *, timeout: float = 30.0) -> T:
-        """Run a call; raises our errors, or the driver's when the connection was lost."""
+    async def run(self, call: Call[T], *, timeout: float = ANSWER_WITHIN) -> T:
+        """Run a call; raises our errors, or the driver's when the connection was lost.
+
+        After CommitUncertain, too, the connection is opened anew, so that `on_open` puts right
+        what a lost answer leaves behind.
+        """
         async with self._turn:
             await self._ready()
             return await self._run(call, timeout)
@@ -51,9 +58,11 @@ class Link:
     async def _ready(self) -> None:
         if self._connection is not None and not self._connection.is_closed():
             return
-        connection = await open_connection(self._settings, name=self._name)
+        connection = await open_connection(
+            self._settings, name=self._name, timeout=CONNECT_WITHIN, answer_within=ANSWER_WITHIN
+        )
         try:
-            await check_version(connection, self._settings.schema)
+            await check_version(connection, self._settings.schema, ANSWER_WITHIN)
         except BaseException:
             await closed(connection)
             raise
@@ -67,13 +76,16 @@ class Link:
 
     async def run_now(self, call: Call[T]) -> T:
         """For `on_open` only: run a call while the link is being opened."""
-        return await self._run(call, 30.0)
+        return await self._run(call, ANSWER_WITHIN)
 
     async def _run(self, call: Call[T], timeout: float) -> T:
         try:
-            rows = await self._connection.fetch(
-                call.render(self._settings.schema), *call.values, timeout=timeout
+            rows = await commits.fetch(
+                self._connection, call.render(self._settings.schema), call.values, timeout=timeout
             )
+        except CommitUncertain:
+            await self.close()
+            raise
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             if is_connection_loss(error):
                 await self.close()
@@ -95,7 +107,8 @@ class Patience:
         """The result of `do`, however long the database is away.
 
         Goes on after anything the database says, but for WorkerUnknown, which is the worker's to
-        solve; a mistake of ours (TypeError and the like) is raised.
+        solve; a mistake of ours (TypeError and the like) is raised. What is only perhaps done
+        (CommitUncertain, or no answer) is done again: the store knows what it has done.
         """
         tries = 0
         while True:
@@ -121,6 +134,9 @@ class Patience:
                 return result
 
     async def _wait(self, tries: int, error: BaseException) -> None:
-        again_in = min(self._longest, 0.1 * 2 ** min(tries, 10)) * random.uniform(0.5, 1.0)
+        longest = self._longest
+        if is_read_only(error):  # a failover takes its time, and all our loops run into it
+            tries, longest = tries + 3, 1.5 * longest
+        again_in = min(longest, 0.1 * 2 ** min(tries, 10)) * random.uniform(0.5, 1.0)
         self._events.emit(DatabaseLost(loop=self._loop, error=error, again_in=again_in))
         await asyncio.sleep(again_in)
