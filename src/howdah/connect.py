@@ -20,7 +20,12 @@ NO_DATABASE_HINT = (
 
 
 async def open_connection(
-    settings: Settings, *, name: str, url: str | None = None, timeout: float = 10.0
+    settings: Settings,
+    *,
+    name: str,
+    url: str | None = None,
+    timeout: float = 10.0,
+    command_timeout: float | None = 30.0,
 ) -> Any:
     """A connection of asyncpg, READ COMMITTED; raises NoDatabase or Denied with what to do."""
     where = url or database_url(settings)
@@ -28,7 +33,7 @@ async def open_connection(
         return await asyncpg.connect(
             plain_url(where),
             timeout=timeout,
-            command_timeout=30,
+            command_timeout=command_timeout,
             statement_cache_size=100 if settings.prepare else 0,
             server_settings={"application_name": name[:63]},
         )

@@ -125,8 +125,8 @@ class Runner:
         """The slot is free before the outcome is stored."""
         slots = self._running.pop(attempt)
         slots.ended()
-        if attempt.stopping != "lost" and not attempt.is_stored:
-            self._finisher.put(outcome)
+        if attempt.stopping != "lost":
+            self._finisher.put(outcome, is_stored=attempt.is_stored)
         if not self._running:
             self._empty.set()
         if not self._closed:
