@@ -182,6 +182,7 @@ class Transactions:
             hold.is_spoilt = True
             self._end_backend(hold)
             return outcome
+        hold.is_spoilt = hold.transaction.is_lost  # Django's would connect again
         try:
             await hold.transaction.rollback()
         except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import asyncpg
@@ -52,7 +53,10 @@ class _Transaction(Transaction):
 
     @property
     def is_lost(self) -> bool:
-        return bool(self.connection.is_closed())
+        try:
+            return bool(self.connection.is_closed())
+        except asyncpg.InterfaceError:  # the pool took it back because it was closed
+            return True
 
     async def begin(self) -> None:
         self._transaction = self.connection.transaction(isolation="read_committed")
@@ -72,4 +76,5 @@ class _Transaction(Transaction):
         await self._pool.release(self.connection)  # which resets it
 
     async def drop(self) -> None:
-        self.connection.terminate()  # the pool opens another when it needs one
+        with suppress(asyncpg.InterfaceError):  # gone already
+            self.connection.terminate()  # the pool opens another when it needs one
