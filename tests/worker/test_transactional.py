@@ -535,6 +535,32 @@ async def test_a_coroutine_that_swallows_its_cancelling_cannot_use_its_connectio
     assert effects(store) == []
 
 
+@pytest.mark.parametrize("connection", ["asyncpg", "psycopg", "sqlalchemy"])
+async def test_a_coroutine_that_returns_although_it_was_cancelled_leaves_no_effect(
+    quick, store, eventually, connection
+):
+    started = asyncio.Event()
+
+    @quick.task(name="stubborn", delivery="transactional", connection=connection)
+    async def stubborn(ctx: Context):
+        await _execute(ctx.connection, EFFECT.format(ctx.job_id, "stubborn"))
+        started.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return "as if nothing had happened"
+
+    async with quick.worker():
+        job_id = await stubborn.enqueue()
+        await started.wait()
+        store.do("select howdah.cancel(%s)", job_id)
+        await eventually(lambda: store.state(job_id) == "cancelled")
+        await eventually(lambda: in_transaction(store) == 0)
+
+    assert effects(store) == []
+    assert store.job(job_id).result is None
+
+
 async def test_a_thread_that_was_given_up_never_commits(quick, store, eventually):
     end, ended = threading.Event(), threading.Event()
 
