@@ -34,7 +34,7 @@ EFFECT = "insert into effect values ('{}', '{}')"
 def tables(db: psycopg.Connection) -> Iterator[None]:
     db.execute(SETUP)
     yield
-    db.execute("drop table effect, child, parent")
+    db.execute("set lock_timeout = '5s'; drop table effect, child, parent")
 
 
 class Body:
