@@ -146,7 +146,7 @@ class App:
         told otherwise) counts from the start of each attempt. `executor="process"` runs it in a
         process of its own, which can be killed. With `delivery="transactional"` its Context has a
         `connection` (of asyncpg; or `connection="psycopg"`, "sqlalchemy", "django") whose commit
-        carries the job's end. Raises BadInput, BadArguments or Conflict.
+        carries the job's end: see Context. Raises BadInput, BadArguments or Conflict.
         """
 
         def declared(what: Callable[..., Any]) -> Task[..., Any]:

@@ -647,6 +647,26 @@ async def test_no_connection_outlives_the_worker(body, quick, store, eventually)
     assert effects(store) == ["done"] * 50
 
 
+async def test_it_goes_without_prepared_statements_where_the_settings_forbid_them(
+    dsn, kind, store, eventually
+):
+    app = App(dsn, prepare=False)
+
+    def work(ctx):
+        for _ in range(8):  # psycopg prepares what it has seen five times
+            yield EFFECT.format(ctx.job_id, "done")
+        yield f"insert into effect select '{ctx.job_id}', count(*) from pg_prepared_statements"
+
+    body = Body(app, kind)
+    body.task(work)
+    async with app, app.worker(slots=1):
+        ids = [store.enqueue("job") for _ in range(2)]
+        await eventually(lambda: [store.state(each) for each in ids] == ["succeeded"] * 2)
+
+    # SQLAlchemy prepares each with asyncpg, under a name that no other session has.
+    assert kind in {"sqlalchemy async", "django"} or set(effects(store)) == {"0", "done"}
+
+
 async def test_connections_that_died_while_idle_are_replaced(body, quick, store, eventually):
     def work(ctx):
         yield EFFECT.format(ctx.job_id, "done")

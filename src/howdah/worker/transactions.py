@@ -9,7 +9,7 @@ the store refuses, and everything is rolled back. If it takes it, the job's row 
 the commit, and whoever wants to end the same attempt meanwhile (the finisher with a timeout, a
 rescue) waits, or steps over it, and finds it done. So of two ends of an attempt exactly one counts,
 whatever we believe here; nothing hangs on our watches being right. They only save work: an attempt
-that was told to stop does not begin to finish (`_Hold`), and its backend is ended on the server, so
+that was told to stop does not begin to finish (`Hold`), and its backend is ended on the server, so
 that no statement of its runs on and nothing that still holds the connection can commit.
 
 **A lost connection.** While the task ran: the server rolls back. At commit: it committed or it did
@@ -41,13 +41,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from howdah import jobs
 from howdah.call import Call, scalar
 from howdah.connect import closed, open_connection
-from howdah.errors import BadInput, NoDatabase, ReadOnly
+from howdah.errors import BadInput, NoDatabase
 from howdah.jobs import storable
 from howdah.outcome import Crashed, Failed, Outcome, Released, Retrying, Snoozed, Succeeded
 from howdah.refusals import server_word
 from howdah.rows import Refused
 from howdah.settings import Settings
-from howdah.worker.connections import Kind, Transaction, kind_of
+from howdah.worker.connections import kind_of
+from howdah.worker.holds import Hold, Room, begun, is_gone, leave_behind
 
 if TYPE_CHECKING:
     from howdah.worker.attempt import Attempt
@@ -56,22 +57,12 @@ T = TypeVar("T")
 MOST = 20  # connections of one kind in a process; more jobs than that wait for one
 GRACE = 0.5  # seconds for a coroutine that was cancelled to end by itself
 FINISH_WITHIN = 30.0  # seconds for finish and commit, until the connection counts as lost
-# In each transaction: its mark, by which we know it again; and on Linux the server is to notice a
-# client that was killed even while a statement runs.
-BEGIN = """
-select pg_catalog.pg_backend_pid(),
-       cast(extract(epoch from pg_catalog.transaction_timestamp()) as text),
-       pg_catalog.set_config('howdah.lease', cast($1 as text), true),
-       case when pg_catalog.strpos(pg_catalog.version(), 'linux') > 0
-            then pg_catalog.set_config('client_connection_check_interval', '1s', true) end
-"""
 MARK: Call[str | None] = Call("select pg_catalog.current_setting('howdah.lease', true)", (), scalar)
 # Only while it is in the transaction that we mean: a process id may be somebody else's by now.
 END = """
 select pg_catalog.pg_terminate_backend(a.pid) from pg_catalog.pg_stat_activity a
 where a.pid = $1 and cast(extract(epoch from a.xact_start) as text) = $2
 """
-GONE = {"25006", "25P03", "57P01", "57P02", "57P03", "57P05"}  # SQLSTATEs, and class 08
 
 
 class Transactions:
@@ -82,7 +73,7 @@ class Transactions:
 
     def __init__(self, settings: Settings, *, size: int = MOST) -> None:
         self._settings, self._size = settings, size
-        self._kinds: dict[tuple[str, bool], _Room] = {}
+        self._kinds: dict[tuple[str, bool], Room] = {}
         self._guard = threading.Lock()
         self._ends: set[asyncio.Task[None]] = set()
 
@@ -110,12 +101,12 @@ class Transactions:
             with suppress(Exception):
                 await room.kind.close()
 
-    def _room(self, name: str, *, is_async: bool) -> _Room:
+    def _room(self, name: str, *, is_async: bool) -> Room:
         with self._guard:
             room = self._kinds.get((name, is_async))
             if room is None:
                 kind = kind_of(name, self._settings, self._size, is_async=is_async)
-                room = self._kinds[name, is_async] = _Room(kind, is_async=is_async)
+                room = self._kinds[name, is_async] = Room(kind, is_async=is_async)
             return room
 
     async def _perform(
@@ -131,7 +122,7 @@ class Transactions:
             return attempt.failed_by(error)
         try:
             try:
-                hold = await _begun(room, attempt)
+                hold = await begun(room, attempt)
             except Exception as error:
                 return _not_begun(attempt, error)
             attempt.begin()
@@ -139,7 +130,7 @@ class Transactions:
         finally:
             room.leave()
 
-    async def _within(self, hold: _Hold, call: Callable[[], Awaitable[Outcome]]) -> Outcome:
+    async def _within(self, hold: Hold, call: Callable[[], Awaitable[Outcome]]) -> Outcome:
         hold.attempt.connection = hold.transaction.connection
         hold.attempt.tell(partial(self._told, hold))
         try:
@@ -152,10 +143,10 @@ class Transactions:
         finally:
             hold.is_over = True
             hold.attempt.connection = None
-            await _leave_behind(hold)
+            await leave_behind(hold)
         return outcome
 
-    async def _ended(self, hold: _Hold, outcome: Outcome) -> Outcome:
+    async def _ended(self, hold: Hold, outcome: Outcome) -> Outcome:
         """Commit a success with its finish, roll back anything else; what then came of it."""
         if not isinstance(outcome, Succeeded):
             return await self._undone(hold, outcome)
@@ -176,7 +167,7 @@ class Transactions:
             hold, hold.attempt.end(Released, reason=refused[0].reason, error=said)
         )
 
-    async def _undone(self, hold: _Hold, outcome: Outcome) -> Outcome:
+    async def _undone(self, hold: Hold, outcome: Outcome) -> Outcome:
         """Roll back. An attempt that was told to stop may be in mid statement: end its backend."""
         if hold.given_up:
             hold.is_spoilt = True
@@ -187,7 +178,7 @@ class Transactions:
             await hold.transaction.rollback()
         except Exception as error:
             hold.is_spoilt = True
-            if not _is_gone(hold.transaction, error):  # it is in use, by something left running
+            if not is_gone(hold.transaction, error):  # it is in use, by something left running
                 self._end_backend(hold)
                 return outcome
         if hold.transaction.is_lost:
@@ -196,10 +187,10 @@ class Transactions:
             return _lost(hold.attempt, outcome.error)
         return outcome
 
-    async def _refused_by(self, hold: _Hold, error: Exception) -> Outcome:
+    async def _refused_by(self, hold: Hold, error: Exception) -> Outcome:
         """What came of a success that could not be finished, or not be committed."""
         attempt = hold.attempt
-        if _is_gone(hold.transaction, error):
+        if is_gone(hold.transaction, error):
             hold.is_spoilt = True
             self._end_backend(hold)
             return _lost(attempt, str(error) or type(error).__name__)
@@ -217,7 +208,7 @@ class Transactions:
 
     # Being told to stop
 
-    def _told(self, hold: _Hold, _why: str) -> None:
+    def _told(self, hold: Hold, _why: str) -> None:
         """Called on the loop, or in the thread that is about to call the task."""
         handle = hold.attempt.handle
         is_before_finish = hold.give_up()
@@ -230,11 +221,11 @@ class Transactions:
                 loop.call_soon_threadsafe(handle.cancel)
             loop.call_soon_threadsafe(loop.call_later, after, self._end_late, hold)
 
-    def _end_late(self, hold: _Hold) -> None:
+    def _end_late(self, hold: Hold) -> None:
         if not hold.is_over:
             self._end_backend(hold)
 
-    def _end_backend(self, hold: _Hold) -> None:
+    def _end_backend(self, hold: Hold) -> None:
         """Have the server end the transaction, whatever it is at; needs a loop, and is no haste."""
         try:
             loop = asyncio.get_running_loop()
@@ -244,7 +235,7 @@ class Transactions:
         self._ends.add(ending)
         ending.add_done_callback(self._ends.discard)
 
-    async def _terminate(self, hold: _Hold) -> None:
+    async def _terminate(self, hold: Hold) -> None:
         with suppress(Exception):  # the database is away, and the backend with it
             connection = await open_connection(
                 self._settings, name=f"howdah ends {hold.pid}", timeout=5.0, command_timeout=5.0
@@ -253,64 +244,6 @@ class Transactions:
                 await connection.fetch(END, hold.pid, hold.since)
             finally:
                 await closed(connection)
-
-
-class _Room:
-    """The connections of one kind: at most so many at once."""
-
-    def __init__(self, kind: Kind, *, is_async: bool) -> None:
-        self.kind, self.is_async, self.is_closed = kind, is_async, False
-        self._free: Any = (asyncio if is_async else threading).Semaphore(kind.size)
-
-    async def enter(self, attempt: Attempt) -> bool:
-        """Wait for one to be free; False when the attempt was told to stop meanwhile."""
-        if self.is_async:
-            await self._free.acquire()
-            return True
-        while not self._free.acquire(timeout=0.1):
-            if attempt.stopping is not None:
-                return False
-        return True
-
-    def leave(self) -> None:
-        """Let the next have it."""
-        self._free.release()
-
-
-class _Hold:
-    """An attempt and its transaction; and which came first, the finish or the word to stop.
-
-    Attributes:
-        pid, since: of the backend, and of its transaction: by these the server finds it.
-        given_up: told to stop before it began to finish: it never will.
-        is_over: the transaction is no longer ours to end.
-        is_spoilt: the connection is of no further use.
-    """
-
-    def __init__(
-        self, attempt: Attempt, room: _Room, transaction: Transaction, pid: int, since: str
-    ) -> None:
-        self.attempt, self.room, self.transaction = attempt, room, transaction
-        self.pid, self.since, self.is_async = pid, since, room.is_async
-        self.given_up = self.is_over = self.is_spoilt = False
-        self._is_finishing = False
-        self._guard = threading.Lock()
-
-    def may_finish(self) -> bool:
-        """Whether to finish now; from then on `give_up` does nothing."""
-        with self._guard:
-            if self.given_up or self.attempt.stopping is not None:
-                self.given_up = True
-            else:
-                self._is_finishing = True
-            return self._is_finishing
-
-    def give_up(self) -> bool:
-        """Have it never finish; False if it has begun to."""
-        with self._guard:
-            if not self._is_finishing:
-                self.given_up = True
-            return self.given_up
 
 
 class _NotOurs(Exception):
@@ -330,25 +263,6 @@ class _Aborted(Exception):
         )
 
 
-async def _begun(room: _Room, attempt: Attempt) -> _Hold:
-    """A transaction that has begun; connections that died while they were idle are passed over."""
-    for left in reversed(range(room.kind.size + 1)):
-        transaction = await room.kind.open()
-        try:
-            await transaction.begin()
-            pid, since = await transaction.run(
-                Call(BEGIN, (str(attempt.job.lease),), lambda rows: (rows[0][0], rows[0][1]))
-            )
-        except BaseException as error:
-            gone = _is_gone(transaction, error)
-            await transaction.drop()
-            if not gone or not left:
-                raise
-        else:
-            return _Hold(attempt, room, transaction, pid, since)
-    raise AssertionError  # the last failure was raised
-
-
 def _not_begun(attempt: Attempt, error: Exception) -> Outcome:
     """No connection, so the task did not start: later, if there is hope; no attempt is charged."""
     is_away = isinstance(error, NoDatabase | OSError) or "OperationalError" in {
@@ -364,7 +278,7 @@ def _not_begun(attempt: Attempt, error: Exception) -> Outcome:
     )
 
 
-async def _finish(hold: _Hold, outcome: Outcome) -> list[Refused]:
+async def _finish(hold: Hold, outcome: Outcome) -> list[Refused]:
     """Finish inside the transaction that was begun for it, and commit, unless it is refused."""
     if await hold.transaction.run(MARK) != str(outcome.lease):
         raise _NotOurs
@@ -374,32 +288,12 @@ async def _finish(hold: _Hold, outcome: Outcome) -> list[Refused]:
     return refused
 
 
-async def _leave_behind(hold: _Hold) -> None:
-    """The connection goes to the next job, or away."""
-    if not hold.is_spoilt and not hold.room.is_closed:
-        try:
-            await hold.transaction.give_back()
-        except Exception:
-            hold.is_spoilt = True
-    if hold.is_spoilt or hold.room.is_closed:
-        with suppress(Exception):
-            await hold.transaction.drop()
-
-
 def _lost(attempt: Attempt, error: str | None) -> Outcome:
     said = storable(f"the connection of its transaction was lost: {error}")
     return attempt.end(Crashed, error=said, reason="connection lost")
 
 
-def _is_gone(transaction: Transaction, error: BaseException) -> bool:
-    """Whether the connection is gone, or the server behind it no longer one to write to."""
-    word = server_word(error)
-    if word is not None and (word.code[:2] == "08" or word.code in GONE):
-        return True
-    return transaction.is_lost or isinstance(error, OSError | NoDatabase | ReadOnly)
-
-
-def _at_most(length: float, hold: _Hold) -> AbstractAsyncContextManager[Any]:
+def _at_most(length: float, hold: Hold) -> AbstractAsyncContextManager[Any]:
     """A deadline on the loop; a thread's is the connection's own tcp_user_timeout."""
     return asyncio.timeout(length) if hold.is_async else nullcontext()
 
