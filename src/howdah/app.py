@@ -38,6 +38,7 @@ from howdah.worker import Worker
 from howdah.worker.attempt import Attempt
 from howdah.worker.means import Means
 from howdah.worker.threads import Threads
+from howdah.worker.transactions import Transactions
 
 AnyContextManager = AbstractAsyncContextManager[Any] | AbstractContextManager[Any]
 P = ParamSpec("P")
@@ -145,7 +146,7 @@ class App:
         told otherwise) counts from the start of each attempt. `executor="process"` runs it in a
         process of its own, which can be killed. With `delivery="transactional"` its Context has a
         `connection` (of asyncpg; or `connection="psycopg"`, "sqlalchemy", "django") whose commit
-        carries the job's end. Raises BadInput, BadArguments or Conflict.
+        carries the job's end: see Context. Raises BadInput, BadArguments or Conflict.
         """
 
         def declared(what: Callable[..., Any]) -> Task[..., Any]:
@@ -247,25 +248,30 @@ class App:
 
     async def perform(self, claimed: Claimed) -> Outcome:
         """Attempt a job that was claimed by hand; gives what came of it, to be finished by hand:
-        `await app.run(jobs.finish([outcome]))`. Raises UnknownTask."""
+        `await app.run(jobs.finish([outcome]))`. Raises UnknownTask.
+
+        A success of a transactional task is stored already, with the task's own commit; to finish
+        it once more changes nothing (the store answers "done"). Its connection is for this one job.
+        """
         task = self.tasks.get(claimed.task)
         if task is None:
             raise UnknownTask(claimed.task)
-        means = Means(threads=Threads(), extend=self._extend)
+        transactions = Transactions(self.settings, size=1)
+        means = Means(threads=Threads(), transactions=transactions, extend=self._extend)
         attempt = Attempt(claimed, task, means)
         attempt.handle = asyncio.create_task(attempt.run())
         try:
             while not attempt.handle.done():
-                await asyncio.wait({attempt.handle}, timeout=attempt.remaining)
-                if (
-                    attempt.remaining == 0 and not attempt.handle.done()
-                ):  # it may have been extended
+                left = 0.5 if attempt.remaining is None else min(0.5, attempt.remaining)
+                await asyncio.wait({attempt.handle}, timeout=left)  # it may be extended meanwhile
+                if attempt.remaining == 0 and not attempt.handle.done():
                     attempt.stop("timeout")
                     await asyncio.wait({attempt.handle})
             return attempt.stopped() if attempt.handle.cancelled() else attempt.handle.result()
         finally:
             attempt.handle.cancel()
             means.threads.stop()
+            await transactions.close()
 
     async def _extend(self, attempt: Attempt, duration: float) -> None:
         await self.run(jobs.extend(attempt.job.id, attempt.job.lease, duration))

@@ -46,12 +46,13 @@ async def open_connection(
     name: str,
     url: str | None = None,
     timeout: float = 10.0,
-    answer_within: float = 30.0,
+    answer_within: float | None = 30.0,
 ) -> Any:
     """A connection of asyncpg, READ COMMITTED; raises NoDatabase or Denied with what to do.
 
     Where the URL names several hosts, to the first that takes writes, looked up anew each time.
-    No statement waits longer than `answer_within` unless it says so itself.
+    No statement waits longer than `answer_within` unless it says so itself. None: it is for a
+    task's own statements, and its transaction may idle too.
     """
     where = url or database_url(settings)
     options: dict[str, Any] = {
@@ -59,7 +60,7 @@ async def open_connection(
         "statement_cache_size": 100 if settings.prepare else 0,
         "server_settings": {"application_name": name[:63]},
     }
-    if _is_direct(settings, where):
+    if answer_within is not None and _is_direct(settings, where):
         options["server_settings"]["idle_in_transaction_session_timeout"] = IDLE_IN_TRANSACTION
     try:
         connection = await _connect_to_a_writer(plain_url(where), timeout, options)

@@ -41,10 +41,11 @@ class Context:
         fence: the lease, a random token that no later attempt has: store it beside outside effects.
         log: a logger whose records carry job_id, task, queue and attempt.
         resources: what the app's lifespan gave, once per process; None without one.
-        connection: of a transactional task: what is done on it commits with the job's end.
+        connection: of a transactional task, else None. It is in a transaction, which the worker
+            commits, with the job's success in it, when the task has returned, and rolls back when
+            the task raises, is told to stop, or its lease is lost. Do not commit or roll back on it
+            (savepoints are fine), and do not use it after the task has returned.
     """
-
-    connection: Any = None
 
     def __init__(
         self,
@@ -55,6 +56,7 @@ class Context:
         extend: Callable[[float], Awaitable[None]] | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         resources: Any = None,
+        connection: Any = None,
     ) -> None:
         self.job_id: UUID = job.id
         self.queue, self.task = job.queue, job.task
@@ -66,7 +68,7 @@ class Context:
         self._ends_at = None if job.timeout_ms is None else time.monotonic() + job.timeout_ms / 1000
         self._cancelled = threading.Event()
         self._extend, self._loop = extend, loop
-        self.resources = resources
+        self.resources, self.connection = resources, connection
 
     def __getattr__(self, name: str) -> Any:
         """What `extend` added; an error that says how for what nobody did."""
@@ -138,7 +140,7 @@ class Context:
 
 _OWN = {
     "job_id", "queue", "task", "attempt", "max_attempts", "args", "headers", "tags", "fence", "log",
-    "resources",
+    "resources", "connection",
 }  # fmt: skip
 
 

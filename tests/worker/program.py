@@ -50,6 +50,24 @@ def block(ctx: Context, *, length: float) -> None:
     note("end", ctx)
 
 
+@app.task(name="effect", delivery="transactional", retry=Retry(max_attempts=3, first=0.1))
+async def effect(ctx: Context, *, first: float = 0.0, sleep: float = 0.0) -> None:
+    """Leaves one row for its job; asleep in the server the first time, if it is told to."""
+    note("start", ctx)
+    await ctx.connection.execute("insert into effect (job) values ($1)", ctx.job_id)
+    await ctx.connection.execute("select pg_sleep($1)", first if is_first(ctx) else sleep)
+    note("end", ctx)
+
+
+@app.task(name="effect in a thread", delivery="transactional", connection="psycopg")
+def effect_in_a_thread(ctx: Context, *, first: float = 0.0, sleep: float = 0.0) -> None:
+    """The same with psycopg."""
+    note("start", ctx)
+    ctx.connection.execute("insert into effect (job) values (%s)", [ctx.job_id])
+    ctx.connection.execute("select pg_sleep(%s)", [first if is_first(ctx) else sleep])
+    note("end", ctx)
+
+
 @app.task(name="family")
 async def family(ctx: Context, *, children: int) -> None:
     """Enqueues jobs that enqueue jobs."""

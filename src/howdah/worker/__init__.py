@@ -31,6 +31,7 @@ from howdah.worker.runner import Runner
 from howdah.worker.slots import groups_of
 from howdah.worker.stopping import Stopping
 from howdah.worker.threads import Threads
+from howdah.worker.transactions import Transactions
 
 if TYPE_CHECKING:
     from howdah.workers import Control
@@ -71,7 +72,8 @@ class Worker:
             direct=settings.prepare and settings.listen_url is None,
         )
         self._leases = Leases()
-        self._means = Means(threads=Threads(), extend=self._extend)
+        self._transactions = Transactions(settings)
+        self._means = Means(threads=Threads(), transactions=self._transactions, extend=self._extend)
         self._loops: asyncio.Task[None] | None = None
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self._make_links()
@@ -221,6 +223,7 @@ class Worker:
             loops.cancel()
             await asyncio.wait({loops})
             self._runner.end()
+            await self._transactions.close()
             for link in (self._claims, self._finishes, self._looks, self._chores):
                 await link.close()
         if not loops.cancelled() and (error := loops.exception()) is not None:

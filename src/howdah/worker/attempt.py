@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import time
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +47,13 @@ class Attempt:
         stopping: why it was told to stop: "timeout", "cancel", "shutdown", "lost"; else None.
         in_thread: whether a thread is at it; one that was told to stop may still be.
         is_stored: whether its outcome was stored already, with the task's own transaction.
+        connection: of that transaction, while it is open.
         place: where it stands on the board.
     """
 
     __slots__ = (
-        "_context", "_told", "ends_at", "handle", "in_thread", "is_stored", "job", "means",
-        "place", "started", "stopped_at", "stopping", "task", "where",
+        "_context", "_told", "connection", "ends_at", "handle", "in_thread", "is_stored", "job",
+        "means", "place", "started", "stopped_at", "stopping", "task", "where",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +68,7 @@ class Attempt:
         self.handle: asyncio.Task[Outcome] | None = None
         self.in_thread = self.is_stored = False
         self.place = -1
+        self.connection: Any = None
         self._context: Context | None = None
         self._told: Callable[[str], None] | None = None
 
@@ -72,6 +76,27 @@ class Attempt:
     def remaining(self) -> float | None:
         """Seconds until its time is up; None without a timeout."""
         return None if self.ends_at is None else max(0.0, self.ends_at - time.monotonic())
+
+    @property
+    def connection_kind(self) -> str | None:
+        """Which connection its transaction is on; None where it has none of its own.
+
+        A job enqueued as transactional for a task that is not declared so gets asyncpg's if the
+        task is a coroutine function; a plain function runs as at_least_once.
+        """
+        assert self.task is not None
+        if self.task.connection is not None or self.job.delivery != "transactional":
+            return self.task.connection
+        return "asyncpg" if inspect.iscoroutinefunction(self.task.function) else None
+
+    def wait(self) -> None:
+        """Its time does not count until `begin`: it waits for something before the task starts."""
+        self.ends_at = None
+
+    def begin(self) -> None:
+        """Its time counts from now."""
+        if self.job.timeout_ms is not None:
+            self.ends_at = time.monotonic() + self.job.timeout_ms / 1000
 
     def stop(self, why: str) -> None:
         """End it: cancels a coroutine, and tells a thread, which cannot be stopped from outside.
@@ -117,6 +142,12 @@ class Attempt:
 
     async def perform(self, given: dict[str, Any]) -> Outcome:
         """Call a coroutine function with its decoded arguments, and judge what it does."""
+        if self.connection_kind is None:
+            return await self._perform(given)
+        assert self.means.transactions is not None
+        return await self.means.transactions.perform(self, partial(self._perform, given))
+
+    async def _perform(self, given: dict[str, Any]) -> Outcome:
         task = self._entered(given)
         try:
             returned = await task.arguments.call(task.function, given)
@@ -128,6 +159,22 @@ class Attempt:
 
     def perform_here(self, given: dict[str, Any]) -> Any:
         """The same of a plain function, in the thread that asks. An outcome, or a coroutine."""
+        if self.connection_kind is None:
+            return self._perform_here(given)
+        assert self.means.transactions is not None
+        return self.means.transactions.perform_here(self, partial(self._plainly, given))
+
+    def _plainly(self, given: dict[str, Any]) -> Outcome:
+        """Inside a transaction of this thread: nothing can be awaited there."""
+        ended = self._perform_here(given)
+        if not asyncio.iscoroutine(ended):
+            outcome: Outcome = ended
+            return outcome
+        ended.close()
+        said = "a plain function with a transaction returned a coroutine: declare it as async def"
+        return self.end(Failed, error=said, reason="error")
+
+    def _perform_here(self, given: dict[str, Any]) -> Any:
         task = self._entered(given)
         try:
             returned = task.arguments.call(task.function, given)
@@ -153,6 +200,7 @@ class Attempt:
                 extend=self._more,
                 loop=None if on_loop or self.handle is None else self.handle.get_loop(),
                 resources=self.means.resources,
+                connection=self.connection,
             )
             if self.stopping is not None:
                 self._context.stop()
@@ -174,6 +222,15 @@ class Attempt:
     def broken(self, error: BaseException) -> Outcome:
         """What came of an attempt that we ourselves could not bring to an end."""
         return self.end(Failed, error=storable(_traceback(error)), reason="error")
+
+    def failed_by(self, error: BaseException) -> Outcome:
+        """What came of an attempt that ended with this error, of the task's or at its commit."""
+        return self._judge_error(error)
+
+    def bad_result(self, problem: str) -> Outcome:
+        """What came of an attempt whose result cannot be stored."""
+        said = storable(f"the result cannot be stored: {problem}")
+        return self.end(Failed, error=said, reason="bad result")
 
     def end(self, kind: type[Outcome], **facts: Any) -> Outcome:
         """An outcome of this attempt."""
@@ -215,9 +272,7 @@ class Attempt:
             problem = getattr(error, "problem", error.message)
         except BaseException as error:  # what a result's own way to become JSON may raise
             problem = _traceback(error)
-        return self.end(
-            Failed, error=storable(f"the result cannot be stored: {problem}"), reason="bad result"
-        )
+        return self.bad_result(problem)
 
     def _judge_error(self, error: BaseException) -> Outcome:
         assert self.task is not None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
+from uuid import UUID
 
 import asyncpg
 
@@ -11,7 +13,7 @@ from howdah import jobs
 from howdah.errors import BadInput, TooLarge
 from howdah.events import Events, LeaseRefused
 from howdah.jobs import storable
-from howdah.outcome import Failed, Outcome
+from howdah.outcome import Failed, Outcome, Succeeded
 from howdah.refusals import server_word
 from howdah.rows import Refused
 from howdah.worker.leases import Leases
@@ -50,8 +52,13 @@ class Finisher:
         """Whether everything is stored."""
         return self._all_stored.is_set()
 
-    def put(self, outcome: Outcome) -> None:
-        """Have it stored soon."""
+    def put(self, outcome: Outcome, *, is_stored: bool = False) -> None:
+        """Have it stored soon; with `is_stored` take note that its own transaction saw to it."""
+        if is_stored:
+            self._leases.stored([outcome])
+            if outcome.reason == "lost":
+                self._events.emit(LeaseRefused(job_id=outcome.id))
+            return
         self._waiting.append(outcome)
         self._something.set()
         self._all_stored.clear()
@@ -69,13 +76,32 @@ class Finisher:
             refused = await self._patience.until_done(lambda batch=batch: self._store(batch))  # type: ignore[misc]
             self._under_way = 0
             self._leases.stored(batch)
-            for refusal in refused:
-                if refusal.reason == "lost":
-                    self._events.emit(LeaseRefused(job_id=refusal.id))
+            for job_id in await self._patience.until_done(
+                lambda batch=batch, refused=refused: self._really_lost(batch, refused)  # type: ignore[misc]
+            ):
+                self._events.emit(LeaseRefused(job_id=job_id))
             if not self._waiting:
                 self._something.clear()
                 self._all_stored.set()
             self._has_stored(batch)
+
+    async def _really_lost(self, batch: list[Outcome], refused: list[Refused]) -> list[UUID]:
+        """The jobs that are somebody else's by now.
+
+        Not those whose own transaction, given up or cut off here, has committed with a success
+        after all. A lease that was refused never comes back, so to send that success changes
+        nothing: the store says that it has it.
+        """
+        lost = [refusal.id for refusal in refused if refusal.reason == "lost"]
+        often = Counter(outcome.id for outcome in batch)  # twice: one may be busy, with its lease
+        ends = [
+            Succeeded(id=o.id, lease=o.lease) for o in batch if o.id in lost and often[o.id] == 1
+        ]
+        if not ends:
+            return lost
+        again = await self._link.run(jobs.finish(ends, done=()))
+        committed = {refusal.id for refusal in again if refusal.reason == "done"}
+        return [job_id for job_id in lost if job_id not in committed]
 
     async def _store(self, batch: list[Outcome]) -> list[Refused]:
         done = self._leases.done_with(batch)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from howdah.outcome import Outcome
 from howdah.worker.threads import Threads
+from howdah.worker.transactions import Transactions
 
 if TYPE_CHECKING:
     from howdah.worker.attempt import Attempt
@@ -23,9 +24,10 @@ class RunsElsewhere(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Means:
-    """Threads and processes, the resources of the app's lifespan, a way to ask for more time."""
+    """Threads, processes and transactions, the app's resources, a way to ask for more time."""
 
     threads: Threads
     processes: RunsElsewhere | None = None
+    transactions: Transactions | None = None
     extend: Callable[[Attempt, float], Awaitable[None]] | None = None
     resources: Any = None

@@ -147,8 +147,8 @@ class Runner:
         slots.ended()
         if self._board is not None:
             self._board.leave(attempt.place)
-        if attempt.stopping != "lost" and not attempt.is_stored:
-            self._finisher.put(outcome)
+        if attempt.stopping != "lost":
+            self._finisher.put(outcome, is_stored=attempt.is_stored)
         if not self._running:
             self._empty.set()
         if not self._closed:

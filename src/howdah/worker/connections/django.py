@@ -1,0 +1,67 @@
+"""Django's own connection of the thread, inside atomic(); its settings say where that leads."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from django.db import close_old_connections, connection, transaction
+
+from howdah.call import Call, scalar
+from howdah.errors import SchemaMismatch
+from howdah.worker.connections import Kind, Transaction
+
+T = TypeVar("T")
+
+
+class Plain(Kind):
+    """For plain functions."""
+
+    async def open(self) -> Transaction:
+        """The thread's own, opened by Django when it is first used."""
+        close_old_connections()
+        return _Django(connection, self.settings.schema)
+
+
+class _Django(Transaction):
+    def __init__(self, connection: Any, schema: str) -> None:
+        super().__init__(connection, schema)
+        self._schema, self._atomic = schema, transaction.atomic()
+
+    @property
+    def is_lost(self) -> bool:
+        below = self.connection.connection
+        return below is None or bool(below.closed)
+
+    async def begin(self) -> None:
+        self._atomic.__enter__()
+        there = await self.run(
+            Call("select pg_catalog.to_regnamespace($1)", (self._schema,), scalar)
+        )
+        if there is None:
+            named = self.connection.settings_dict["NAME"]
+            raise SchemaMismatch(
+                f"Django's default database, {named!r}, has no schema {self._schema}",
+                hint="A job and its task's data commit together in one database only: let Django's "
+                "DATABASES['default'] lead to the database of the jobs.",
+            )
+
+    async def run(self, call: Call[T]) -> T:
+        result: T = self.door.run(call)
+        return result
+
+    async def commit(self) -> None:
+        self._atomic.__exit__(None, None, None)
+
+    async def rollback(self) -> None:
+        transaction.set_rollback(True)
+        self._atomic.__exit__(None, None, None)
+
+    async def give_back(self) -> None:
+        close_old_connections()
+
+    async def drop(self) -> None:
+        with suppress(Exception):  # inside atomic it may not be closed
+            await self.rollback()
+        with suppress(Exception):
+            self.connection.close()
