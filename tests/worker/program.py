@@ -50,6 +50,17 @@ def block(ctx: Context, *, length: float) -> None:
     note("end", ctx)
 
 
+if given["settings"].get("process_slots"):
+
+    @app.task(name="apart", executor="process")
+    def apart(ctx: Context, *, length: float) -> int:
+        """Takes its time in a process of its own."""
+        note("start", ctx)
+        time.sleep(length)
+        note("end", ctx)
+        return os.getppid()
+
+
 @app.task(name="family")
 async def family(ctx: Context, *, children: int) -> None:
     """Enqueues jobs that enqueue jobs."""

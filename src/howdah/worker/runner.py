@@ -100,7 +100,8 @@ class Runner:
 
     def _start(self, slots: Slots, job: Claimed) -> None:
         loop = asyncio.get_running_loop()
-        attempt = Attempt(job, self._tasks.get(job.task), self._means)
+        where = "process" if slots.in_processes else None
+        attempt = Attempt(job, self._tasks.get(job.task), self._means, where)
         attempt.handle = loop.create_task(attempt.run())
         attempt.handle.add_done_callback(partial(self._done, attempt))
         self._running[attempt] = slots
@@ -146,6 +147,8 @@ class Runner:
         for attempt in [*self._running]:
             if attempt.stopping is None and attempt.ends_at is not None and now >= attempt.ends_at:
                 attempt.stop("timeout")
+            elif attempt.where == "process":
+                continue  # the pool sees to its end
             elif attempt.stopping is not None and now >= attempt.stopped_at + GRACE:
                 self._take(attempt, attempt.stopped())
                 self._events.emit(TaskStuck(job=attempt.job))
