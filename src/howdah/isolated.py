@@ -57,7 +57,8 @@ class Isolated:
     def __init__(self, pipe: socket.socket, hello: Hello) -> None:
         self._hello, self._pid = hello, os.getpid()
         self._attempt: Attempt | None = None
-        self._jobs, self._is_working = 0, False
+        self._jobs, self._is_working, self._was_blocking = 0, False, False
+        self._is_ticking = False
         self._main = asyncio.Runner()
         self._inbox: asyncio.Queue[Attempt | Work | None] = asyncio.Queue()
         self._wire = Wire(pipe, self._heard, self._end)
@@ -141,6 +142,7 @@ class Isolated:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
+        self._was_blocking = self._wire.is_starved
         if attempt.where == "thread":
             attempt.stop("lost")
             if self._is_working:
@@ -148,8 +150,9 @@ class Isolated:
             return
         loop = self._main.get_loop()
         if attempt.handle is not None and asyncio.current_task(loop) is attempt.handle:
+            self._was_blocking = True
             attempt.stop("lost")
-            raise asyncio.CancelledError  # it may block the loop
+            raise asyncio.CancelledError
         loop.call_soon_threadsafe(attempt.stop, "lost")
 
     # In the thread beside
@@ -160,12 +163,18 @@ class Isolated:
         where = "loop" if on_loop else "thread"
         self._attempt = attempt = Attempt(message.job, task, self._means, where)
         self._jobs += 1
+        if not self._is_ticking:
+            self._wire.tick(self._goes_on)
         if on_loop:
             self._give(attempt)
         else:
             attempt.tell(lambda _: None)  # what interrupts it is the signal
             attempt.handle = asyncio.create_task(attempt.run())
             attempt.handle.add_done_callback(lambda _: self._finish(attempt))
+
+    def _goes_on(self) -> bool:
+        self._is_ticking = self._attempt is not None
+        return self._is_ticking
 
     def _finish(self, attempt: Attempt) -> None:
         handle = attempt.handle
@@ -178,7 +187,14 @@ class Isolated:
             outcome = handle.result()
         self._attempt = None
         worn = outcome.kind == "crashed" or self._is_worn()
-        self._wire.say(done(outcome, is_stored=attempt.is_stored, is_worn=worn))
+        self._wire.say(
+            done(
+                outcome,
+                is_stored=attempt.is_stored,
+                was_blocking=self._was_blocking,
+                is_worn=worn,
+            )
+        )
 
     def _is_worn(self) -> bool:
         settings = self._hello.settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import itertools
 import os
 import re
 import resource
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -156,12 +158,12 @@ def asks_for_more_in_main(ctx: Context) -> float:
 
 
 @app.task(executor="process", retry=once)
-async def has_lost_its_lease(ctx: Context, notes: str) -> None:
+def has_lost_its_lease(ctx: Context, notes: str) -> None:
     note(notes, ctx.fence)
     while len(Path(notes).read_text().split()) < 2:
-        await asyncio.sleep(0.01)
+        time.sleep(0.01)
     try:
-        await ctx.extend(20)
+        ctx.extend_sync(20)
     except Exception as error:
         note(notes, type(error).__name__)
 
@@ -195,6 +197,10 @@ def _eats_memory() -> None:
         eaten.append(bytearray(16 * 1024 * 1024))
 
 
+def _is_deaf() -> None:
+    deque(itertools.repeat(0), maxlen=0)  # looks at no signal, and keeps the interpreter
+
+
 def _keeps_the_gil() -> None:
     re.match(r"(a*)*b", "a" * 40)
 
@@ -226,6 +232,7 @@ POISONS = {
     "ends itself": lambda: os.kill(os.getpid(), signal.SIGTERM),
     "eats memory": _eats_memory,
     "keeps the GIL": _keeps_the_gil,
+    "is deaf": _is_deaf,
     "writes garbage": _fills_its_pipe,
     "closes everything": _closes_all,
 }
@@ -252,7 +259,8 @@ def _leaves_a_child() -> None:
 
 def _prints() -> None:
     os.write(1, bytes(range(256)))
-    print("\x00 \udcff".encode("utf-8", "surrogateescape"), flush=True)
+    sys.stdout.write("\x00 \x1b[2J")
+    sys.stdout.flush()
     assert sys.stdin.read() == ""
 
 

@@ -80,6 +80,7 @@ class Done(Message, frozen=True, kw_only=True, tag="done"):
     Attributes:
         kind: of the outcome; "released" when it was interrupted.
         is_stored: whether it was stored already, with the task's own transaction.
+        was_blocking: whether it let nothing beside it run when it was interrupted.
         is_worn: whether the process is to be replaced: by its jobs or its memory.
     """
 
@@ -89,6 +90,7 @@ class Done(Message, frozen=True, kw_only=True, tag="done"):
     reason: str | None = None
     retry_in: float | None = None
     is_stored: bool = False
+    was_blocking: bool = False
     is_worn: bool = False
 
     @property
@@ -107,7 +109,7 @@ class Done(Message, frozen=True, kw_only=True, tag="done"):
         }
 
 
-def done(outcome: Outcome, *, is_stored: bool, is_worn: bool) -> Done:
+def done(outcome: Outcome, *, is_stored: bool, was_blocking: bool, is_worn: bool) -> Done:
     """The message for an outcome."""
     return Done(
         kind=outcome.kind,
@@ -116,6 +118,7 @@ def done(outcome: Outcome, *, is_stored: bool, is_worn: bool) -> Done:
         reason=outcome.reason,
         retry_in=outcome.retry_in,
         is_stored=is_stored,
+        was_blocking=was_blocking,
         is_worn=is_worn,
     )
 

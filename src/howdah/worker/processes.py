@@ -137,7 +137,7 @@ class Processes:
             process.kill()  # whatever it may have left behind
             await process.gone()
             if done is None or was_interrupted or attempt.stopping == "timeout":
-                return _stopped(attempt, was_killed=done is None)
+                return _stopped(attempt, done)
         if done is None:
             return attempt.end(Crashed, error=await process.crash(), reason="crashed")
         if was_interrupted:
@@ -228,12 +228,13 @@ def _back(attempt: Attempt) -> Outcome:
     return attempt.end(Released, reason="released")
 
 
-def _stopped(attempt: Attempt, *, was_killed: bool) -> Outcome:
+def _stopped(attempt: Attempt, done: Done | None) -> Outcome:
+    """What came of it, by why it was told to stop; `done` None: it had to be killed."""
     outcome = attempt.stopped()
-    if not was_killed:
+    if attempt.stopping != "timeout" or (done is not None and not done.was_blocking):
         return outcome
-    if attempt.stopping == "timeout":
-        outcome = replace(outcome, error=f"{outcome.error}; its process was killed")
-        if attempt.job.crashes > 0:  # or it would be a suspect for as many attempts as it has
-            return attempt.end(Crashed, error=outcome.error, reason="timeout")
-    return outcome
+    how = "its process was killed" if done is None else "it let nothing beside it run"
+    error = f"{outcome.error}; {how}"
+    if attempt.job.crashes > 0:  # or it would be a suspect for as many attempts as it has
+        return attempt.end(Crashed, error=error, reason="timeout")
+    return replace(outcome, error=error)

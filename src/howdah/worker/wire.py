@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -22,6 +24,8 @@ from howdah.worker.pipe import (
     read_by_process,
 )
 
+TICK = 0.1  # seconds
+
 
 class Wire:
     """Says and hears, on an event loop in a thread beside the main one, which may be busy."""
@@ -33,6 +37,7 @@ class Wire:
         self._loop = asyncio.new_event_loop()
         self._asked: dict[int, Future[Extended]] = {}
         self._asks = 0
+        self._ticked, self._starved = 0.0, 0.0
         self._writer: asyncio.StreamWriter
 
     def begin(self, first: Message) -> None:
@@ -53,6 +58,23 @@ class Wire:
         self.soon(self._ask, duration, answer)
         return answer
 
+    def tick(self, goes_on: Callable[[], bool]) -> None:
+        """In the thread beside: note now and then that it gets to run, as long as a job does."""
+        if self.is_starved:
+            self._starved = time.monotonic()  # whoever asks may come a moment too late
+        self._ticked = time.monotonic()
+        if goes_on():
+            self._loop.call_later(TICK, self.tick, goes_on)
+
+        else:
+            self._ticked = 0.0
+
+    @property
+    def is_starved(self) -> bool:
+        """Whether it did not come to run for a while: the main thread keeps the interpreter."""
+        now = time.monotonic()
+        return now - (self._ticked or now) > 3 * TICK or now - self._starved < TICK
+
     def soon(self, do: Callable[..., None], *args: Any) -> None:
         """From any thread: do it in the thread beside."""
         self._loop.call_soon_threadsafe(do, *args)
@@ -71,7 +93,9 @@ class Wire:
         try:
             asyncio.set_event_loop(self._loop)
             self._loop.run_until_complete(self._listen())
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, OSError) and error.errno == errno.EBADF:
+                return  # the job closed what is not its own: the worker has noticed
             traceback.print_exc()
             os._exit(70)
 
