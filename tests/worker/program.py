@@ -1,10 +1,12 @@
 """A worker process for tests: its tasks write into a ledger when they start and end."""
 
 import asyncio
+import itertools
 import json
 import os
 import sys
 import time
+from collections import deque
 from pathlib import Path
 
 from howdah import App, Context, Retry
@@ -53,10 +55,11 @@ def block(ctx: Context, *, length: float) -> None:
 if given["settings"].get("process_slots"):
 
     @app.task(name="apart", executor="process")
-    def apart(ctx: Context, *, length: float) -> int:
-        """Takes its time in a process of its own."""
+    def apart(ctx: Context, *, is_deaf: bool = False) -> int:
+        """In a process of its own, where it may keep the interpreter for itself."""
         note("start", ctx)
-        time.sleep(length)
+        if is_deaf:
+            deque(itertools.repeat(0), maxlen=0)
         note("end", ctx)
         return os.getppid()
 

@@ -92,38 +92,33 @@ async def test_coroutines_run_on_the_process_s_loop_and_functions_may_have_one_o
     assert (opened != os.getpid(), is_main, name) == (True, True, "MainThread")
 
 
-@pytest.mark.parametrize("what", ['"' * 500_000, "✓" * 300_000, [{"deep": [None, 1.5]}] * 20_000])
-async def test_arguments_and_results_travel_up_to_their_limits(pool, what):
+async def test_arguments_and_results_travel_up_to_their_limits(pool):
     app = pool()
+    large = ['"' * 500_000, "✓" * 300_000, [{"deep": [None, 1.5]}] * 20_000]
 
     async with app.worker():
-        [back] = await results(app, poisons.echo.job(what))
+        back = await results(app, *[poisons.echo.job(what) for what in large])
 
-    assert back == what
+    assert back == large
 
 
-@pytest.mark.parametrize(
-    ("words", "state", "error"),
-    [
-        ("SystemExit", "failed", "SystemExit: 3"),
-        ("KeyboardInterrupt", "failed", "KeyboardInterrupt"),
-        ("broken", "failed", "ValueError: broken"),
-        ("Snooze", "scheduled", None),
-    ],
-)
-async def test_what_a_job_raises_is_its_outcome_and_not_its_process_s_end(
-    pool, store, eventually, words, state, error
-):
+async def test_what_a_job_raises_is_its_outcome_and_not_its_process_s_end(pool, store, eventually):
     app = pool()
+    errors = {
+        "SystemExit": "SystemExit: 3",
+        "KeyboardInterrupt": "KeyboardInterrupt",
+        "broken": "ValueError: broken",
+        "Snooze": None,
+    }
 
-    async with app.worker() as worker:
-        job_id = await app.enqueue(poisons.tell.job(words))
-        await eventually(lambda: store.state(job_id) == state)
-        [process] = worker.processes.status()
+    async with app.worker():
+        jobs = {words: await app.enqueue(poisons.tell.job(words)) for words in errors}
+        await eventually(lambda: store.states() == {"failed": 3, "scheduled": 1})
+        [[pid, *_, uses]] = await results(app, poisons.pid.job())
 
-    job = store.job(job_id)
-    assert (job.error or "").splitlines()[-1:] == ([error] if error else [])
-    assert process == {"pid": process["pid"], "job": None}
+    said = {words: store.job(job_id).error for words, job_id in jobs.items()}
+    assert {words: error and error.splitlines()[-1] for words, error in said.items()} == errors
+    assert (pid != os.getpid(), uses) == (True, 5)
 
 
 async def test_extend_reaches_the_store_from_a_process(pool, store):
@@ -176,18 +171,23 @@ async def test_a_timeout_kills_the_whole_group(pool, store, eventually, tmp_path
     assert store.attempts(job_id) == ["timeout"]
 
 
-@pytest.mark.parametrize("task", [poisons.tidy, poisons.tidy_on_loop, poisons.blocks_its_loop])
-async def test_finally_blocks_run_before_the_end(pool, store, eventually, tmp_path, task):
-    app, notes = pool(), tmp_path / "notes"
+async def test_finally_blocks_run_before_the_end(pool, store, eventually, tmp_path):
+    app, tasks = (
+        pool(process_slots=3),
+        (poisons.tidy, poisons.tidy_on_loop, poisons.blocks_its_loop),
+    )
+    notes = [tmp_path / task.name for task in tasks]
 
     async with app.worker():
-        job_id = await app.enqueue(task.job(notes=str(notes)))
-        await eventually(lambda: store.state(job_id) == "failed")
+        jobs = [
+            await app.enqueue(task.job(notes=str(file)))
+            for task, file in zip(tasks, notes, strict=True)
+        ]
+        await eventually(lambda: store.states()["failed"] == 3)
 
-    assert store.job(job_id).error.startswith("timed out after 0.3 s")
-    assert "was killed" not in store.job(job_id).error
-    assert "tidied" in notes.read_text()
-    assert "cancelled=False" not in notes.read_text()
+    assert [store.job(job_id).error for job_id in jobs[:2]] == ["timed out after 0.3 s"] * 2
+    assert store.job(jobs[2]).error == "timed out after 0.3 s; it let nothing beside it run"
+    assert [file.read_text() for file in notes] == ["tidied, cancelled=True\n"] * 2 + ["tidied\n"]
 
 
 async def test_who_ignores_its_ending_is_killed_and_replaced(pool, store, eventually, tmp_path):
@@ -283,8 +283,10 @@ async def test_an_idle_worker_is_woken_for_tasks_of_either_kind(pool):
             # within the 20 s of `results`: not by polling
 
 
-async def test_processes_die_with_their_worker(work, store, ledger, eventually):
-    store.enqueue("apart", {"length": 60})
+async def test_processes_die_with_their_worker_whatever_they_are_at(
+    work, store, ledger, eventually
+):
+    store.enqueue("apart", {"is_deaf": True})
     worker = work(process_slots=1)
     [start] = await eventually(lambda: ledger.lines("start"))
 
@@ -295,7 +297,7 @@ async def test_processes_die_with_their_worker(work, store, ledger, eventually):
 
 
 async def test_an_app_of_a_program_is_found_by_its_processes(work, store, ledger, eventually):
-    job_id = store.enqueue("apart", {"length": 0})
+    job_id = store.enqueue("apart")
 
     worker = work(process_slots=1, burst=True)
 
@@ -348,42 +350,52 @@ async def test_an_idle_process_that_dies_is_missed_by_nobody(pool, store, eventu
 ENDS = {
     "exits": ("crashed", "its process exited with status 3"),
     "segfaults": ("crashed", "its process was killed by SIGSEGV"),
-    "is killed": ("crashed", "its process was killed by SIGKILL: out of memory?"),
-    "ends itself": ("crashed", "its process was told to end by SIGTERM"),
     "eats memory": ("crashed", "out of memory: the limit of its process is 256 MiB"),
-    "writes garbage": ("crashed", "its process wrote into its pipe to the worker"),
-    "closes everything": ("crashed", "its process closed its pipe to the worker"),
     "keeps the GIL": ("timeout", "timed out after 0.4 s; it let nothing beside it run"),
     "is deaf": ("timeout", "timed out after 0.4 s; its process was killed"),
+}
+OTHER_ENDS = {
+    "is killed": "its process was killed by SIGKILL: out of memory?",
+    "ends itself": "its process was told to end by SIGTERM",
+    "writes garbage": "its process wrote into its pipe to the worker",
+    "closes everything": "its process closed its pipe to the worker",
 }
 
 
 async def test_poisons_stop_after_three_executions_and_innocents_beside_them_are_not_charged(
     pool, store, eventually, tmp_path
 ):
-    app, notes = pool(process_slots=4, process_memory=256), tmp_path / "notes"
-    timeouts = {"keeps the GIL": 0.4, "is deaf": 0.4}
+    app, notes = pool(process_slots=3, process_memory=256), tmp_path / "notes"
     bad = {
         kind: await app.enqueue(
-            poisons.poison.options(timeout=timeouts.get(kind, 30)).job(kind, str(notes))
+            poisons.poison.options(timeout=0.4 if reason == "timeout" else 30).job(kind, str(notes))
         )
-        for kind in ENDS
+        for kind, (reason, _) in ENDS.items()
     }
     good = await app.enqueue_many(
         [task.job() for task in (poisons.harmless, poisons.innocent) for _ in range(50)]
     )
 
     async with app.worker():
-        await eventually(lambda: store.states() == {"failed": 9, "succeeded": 100}, within=40)
+        await eventually(lambda: store.states() == {"failed": 5, "succeeded": 100}, within=40)
 
-    assert {kind: store.job(job_id).error for kind, job_id in bad.items()} == {
-        kind: error for kind, (_, error) in ENDS.items()
-    }
-    assert {kind: store.attempts(job_id) for kind, job_id in bad.items()} == {
-        kind: [reason] * 3 for kind, (reason, _) in ENDS.items()
-    }
+    ends = {kind: (store.attempts(job_id), store.job(job_id).error) for kind, job_id in bad.items()}
+    assert ends == {kind: ([reason] * 3, error) for kind, (reason, error) in ENDS.items()}
     assert Counter(notes.read_text().splitlines()) == dict.fromkeys(ENDS, 3)
     assert all(store.attempts(job_id) == [] for job_id in good)
+
+
+async def test_the_job_s_error_says_how_its_process_ended(pool, store, eventually, tmp_path):
+    app = pool(process_slots=2)
+    store.do("select * from howdah.put_settings(max_crashes => 1)")
+    long = poisons.poison.options(timeout=30)
+    jobs = {kind: await app.enqueue(long.job(kind, str(tmp_path / "notes"))) for kind in OTHER_ENDS}
+
+    async with app.worker():
+        await eventually(lambda: store.states() == {"failed": 4}, within=20)
+
+    assert {kind: store.job(job_id).error for kind, job_id in jobs.items()} == OTHER_ENDS
+    assert all(store.attempts(job_id) == ["crashed"] for job_id in jobs.values())
 
 
 @pytest.mark.parametrize("kind", ["exits", "keeps the GIL", "is deaf"])
@@ -416,16 +428,15 @@ async def test_a_suspect_that_is_innocent_succeeds_in_a_process(pool, store):
     assert pid != os.getpid()
 
 
-@pytest.mark.parametrize("kind", [*poisons.MISBEHAVIOUR])
-async def test_misbehaviour_that_kills_nobody_is_survived(pool, store, kind):
-    app = pool()
+async def test_misbehaviour_that_kills_nobody_is_survived(pool, store):
+    app, kinds = pool(), [*poisons.MISBEHAVIOUR]
 
     async with app.worker():
-        done, pid, after = await results(
-            app, poisons.misbehaves.job(kind), poisons.harmless.job(), poisons.harmless.job()
-        )
+        done = await results(app, *[poisons.misbehaves.job(kind) for kind in kinds])
+        [[*_, uses]] = await results(app, poisons.pid.job())
 
-    assert (done, pid) == (kind, after)
+    assert done == kinds
+    assert uses == 1 + len(kinds)
 
 
 # Where there is no process

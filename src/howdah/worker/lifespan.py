@@ -34,7 +34,8 @@ class Lifespan:
             raise
         if self._opened.done():
             return self._opened.result()
-        self._task.result()
+        task, self._task = self._task, None
+        task.result()
         raise RuntimeError("the lifespan ended before it yielded")
 
     async def close(self) -> None:

@@ -71,18 +71,17 @@ class Pooled:
     async def start(self, hello: Hello) -> None:
         """Until it has loaded the app; raises NoProcess with what went wrong."""
         loop = asyncio.get_running_loop()
-        ours, theirs = socket.socketpair()
         spawned: asyncio.Future[int] = loop.create_future()
-        threading.Thread(
-            target=self._live, args=(theirs, loop, spawned), name="howdah process", daemon=True
-        ).start()
-        self._reader, self._writer = await asyncio.open_unix_connection(
-            sock=ours, limit=LONGEST_ANSWER
-        )
         try:
+            ours, theirs = socket.socketpair()
+            self._reader, self._writer = await asyncio.open_unix_connection(
+                sock=ours, limit=LONGEST_ANSWER
+            )
+            threading.Thread(
+                target=self._live, args=(theirs, loop, spawned), name="howdah process", daemon=True
+            ).start()
             self.pid = await spawned
-        except OSError as error:
-            self._writer.close()
+        except (OSError, RuntimeError) as error:  # too many files, threads or processes
             raise NoProcess(f"cannot start a process: {error}") from error
         self._say(hello)
         said = await self._heard()
@@ -103,7 +102,8 @@ class Pooled:
                     pass_fds=[theirs.fileno()],
                     process_group=0,
                 )
-        except OSError as error:
+        except Exception as error:
+            _soon(loop, self._writer.close)
             _soon(loop, _set_error, spawned, error)
             return
         _soon(loop, _set, spawned, process.pid)
@@ -195,7 +195,8 @@ class Pooled:
             self._say(Extended(n=asked.n))
 
     def _say(self, message: Message) -> None:
-        self._writer.write(line(message))
+        if not self._writer.is_closing():
+            self._writer.write(line(message))
 
     async def _heard(self) -> Ready | Extend | Done | None:
         """What it says next; None when that is nothing, or nothing that makes sense."""
@@ -236,6 +237,6 @@ def _set(future: asyncio.Future[int], value: int) -> None:
         future.set_result(value)
 
 
-def _set_error(future: asyncio.Future[int], error: OSError) -> None:
+def _set_error(future: asyncio.Future[int], error: Exception) -> None:
     if not future.done():
         future.set_exception(error)

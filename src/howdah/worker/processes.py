@@ -184,6 +184,8 @@ class Processes:
         return process
 
     def _rest(self, problem: str) -> None:
+        if self._is_closed:
+            return
         rest = min(LONGEST_REST, 2.0**self._failures) * random.uniform(0.75, 1.0)
         self._failures += 1
         self._rest_until = time.monotonic() + rest

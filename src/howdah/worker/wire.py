@@ -65,7 +65,6 @@ class Wire:
         self._ticked = time.monotonic()
         if goes_on():
             self._loop.call_later(TICK, self.tick, goes_on)
-
         else:
             self._ticked = 0.0
 
