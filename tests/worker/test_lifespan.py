@@ -15,7 +15,9 @@ def said():
     return []
 
 
-async def test_it_is_open_from_before_the_first_job_until_after_the_last(dsn, store, said):
+async def test_it_is_open_from_before_the_first_job_until_after_the_last(
+    dsn, store, eventually, said
+):
     @contextlib.asynccontextmanager
     async def opened(app: App):
         async with asyncio.TaskGroup() as group:  # must be left by the task that entered it
@@ -32,11 +34,11 @@ async def test_it_is_open_from_before_the_first_job_until_after_the_last(dsn, st
         said.append("used")
         return ctx.resources["pool"]
 
-    async with app, app.worker() as worker:
+    async with app, app.worker():
         job_id = await app.enqueue(uses.job())
         assert await app.result(job_id, 10) == "a pool"
-        await app.enqueue(uses.job())
-        await worker.idle()
+        job_id = await app.enqueue(uses.job())
+        await eventually(lambda: store.state(job_id) == "running")
 
     assert said == ["open, dict_keys(['uses'])", "used", "used", "closed"]
 
