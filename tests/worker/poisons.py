@@ -238,6 +238,12 @@ POISONS = {
 }
 
 
+@app.task(executor="process", retry=once)
+def leaves_an_orphan(notes: str) -> None:
+    note(notes, subprocess.Popen(["sleep", "60"], close_fds=False).pid)
+    os._exit(1)
+
+
 # What must not break anything
 
 

@@ -278,14 +278,14 @@ async def test_a_full_pool_blocks_nobody_and_who_waits_for_it_is_not_charged_tim
 
 
 async def test_an_idle_worker_is_woken_for_tasks_of_either_kind(pool):
-    app = pool(poll_every=30.0)
+    app = pool(poll_every=60.0, lost_after=600.0)
 
     async with app.worker() as worker:
         await results(app, poisons.harmless.job())
         for job in (poisons.harmless.job(), poisons.innocent.job(), poisons.harmless.job()):
             await worker.idle()
             await results(app, job)
-            # within the 20 s of `results`: not by polling
+            # within the 20 s of `results`: no poll comes so soon
 
 
 async def test_processes_die_with_their_worker_whatever_they_do(work, store, ledger, eventually):
@@ -345,6 +345,16 @@ async def test_an_idle_process_that_dies_is_missed_by_nobody(pool, store, eventu
     assert after != pid
     assert groups[:2] == [frozenset(), {after}]
     assert store.one("select count(*) from howdah.attempts") == 0
+
+
+async def test_what_a_dead_process_leaves_behind_ends_with_it(pool, store, eventually, tmp_path):
+    app, notes = pool(), tmp_path / "notes"
+    store.do("select * from howdah.put_settings(max_crashes => 1)")
+
+    async with app.worker():
+        job_id = await app.enqueue(poisons.leaves_an_orphan.job(str(notes)))
+        await eventually(lambda: store.state(job_id) == "failed")
+        await eventually(lambda: not is_alive(int(notes.read_text())), within=2)
 
 
 # Poison
