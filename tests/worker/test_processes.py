@@ -277,6 +277,17 @@ async def test_a_full_pool_blocks_nobody_and_who_waits_for_it_is_not_charged_tim
     assert done == ["done"] * 3
 
 
+async def test_the_start_of_its_process_is_not_charged_to_a_job(pool, store):
+    app = pool()
+    job_id = await app.enqueue(poisons.harmless.options(timeout=0.1).job())
+
+    async with app.worker():
+        pid = await app.result(job_id, 10)
+
+    assert pid != os.getpid()
+    assert store.attempts(job_id) == []
+
+
 async def test_an_idle_worker_is_woken_for_tasks_of_either_kind(pool):
     app = pool(poll_every=60.0, lost_after=600.0)
 
