@@ -116,6 +116,7 @@ class Isolated:
             self._wire.soon(self._finish, work)
 
     def _work(self, work: Work) -> None:
+        signal.signal(signal.SIGTERM, self._interrupted)  # whatever the job before has done to it
         self._is_working = True
         try:
             contextvars.copy_context().run(work)

@@ -255,8 +255,12 @@ def misbehaves(kind: str) -> str:
 
 def _forks() -> None:
     if os.fork() == 0:
+        with contextlib.suppress(OSError):
+            os.fstat(int(sys.argv[1]))
+            os._exit(1)  # the pipe is open in a fork
         return  # as if it were the job
-    os.wait()
+    _, status = os.wait()
+    assert status == 0
 
 
 def _leaves_a_child() -> None:

@@ -50,13 +50,12 @@ class Pooled:
         pid: of the process, and of its group; None before it was started.
         attempt: what it runs now.
         is_leaving: whether it was let go.
-        is_overdue: whether it was killed because its attempt's time was up and nobody saw to it.
     """
 
     def __init__(self, ended: Callable[[Pooled], None]) -> None:
         self.pid: int | None = None
         self.attempt: Attempt | None = None
-        self.is_leaving = self.is_overdue = False
+        self.is_leaving = False
         self._ended = ended
         self._guard = threading.Lock()  # nobody signals a group whose leader has been waited for
         self._is_gone = False
@@ -144,7 +143,6 @@ class Pooled:
             return
         due = attempt.ends_at if attempt.stopping is None else attempt.stopped_at
         if due is not None and time.monotonic() > due + GRACE:
-            self.is_overdue = attempt.stopping is None
             self.kill()
 
     def let_go(self) -> None:

@@ -116,8 +116,6 @@ class Processes:
         attempt.tell(lambda _: self._interrupt(process, attempt))
         try:
             done = await process.perform(attempt)
-            if process.is_overdue:
-                attempt.stop("timeout")
             return await self._judged(process, attempt, done)
         finally:
             attempt.tell(lambda _: None)
