@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
+from functools import partial
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 from uuid import UUID
 
 from howdah import jobs
@@ -36,11 +37,14 @@ from howdah.task import Task, declare
 from howdah.waits import Waits
 from howdah.worker import Worker
 from howdah.worker.attempt import Attempt
+from howdah.worker.lifespan import AnyContextManager
 from howdah.worker.means import Means
 from howdah.worker.threads import Threads
 from howdah.worker.transactions import Transactions
 
-AnyContextManager = AbstractAsyncContextManager[Any] | AbstractContextManager[Any]
+if TYPE_CHECKING:
+    from howdah.source import Source
+
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
@@ -248,7 +252,8 @@ class App:
 
     async def perform(self, claimed: Claimed) -> Outcome:
         """Attempt a job that was claimed by hand; gives what came of it, to be finished by hand:
-        `await app.run(jobs.finish([outcome]))`. Raises UnknownTask.
+        `await app.run(jobs.finish([outcome]))`. Runs here whatever its executor; without the
+        lifespan's resources. Raises UnknownTask.
 
         A success of a transactional task is stored already, with the task's own commit; to finish
         it once more changes nothing (the store answers "done"). Its connection is for this one job.
@@ -258,7 +263,8 @@ class App:
             raise UnknownTask(claimed.task)
         transactions = Transactions(self.settings, size=1)
         means = Means(threads=Threads(), transactions=transactions, extend=self._extend)
-        attempt = Attempt(claimed, task, means)
+        here = "loop" if inspect.iscoroutinefunction(task.function) else "thread"
+        attempt = Attempt(claimed, task, means, here)
         attempt.handle = asyncio.create_task(attempt.run())
         try:
             while not attempt.handle.done():
@@ -284,7 +290,21 @@ class App:
         name: str | None = None,
     ) -> Worker:
         """A worker inside this process: `async with app.worker(queues=["mail"]): …`."""
-        return Worker(self.tasks, self.settings, self.events, queues=queues, slots=slots, name=name)
+        return Worker(
+            self.tasks,
+            self.settings,
+            self.events,
+            queues=queues,
+            slots=slots,
+            name=name,
+            lifespan=None if self.lifespan is None else partial(self.lifespan, self),
+            source=self._source,
+        )
+
+    def _source(self) -> Source:
+        from howdah.source import source_of
+
+        return source_of(self)
 
     def run_worker(
         self,

@@ -147,6 +147,14 @@ class WorkerSwept:
     worker: UUID
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessFailed:
+    """A process for jobs could not be started, or could not load the app; `again_in` is seconds."""
+
+    error: str
+    again_in: float
+
+
 Event = (
     WorkerStarted
     | WorkerStopping
@@ -163,6 +171,7 @@ Event = (
     | DatabaseLost
     | DatabaseBack
     | WorkerSwept
+    | ProcessFailed
 )
 Subscriber = Callable[[Event], None]
 log = logging.getLogger("howdah")

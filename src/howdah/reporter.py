@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from howdah import events
 from howdah.durations import written
 from howdah.events import Event
-from howdah.outcome import Cancelled, Failed, Released, Retrying, Snoozed, Succeeded
+from howdah.outcome import Cancelled, Crashed, Failed, Released, Retrying, Snoozed, Succeeded
 from howdah.printable import last_line, printable
 from howdah.settings import Settings, without_password
 
@@ -28,7 +28,10 @@ log = logging.getLogger("howdah.worker")
 MOST_NAMED = 8  # tasks in the banner
 LOST_AGAIN = 5.0  # seconds in which the loss of the database is said once
 BACK_FOR = 2.0  # seconds after its return in which other loops may still notice the loss
-_MARKS = {Succeeded: "✓", Retrying: "✗", Failed: "✗", Cancelled: "-", Snoozed: "…", Released: "<"}
+_MARKS = {
+    Succeeded: "✓", Retrying: "✗", Failed: "✗", Crashed: "✗", Cancelled: "-", Snoozed: "…",
+    Released: "<",
+}  # fmt: skip
 
 
 class Reporter:
@@ -60,6 +63,7 @@ class Reporter:
             events.LeaseRefused: self._refused,
             events.TaskStuck: self._stuck,
             events.LoopBlocked: self._blocked,
+            events.ProcessFailed: self._no_process,
             events.DatabaseLost: self._lost,
             events.DatabaseBack: self._back,
         }
@@ -110,7 +114,9 @@ class Reporter:
 
     def _finished(self, event: events.AttemptFinished) -> None:
         job, outcome = event.job, event.outcome
-        level = logging.WARNING if isinstance(outcome, Retrying | Failed) else self._each_job
+        level = (
+            logging.WARNING if isinstance(outcome, Retrying | Failed | Crashed) else self._each_job
+        )
         if not log.isEnabledFor(level):
             return
         mark = _MARKS.get(type(outcome), "?")
@@ -159,6 +165,16 @@ class Reporter:
             job_id=str(event.job.id) if event.job else None,
             where=event.where,
             seconds=round(event.seconds, 3),
+        )
+
+    def _no_process(self, event: events.ProcessFailed) -> None:
+        _say(
+            f"a process for jobs could not be started ({last_line(event.error)}); "
+            f"its jobs wait, trying again in {written(event.again_in)}",
+            logging.ERROR,
+            event="process_failed",
+            error=event.error,
+            again_in=round(event.again_in, 3),
         )
 
     def _lost(self, event: events.DatabaseLost) -> None:

@@ -35,6 +35,9 @@ class Settings:
         poll_every: how often a worker looks around, and says that it lives.
         lost_after: how long a silent worker keeps its jobs; None: the store's setting (30 s).
         shutdown_after: how long running jobs get to end when a worker is told to stop.
+        process_slots: processes for jobs of tasks with executor="process"; None: one for each core.
+        process_max_jobs: after so many jobs such a process is replaced.
+        process_memory: MiB that such a process may take; None: no limit.
         prepare: whether statements may be prepared; off for poolers that cannot have it.
     """
 
@@ -47,6 +50,9 @@ class Settings:
     poll_every: float = 1.0
     lost_after: float | None = None
     shutdown_after: float = 25.0
+    process_slots: int | None = None
+    process_max_jobs: int = 1000
+    process_memory: int | None = None
     prepare: bool = True
 
     def __repr__(self) -> str:
@@ -60,6 +66,9 @@ _BOUNDS = {
     "poll_every": (0.01, _DAY),
     "lost_after": (0.1, _DAY),
     "shutdown_after": (0.0, _DAY),
+    "process_slots": (1, 1000),
+    "process_max_jobs": (1, 1_000_000_000),
+    "process_memory": (64, 1024 * 1024),
 }
 
 

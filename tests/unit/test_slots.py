@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import uuid4
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from howdah import App
 from howdah.jobs import Claimed
-from howdah.worker.slots import MOST_ASKED, Slots, prefetch, wanted
+from howdah.task import Task
+from howdah.worker.slots import MOST_ASKED, Slots, groups_of, prefetch, wanted, with_processes
 
 
 def claimed(queue: str = "default") -> Claimed:
@@ -94,3 +97,42 @@ def test_what_has_not_started_is_taken_back_once() -> None:
 
     assert back == jobs
     assert again == []
+
+
+def declared(**executors: str | None) -> dict[str, Task[..., Any]]:
+    app = App()
+    for name, executor in executors.items():
+        app.task(name=name, executor=executor)(lambda: None)
+    return app.tasks
+
+
+def test_tasks_for_processes_have_slots_of_their_own_on_all_queues() -> None:
+    groups = groups_of(["mail:2", "web", "sms.*"], 10)
+
+    mail, shared, pool = with_processes(groups, declared(a=None, b="process"), 4, isolate=False)
+
+    assert (pool.queues, pool.tasks, pool.size) == (("mail", "web", "sms.*"), ("b",), 4)
+    assert (mail.tasks, shared.tasks, shared.but) == (("a",), ("a",), ("mail",))
+
+
+def test_without_such_tasks_nothing_is_added() -> None:
+    groups = groups_of(None, 10)
+
+    assert with_processes(groups, declared(a=None), 4, isolate=False) == groups
+
+
+def test_slots_for_suspects_alone_claim_nothing() -> None:
+    shared, pool = with_processes(groups_of(None, 10), declared(a=None), 4, isolate=True)
+
+    assert (shared.tasks, pool.tasks) == (None, ())
+    assert (shared.wants(), pool.wants()) == (10, 0)
+
+
+def test_slots_that_rest_want_nothing_for_a_while() -> None:
+    slots = Slots(["*"], 3)
+
+    slots.rest(60)
+    resting = slots.wants()
+    slots.rest(0)
+
+    assert (resting, slots.wants()) == (0, 3)

@@ -1,10 +1,12 @@
 """A worker process for tests: its tasks write into a ledger when they start and end."""
 
 import asyncio
+import itertools
 import json
 import os
 import sys
 import time
+from collections import deque
 from pathlib import Path
 
 from howdah import App, Context, Retry
@@ -66,6 +68,18 @@ def effect_in_a_thread(ctx: Context, *, first: float = 0.0, sleep: float = 0.0) 
     ctx.connection.execute("insert into effect (job) values (%s)", [ctx.job_id])
     ctx.connection.execute("select pg_sleep(%s)", [first if is_first(ctx) else sleep])
     note("end", ctx)
+
+
+if given["settings"].get("process_slots"):
+
+    @app.task(name="apart", executor="process")
+    def apart(ctx: Context, *, is_deaf: bool = False) -> int:
+        """In a process of its own, where it may keep the interpreter for itself."""
+        note("start", ctx)
+        if is_deaf:
+            deque(itertools.repeat(0), maxlen=0)
+        note("end", ctx)
+        return os.getppid()
 
 
 @app.task(name="family")

@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -27,6 +28,7 @@ from howdah.parent.messages import (
     Channel,
     FromParent,
     Go,
+    Groups,
     Hello,
     Leaving,
     Refused,
@@ -113,7 +115,12 @@ class Working:
             slots=start.slots,
             name=start.name,
             board=board,
+            lifespan=None if app.lifespan is None else partial(app.lifespan, app),
+            source=lambda: start.source,
+            isolate=True,
         )
+        if self._worker.processes is not None:
+            self._worker.processes.on_groups = self._tell_groups
         app.events.subscribe(
             Reporter(
                 self._worker,
@@ -138,6 +145,9 @@ class Working:
             for helper in helpers:
                 helper.cancel()
         return 0
+
+    def _tell_groups(self, groups: frozenset[int]) -> None:
+        self._channel.send(Groups(ids=tuple(groups)))
 
     async def _beat(self) -> None:
         while True:

@@ -9,6 +9,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
+import msgspec
+
 from howdah import jobs, store, workers
 from howdah.connect import database_url
 from howdah.errors import Conflict, WorkerUnknown
@@ -24,11 +26,13 @@ from howdah.worker.fetcher import Fetcher
 from howdah.worker.finisher import Finisher
 from howdah.worker.identity import Identity, session_lock
 from howdah.worker.leases import Leases
+from howdah.worker.lifespan import AnyContextManager, Lifespan
 from howdah.worker.link import LONGEST_WAIT, Link, Patience
 from howdah.worker.looker import Looker
 from howdah.worker.means import Means
+from howdah.worker.processes import Processes, slots_of
 from howdah.worker.runner import Runner
-from howdah.worker.slots import groups_of
+from howdah.worker.slots import groups_of, with_processes
 from howdah.worker.stopping import Stopping
 from howdah.worker.threads import Threads
 from howdah.worker.transactions import Transactions
@@ -46,7 +50,15 @@ class Worker:
 
     `queues` are names or patterns with a trailing `*`; "mail:10" gives a queue slots of its own,
     the others share `slots`. It has no parent process: a task that blocks the event loop blocks the
-    heartbeat too, and after `lost_after` its jobs are given to others.
+    heartbeat too, and after `lost_after` its jobs are given to others. Nor are suspects isolated: a
+    job that has crashed before runs beside the others again, unless its task has an executor of
+    "process".
+
+    With `isolate`, such a job runs alone, in a process of the pool. `source` says where the app can
+    be loaded from by the pool's processes; it is called when the worker starts, if it has a pool.
+
+    Attributes:
+        processes: the pool; None if there is no task for it and suspects are not isolated.
     """
 
     def __init__(
@@ -59,21 +71,24 @@ class Worker:
         slots: int | None = None,
         name: str | None = None,
         board: Board | None = None,
+        lifespan: Callable[[], AnyContextManager] | None = None,
+        source: Callable[[], msgspec.Struct],
+        isolate: bool = False,
     ) -> None:
         self._board = board
         self._tasks, self._settings, self.events = tasks, settings, events
-        self._groups = groups_of(queues, settings.slots if slots is None else slots)
+        groups = groups_of(queues, settings.slots if slots is None else slots)
+        self._groups = with_processes(groups, tasks, slots_of(settings), isolate=isolate)
+        self._make_means(lifespan, source, isolate=isolate)
         self.identity = Identity(
             name=name,
-            queues=[pattern for group in self._groups for pattern in group.queues],
+            queues=[pattern for group in groups for pattern in group.queues],
             tasks=sorted(tasks),
-            slots=sum(group.size for group in self._groups),
+            slots=sum(group.size for group in self._groups if group.tasks != ()),
             lost_after=settings.lost_after,
             direct=settings.prepare and settings.listen_url is None,
         )
         self._leases = Leases()
-        self._transactions = Transactions(settings)
-        self._means = Means(threads=Threads(), transactions=self._transactions, extend=self._extend)
         self._loops: asyncio.Task[None] | None = None
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self._make_links()
@@ -87,6 +102,29 @@ class Worker:
             link=self._looks,
             within=settings.shutdown_after,
         )
+
+    def _make_means(
+        self,
+        lifespan: Callable[[], AnyContextManager] | None,
+        source: Callable[[], msgspec.Struct],
+        *,
+        isolate: bool,
+    ) -> None:
+        self.processes: Processes | None = None
+        self._in_pool = next((group for group in self._groups if group.in_processes), None)
+        self._suspects = self._in_pool if isolate else None
+        if self._in_pool is not None:
+            self.processes = Processes(
+                self._settings, self.events, source=source, rests=self._rest_pool
+            )
+        self._transactions = Transactions(self._settings)
+        self._means = Means(
+            threads=Threads(),
+            processes=self.processes,
+            transactions=self._transactions,
+            extend=self._extend,
+        )
+        self._lifespan = Lifespan(lifespan)
 
     def _make_links(self) -> None:
         def link(what: str, opened: Callable[[Link], Awaitable[None]] | None = None) -> Link:
@@ -113,6 +151,7 @@ class Worker:
             link=self._claims,
             identity=self.identity,
             groups=self._groups,
+            suspects=self._suspects,
             leases=self._leases,
             patience=Patience("fetcher", events),
             fill=self._runner.fill,
@@ -134,13 +173,17 @@ class Worker:
             raise Conflict(
                 "this worker was started already", hint="Make another one: app.worker(…)."
             )
+        if self.processes is not None:
+            self.processes.find_app()
         self._event_loop = asyncio.get_running_loop()
         try:
+            self._means.resources = await self._lifespan.open()
             await self._looks.run(store.declare_tasks(declarations(self._tasks)))
             await self._looks.run(self.identity.registration())
         except BaseException:
             self._event_loop = None
             await self._looks.close()
+            await self._lifespan.close()
             raise
         if self._board is not None:
             self._board.make_room(self.identity.slots)
@@ -206,6 +249,7 @@ class Worker:
             "waiting": sum(len(group.waiting) for group in self._groups),
             "listening": self._listener.up.is_set(),
             "stopping": self._stopping.asked.is_set(),
+            "processes": [] if self.processes is None else self.processes.status(),
         }
 
     async def _run(self) -> None:
@@ -224,8 +268,11 @@ class Worker:
             await asyncio.wait({loops})
             self._runner.end()
             await self._transactions.close()
+            if self.processes is not None:
+                await self.processes.close()
             for link in (self._claims, self._finishes, self._looks, self._chores):
                 await link.close()
+            await self._lifespan.close()
         if not loops.cancelled() and (error := loops.exception()) is not None:
             raise error
 
@@ -255,6 +302,12 @@ class Worker:
 
     async def _extend(self, attempt: Attempt, duration: float) -> None:
         await self._looks.run(jobs.extend(attempt.job.id, attempt.job.lease, duration))
+
+    def _rest_pool(self, length: float) -> None:
+        """No process can be started for so long: leave its jobs to others."""
+        assert self._in_pool is not None
+        self._in_pool.rest(length)
+        asyncio.get_running_loop().call_later(length, self._fetcher.poke)
 
     def _stored(self, outcomes: Sequence[Outcome]) -> None:
         self._runner.fill()

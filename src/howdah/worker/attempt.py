@@ -21,6 +21,7 @@ from howdah.jobs import storable
 from howdah.outcome import (
     Cancel,
     Cancelled,
+    Crashed,
     Failed,
     Outcome,
     Released,
@@ -94,9 +95,10 @@ class Attempt:
         self.ends_at = None
 
     def begin(self) -> None:
-        """Its time counts from now."""
+        """Count its time from now."""
+        self.started = time.monotonic()
         if self.job.timeout_ms is not None:
-            self.ends_at = time.monotonic() + self.job.timeout_ms / 1000
+            self.ends_at = self.started + self.job.timeout_ms / 1000
 
     def stop(self, why: str) -> None:
         """End it: cancels a coroutine, and tells a thread, which cannot be stopped from outside.
@@ -131,10 +133,9 @@ class Attempt:
         try:
             given = task.arguments.decode(job.args)
         except BaseException as error:  # types may run code of their own
-            said = str(error) if isinstance(error, BadArguments) else _traceback(error)
-            return self.end(Failed, error=storable(said), reason="bad arguments")
+            return self._unreadable(error)
         try:
-            if task.executor == "loop":
+            if self.where == "loop":
                 return await self.perform(given)
             return await self._in_thread(given)
         except asyncio.CancelledError:
@@ -192,13 +193,14 @@ class Attempt:
     def context(self) -> Context:
         """The context, made when first asked for."""
         if self._context is None:
-            on_loop = self.task is not None and self.task.executor == "loop"
             self._context = Context(
                 self.job,
                 _object(self.job.args),
                 _object(self.job.headers),
-                extend=self._more,
-                loop=None if on_loop or self.handle is None else self.handle.get_loop(),
+                extend=self.more,
+                loop=None
+                if self.where == "loop" or self.handle is None
+                else self.handle.get_loop(),
                 resources=self.means.resources,
                 connection=self.connection,
             )
@@ -258,6 +260,12 @@ class Attempt:
         except BaseException as error:
             return self._judge_error(error)
 
+    def _unreadable(self, error: BaseException) -> Outcome:
+        if self._ran_out_of_memory(error):
+            return self._out_of_memory()
+        said = str(error) if isinstance(error, BadArguments) else _traceback(error)
+        return self.end(Failed, error=storable(said), reason="bad arguments")
+
     def _judge(self, returned: Any) -> Outcome:
         if self.stopping == "timeout":  # it swallowed the cancelling, and came too late
             return self.stopped()
@@ -271,6 +279,8 @@ class Attempt:
         except (BadArguments, TooLarge) as error:
             problem = getattr(error, "problem", error.message)
         except BaseException as error:  # what a result's own way to become JSON may raise
+            if self._ran_out_of_memory(error):
+                return self._out_of_memory()
             problem = _traceback(error)
         return self.bad_result(problem)
 
@@ -280,6 +290,8 @@ class Attempt:
             return self.stopped()
         if isinstance(error, Snooze | Cancel):
             return self._word(error)
+        if self._ran_out_of_memory(error):
+            return self._out_of_memory()
         text = storable(_traceback(error))
         if isinstance(error, self.task.retry.never):
             return self.end(Failed, error=text, reason="error")
@@ -296,13 +308,26 @@ class Attempt:
         delay = self.task.retry.delay(self.job.failures)
         return self.end(Retrying, error=error, reason=reason, retry_in=delay)
 
+    def _ran_out_of_memory(self, error: BaseException) -> bool:
+        """Whether this process, which has a limit, is at it."""
+        if self.means.memory is None:
+            return False
+        if isinstance(error, BaseExceptionGroup):
+            return error.subgroup(MemoryError) is not None
+        return isinstance(error, MemoryError)
+
+    def _out_of_memory(self) -> Outcome:
+        said = f"out of memory: the limit of its process is {self.means.memory} MiB"
+        return self.end(Crashed, error=said, reason="crashed")
+
     @property
     def _is_final(self) -> bool:
         """Whether it has begun and may not be begun again."""
         begun = self.handle is None or not self.handle.cancelled()
         return begun and self.job.delivery == "at_most_once"
 
-    async def _more(self, duration: float) -> None:
+    async def more(self, duration: float) -> None:
+        """Give it so many seconds from now; raises LeaseLost if the job is no longer its own."""
         if self.means.extend is not None:
             await self.means.extend(self, duration)
         if self.ends_at is not None:

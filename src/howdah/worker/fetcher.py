@@ -18,7 +18,8 @@ class Fetcher:
     """Claims while there is room and work; sleeps, marked as idle, until it is poked.
 
     Marked as idle, committed, and then once more claimed before sleeping: a job enqueued between
-    the look and the mark would otherwise wait for the next poll.
+    the look and the mark would otherwise wait for the next poll. Jobs that have crashed before go
+    to the `suspects`, where there are such slots.
     """
 
     def __init__(
@@ -27,12 +28,15 @@ class Fetcher:
         link: Link,
         identity: Identity,
         groups: Sequence[Slots],
+        suspects: Slots | None,
         leases: Leases,
         patience: Patience,
         fill: Callable[[], None],
         fell_idle: Callable[[], None],
     ) -> None:
-        self._link, self._identity, self._groups = link, identity, groups
+        self._link, self._identity = link, identity
+        self._groups = [slots for slots in groups if slots.tasks != ()]
+        self._suspects = suspects
         self._leases, self._patience, self._fill = leases, patience, fill
         self._fell_idle = fell_idle
         self._poked = asyncio.Event()
@@ -93,9 +97,17 @@ class Fetcher:
         if not claimed:
             return False
         self._marked.clear()  # the claim that found something cleared the mark
-        slots.waiting.extend(claimed)
+        self._place(slots, claimed)
         self._fill()
         return True
+
+    def _place(self, slots: Slots, claimed: list[Claimed]) -> None:
+        """Let them wait for a slot; those that have crashed before, for one to themselves."""
+        if self._suspects is None or not any(job.crashes for job in claimed):
+            slots.waiting.extend(claimed)
+            return
+        for job in claimed:
+            (self._suspects if job.crashes else slots).waiting.append(job)
 
     async def _ask(self, slots: Slots, *, idle: bool) -> list[Claimed]:
         n = slots.wants()
@@ -106,7 +118,7 @@ class Fetcher:
             slots.queues,
             n,
             worker=worker,
-            tasks=self._identity.tasks,
+            tasks=self._identity.tasks if slots.tasks is None else slots.tasks,
             idle=idle,
             except_queues=slots.but,
         )

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from howdah.outcome import Outcome
-from howdah.worker.threads import Threads
 from howdah.worker.transactions import Transactions
 
 if TYPE_CHECKING:
     from howdah.worker.attempt import Attempt
+
+
+class RunsAside(Protocol):
+    """Runs functions beside the event loop."""
+
+    def submit(self, do: Callable[[], Any], /) -> Future[Any]:
+        """Run it; gives what will come of it."""
+        ...
+
+    def stop(self) -> None:
+        """Nothing more will be asked for."""
 
 
 class RunsElsewhere(Protocol):
@@ -21,13 +32,21 @@ class RunsElsewhere(Protocol):
         """What came of it; never raises."""
         ...
 
+    def kill_overdue(self) -> None:
+        """Kill what should long have ended; from any thread."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Means:
-    """Threads, processes and transactions, the app's resources, a way to ask for more time."""
+    """Threads, processes and transactions, the app's resources, a way to ask for more time.
 
-    threads: Threads
+    Attributes:
+        memory: MiB to which this process is limited; None: it is not.
+    """
+
+    threads: RunsAside
     processes: RunsElsewhere | None = None
     transactions: Transactions | None = None
     extend: Callable[[Attempt, float], Awaitable[None]] | None = None
     resources: Any = None
+    memory: int | None = None

@@ -42,7 +42,7 @@ class Runner:
         board: Board | None = None,
     ) -> None:
         self._board = board
-        self.watchdog = Watchdog(lambda: self._turned_at, self._blocked, lambda: None)
+        self.watchdog = Watchdog(lambda: self._turned_at, self._blocked, self._kill_overdue)
         self._turned_at: float | None = None  # the loop's last turn; None while nothing runs
         self._tasks, self._groups, self._finisher, self._events = tasks, groups, finisher, events
         self._means, self._has_room = means, has_room
@@ -116,12 +116,13 @@ class Runner:
 
     def _start(self, slots: Slots, job: Claimed) -> None:
         loop = asyncio.get_running_loop()
-        attempt = Attempt(job, self._tasks.get(job.task), self._means)
+        where = "process" if slots.in_processes else None
+        attempt = Attempt(job, self._tasks.get(job.task), self._means, where)
         attempt.handle = loop.create_task(attempt.run())
         attempt.handle.add_done_callback(partial(self._done, attempt))
         self._running[attempt] = slots
         self._empty.clear()
-        if self._board is not None:
+        if self._board is not None and attempt.where != "process":  # which dies by itself
             attempt.place = self._board.enter(job.id)
         if not self._sweeping:
             self._sweeping = True
@@ -169,6 +170,8 @@ class Runner:
         for attempt in [*self._running]:
             if attempt.stopping is None and attempt.ends_at is not None and now >= attempt.ends_at:
                 attempt.stop("timeout")
+            elif attempt.where == "process":
+                continue  # the pool sees to its end
             elif attempt.stopping is not None and now >= attempt.stopped_at + GRACE:
                 self._take(attempt, attempt.stopped())
                 self._events.emit(TaskStuck(job=attempt.job))
@@ -177,6 +180,11 @@ class Runner:
         """In the watchdog's thread."""
         job = next((each.job for each in [*self._running] if each.handle is block.handle), None)
         self._events.emit(LoopBlocked(seconds=block.seconds, job=job, where=block.where))
+
+    def _kill_overdue(self) -> None:
+        """In the watchdog's thread."""
+        if self._means.processes is not None:
+            self._means.processes.kill_overdue()
 
     def _report_thread(self, attempt: Attempt) -> None:
         if attempt.in_thread:

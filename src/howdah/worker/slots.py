@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from howdah.errors import BadInput
 from howdah.job import check_patterns
 from howdah.rows import Claimed
+from howdah.task import Task
 
 MOST_ASKED = 1000
 COVER = 0.15  # seconds that the local queue is to last at the measured pace
@@ -31,10 +33,26 @@ def wanted(*, free: int, waiting: int, pace: float) -> int:
 
 
 class Slots:
-    """Some queues (names and patterns, `but` not these), and how many of their jobs run at once."""
+    """Some queues (names and patterns, `but` not these), and how many of their jobs run at once.
 
-    def __init__(self, queues: Sequence[str], size: int, but: Sequence[str] = ()) -> None:
+    Attributes:
+        tasks: whose jobs are claimed for it; None: all that the worker knows.
+        in_processes: whether its jobs run in the pool.
+    """
+
+    def __init__(
+        self,
+        queues: Sequence[str],
+        size: int,
+        but: Sequence[str] = (),
+        *,
+        tasks: Sequence[str] | None = None,
+        in_processes: bool = False,
+    ) -> None:
         self.queues, self.size, self.but = tuple(queues), size, tuple(but)
+        self.tasks = None if tasks is None else tuple(tasks)
+        self.in_processes = in_processes
+        self._rests_until = 0.0
         self.running = 0
         self.waiting: deque[Claimed] = deque()
         self._pace = 0.0
@@ -42,6 +60,8 @@ class Slots:
 
     def wants(self) -> int:
         """How many more jobs to claim now."""
+        if self.tasks == () or self._rests_until > time.monotonic():
+            return 0
         return wanted(
             free=self.size - self.running, waiting=len(self.waiting), pace=self._measured_pace()
         )
@@ -56,6 +76,10 @@ class Slots:
         """A job has left its slot."""
         self.running -= 1
         self._ended += 1
+
+    def rest(self, length: float) -> None:
+        """Want no more for so many seconds."""
+        self._rests_until = time.monotonic() + length
 
     def take_back(self) -> list[Claimed]:
         """All that has not started; it is to be released."""
@@ -92,6 +116,23 @@ def groups_of(queues: Sequence[str] | None, slots: int) -> list[Slots]:
             shared += check_patterns([text])
     own = [queue for group in groups for queue in group.queues]
     return [*groups, Slots(shared, slots, but=own)] if shared else groups
+
+
+def with_processes(
+    groups: Sequence[Slots], tasks: Mapping[str, Task[..., Any]], size: int, *, isolate: bool
+) -> list[Slots]:
+    """The same groups, and one that claims for the tasks whose executor is "process", alone.
+
+    Nothing is added where there are none, unless suspects are to be isolated.
+    """
+    there = sorted(name for name, task in tasks.items() if task.executor == "process")
+    if not there and not isolate:
+        return [*groups]
+    if there:
+        others = sorted(tasks.keys() - {*there})
+        groups = [Slots(group.queues, group.size, group.but, tasks=others) for group in groups]
+    queues = [queue for group in groups for queue in group.queues]
+    return [*groups, Slots(queues, size, tasks=there, in_processes=True)]
 
 
 def _size(slots: int) -> int:

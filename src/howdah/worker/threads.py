@@ -74,6 +74,34 @@ class _Thread(threading.Thread):
         threading.Thread.name.__set__(self, name)  # type: ignore[attr-defined]
 
 
+class MainThread:
+    """Runs functions in the main thread, one by one, while its event loop stands still."""
+
+    def __init__(
+        self, give: Callable[[Callable[[], None]], None], check: Callable[[], None]
+    ) -> None:
+        self._give, self._check = give, check
+
+    def submit(self, do: Callable[[], Any]) -> Future[Any]:
+        """Run it as soon as the main thread is free."""
+        future: Future[Any] = Future()
+
+        def work() -> None:
+            try:
+                self._check()
+                result = do()
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        self._give(work)
+        return future
+
+    def stop(self) -> None:
+        """There is nothing to end."""
+
+
 def _do(future: Future[Any], do: Callable[[], Any]) -> None:
     """Give the future its result, unless it was cancelled before."""
     if not future.set_running_or_notify_cancel():

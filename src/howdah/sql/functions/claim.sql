@@ -62,8 +62,11 @@ begin
         if claim.idle then
             insert into _howdah.idle as marked (worker, queues, tasks)
             select w.id, coalesce(claim.queues, '{*}'), claim.tasks from _howdah.worker w where w.id = claim.worker
-            on conflict (worker) do update set queues = marked.queues || excluded.queues
-            where not marked.queues @> excluded.queues;
+            on conflict (worker) do update
+            set queues = marked.queues || excluded.queues,
+                tasks = case when excluded.tasks is not null then marked.tasks || excluded.tasks end
+            where not marked.queues @> excluded.queues
+               or not coalesce(marked.tasks @> excluded.tasks, marked.tasks is null);
         end if;
         return;
     end if;

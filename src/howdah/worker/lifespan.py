@@ -1,0 +1,59 @@
+"""What an app opens once per process, before its first job, and closes after its last."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import Any
+
+AnyContextManager = AbstractAsyncContextManager[Any] | AbstractContextManager[Any]
+
+
+class Lifespan:
+    """Enters a context manager, async or not, and leaves it, both in one asyncio task of its own:
+    what was opened there (a task group, a timeout) has to be closed by the task that opened it.
+    """
+
+    def __init__(self, make: Callable[[], AnyContextManager] | None) -> None:
+        self._make = make
+        self._opened: asyncio.Future[Any] | None = None
+        self._end = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> Any:
+        """What it yields, None without one; raises what it raises."""
+        if self._make is None:
+            return None
+        self._opened = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._live(self._make, self._opened), name="lifespan")
+        try:
+            await asyncio.wait({self._task, self._opened}, return_when=asyncio.FIRST_COMPLETED)
+        except BaseException:
+            self._task.cancel()
+            raise
+        if self._opened.done():
+            return self._opened.result()
+        task, self._task = self._task, None
+        task.result()
+        raise RuntimeError("the lifespan ended before it yielded")
+
+    async def close(self) -> None:
+        """Leave it; raises what that raises."""
+        self._end.set()
+        if self._task is not None:
+            task, self._task = self._task, None
+            await task
+
+    async def _live(
+        self, make: Callable[[], AnyContextManager], opened: asyncio.Future[Any]
+    ) -> None:
+        manager = make()
+        if isinstance(manager, AbstractAsyncContextManager):
+            async with manager as resources:
+                opened.set_result(resources)
+                await self._end.wait()
+        else:
+            with manager as resources:
+                opened.set_result(resources)
+                await self._end.wait()

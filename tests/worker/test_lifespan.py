@@ -1,0 +1,77 @@
+"""What an app opens before its first job and closes after its last."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from howdah import App, Context
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+async def test_it_is_open_from_before_the_first_job_until_after_the_last(
+    dsn, store, eventually, said
+):
+    @contextlib.asynccontextmanager
+    async def opened(app: App):
+        async with asyncio.TaskGroup() as group:  # must be left by the task that entered it
+            group.create_task(asyncio.sleep(0))
+            said.append(f"open, {app.tasks.keys()}")
+            yield {"pool": "a pool"}
+            said.append("closed")
+
+    app = App(dsn, lifespan=opened)
+
+    @app.task(name="uses")
+    async def uses(ctx: Context) -> str:
+        await asyncio.sleep(0.1)
+        said.append("used")
+        return ctx.resources["pool"]
+
+    async with app, app.worker():
+        job_id = await app.enqueue(uses.job())
+        assert await app.result(job_id, 10) == "a pool"
+        job_id = await app.enqueue(uses.job())
+        await eventually(lambda: store.state(job_id) == "running")
+
+    assert said == ["open, dict_keys(['uses'])", "used", "used", "closed"]
+
+
+async def test_it_may_be_a_plain_context_manager(dsn, said):
+    @contextlib.contextmanager
+    def opened(_: App):
+        yield 42
+        said.append("closed")
+
+    app = App(dsn, lifespan=opened)
+
+    @app.task(name="uses")
+    def uses(ctx: Context) -> int:
+        return ctx.resources
+
+    async with app, app.worker():
+        job_id = await app.enqueue(uses.job())
+        assert await app.result(job_id, 10) == 42
+
+    assert said == ["closed"]
+
+
+async def test_a_worker_whose_lifespan_fails_does_not_start(dsn, store):
+    @contextlib.asynccontextmanager
+    async def opened(_: App):
+        raise ConnectionError("the cache is away")
+        yield
+
+    app = App(dsn, lifespan=opened)
+
+    with pytest.raises(ConnectionError, match="the cache is away"):
+        async with app.worker():
+            pass
+
+    assert store.one("select count(*) from howdah.workers") == 0
