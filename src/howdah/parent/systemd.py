@@ -16,6 +16,7 @@ def notify(**facts: str) -> None:
         address = "\0" + address[1:]
     text = "\n".join(f"{name}={value}" for name, value in facts.items())
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as box:
+        box.setblocking(False)  # whoever does not read must not hold us up
         box.sendto(text.encode(), address)
 
 
