@@ -121,14 +121,13 @@ def env(ledger: Ledger) -> dict[str, str]:
 
 
 @pytest.fixture
-def start(
-    request: pytest.FixtureRequest, folder: Path, env: dict[str, str]
-) -> Iterator[Callable[..., Parent]]:
+def start(dsn: str, folder: Path, env: dict[str, str]) -> Iterator[Callable[..., Parent]]:
     """Start a worker: `start("-p", "2", lost_after=2.0, env={…})`; nothing of it outlives a test.
 
     `app` and `database` are what is named; keywords are the app's settings.
     """
     started: list[Parent] = []
+    clean = env
 
     def start(
         *args: str,
@@ -137,9 +136,9 @@ def start(
         env: dict[str, str] | None = None,
         **settings: Any,
     ) -> Parent:
-        own = {**request.getfixturevalue("env"), "SETTINGS": json.dumps(settings), **(env or {})}
+        own = {**clean, "SETTINGS": json.dumps(settings), **(env or {})}
         if database is not None:
-            own["DATABASE_URL"] = database or request.getfixturevalue("dsn")
+            own["DATABASE_URL"] = database or dsn
         started.append(Parent(folder, own, (app, *args)))
         return started[-1]
 

@@ -26,7 +26,7 @@ class Service:
     def __init__(self, parent: Parent, *, health: str | None = None, reload: bool = False) -> None:
         self._parent, self._address, self._reload = parent, address_of(health), reload
         self._files = _watcher() if reload else None
-        self._was_up = False
+        self._was_up = self._told_of_stopping = False
 
     async def run(self) -> int:
         """Until the parent has ended; gives its exit status."""
@@ -34,7 +34,7 @@ class Service:
         if self._address is not None:
             checks = {"/livez": self.live, "/readyz": self.ready, "/startupz": self.started}
             health = Health(*self._address, checks)
-        self._parent.events.subscribe(_tell_of_stopping)
+        self._parent.events.subscribe(self._tell_of_stopping)
         helpers = [asyncio.create_task(self._tell_systemd(), name="howdah systemd")]
         if self._files is not None:
             helpers.append(asyncio.create_task(self._watch_files(), name="howdah reload"))
@@ -88,21 +88,21 @@ class Service:
         told_ready = False
         while True:
             if not told_ready and self.started() is None:
-                notify(READY="1", STATUS=f"{self._parent.registered} processes")
-                told_ready = True
-            if every is not None and self.live() is None:
+                told_ready = notify(READY="1", STATUS=f"{self._parent.registered} processes")
+            if self._parent.is_stopping and not self._told_of_stopping:
+                self._told_of_stopping = notify(STOPPING="1")
+            if every is not None and told_ready and self.live() is None:
                 notify(WATCHDOG="1")
             await asyncio.sleep(min(every or 1.0, 1.0) if told_ready else 0.1)
+
+    def _tell_of_stopping(self, event: Event) -> None:
+        if isinstance(event, ParentStopping):
+            self._told_of_stopping = notify(STOPPING="1")
 
     async def _watch_files(self) -> None:
         assert self._files is not None
         async for changed in self._files():
             await self._parent.reload(sorted(changed), within=RELOAD_WITHIN)
-
-
-def _tell_of_stopping(event: Event) -> None:
-    if isinstance(event, ParentStopping):
-        notify(STOPPING="1")
 
 
 def _say_if_broken(helper: asyncio.Task[None]) -> None:
