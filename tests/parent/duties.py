@@ -69,7 +69,7 @@ async def backtrack(ctx: Context) -> None:
 
 @app.task(name="mother")
 async def mother(ctx: Context) -> None:
-    subprocess.Popen(["sleep", "600"])
+    subprocess.Popen(["sleep", "600"])  # noqa: ASYNC220 - as jobs do
     begins(ctx)
     await asyncio.sleep(60)
 
@@ -91,16 +91,16 @@ async def misbehave(ctx: Context, *, how: str, pid: int = 0) -> int:
             if os.fork() == 0:
                 if how == "daemon":
                     os.setsid()
-                time.sleep(60)
+                signal.sigtimedwait([], 60)
                 os._exit(0)
             if how == "daemon":
                 os.kill(os.getpid(), signal.SIGKILL)
         case "end_fork":
             if (fork := os.fork()) == 0:
-                time.sleep(60)
+                signal.sigtimedwait([], 60)
                 os._exit(1)
             os.kill(fork, signal.SIGTERM)
-            _, status = os.waitpid(fork, 0)
+            _, status = os.waitpid(fork, 0)  # noqa: ASYNC222 - it is dead
             assert os.WTERMSIG(status) == signal.SIGTERM
         case "deafen":
             signal.signal(signal.SIGTERM, lambda *_: None)

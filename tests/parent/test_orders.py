@@ -124,7 +124,7 @@ async def test_an_embedded_database_outlives_the_children_but_not_the_parent(
     os.kill(pid, SIGKILL)
     await parent.says("· worker ", 2)
     command = [sys.executable, "-m", "howdah"]
-    stored = subprocess.run(
+    stored = subprocess.run(  # noqa: ASYNC221 - nothing else is to be done
         [*command, "enqueue", "hold", "{}"], cwd=folder, env=env, capture_output=True, check=False
     )
     await parent.says("✓ hold")

@@ -25,9 +25,14 @@ async def test_a_silent_child_is_killed_before_its_jobs_are_lost_and_they_never_
 
     os.kill(pids[frozen], SIGSTOP)
     stopped = time.monotonic()
-    while len(gone) < 2:
-        await eventually(lambda: any(not alive(p) for j, p in pids.items() if j not in gone))
-        gone |= {j: time.monotonic() for j, p in pids.items() if j not in gone and not alive(p)}
+
+    def both_gone() -> bool:
+        for job, pid in pids.items():
+            if job not in gone and not alive(pid):
+                gone[job] = time.monotonic()
+        return len(gone) == 2
+
+    await eventually(both_gone)
     await eventually(lambda: store.states() == {"succeeded": 2})
 
     assert 2.5 < gone[frozen] - stopped < LOST_AFTER

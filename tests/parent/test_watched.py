@@ -136,12 +136,13 @@ async def test_neither_passwords_nor_arguments_stand_where_others_can_read_them(
     await eventually(lambda: store.state(told) == "succeeded")
     await eventually(lambda: "✓ hold" in parent.errors + telling.errors)
 
-    everything = b"".join(
-        Path(f"/proc/{pid}/{what}").read_bytes()
-        for pid in parent.family()
-        for what in ("cmdline", "environ")
-    )
+    everything = _seen_by_others(parent.family())
     assert b"duties:app" in everything
     assert b"s3cret-enough" not in everything
     assert "s3cret-enough" not in parent.errors
     assert "n0t-f0r-l0gs" not in parent.errors
+
+
+def _seen_by_others(pids: list[int]) -> bytes:
+    files = (Path(f"/proc/{pid}/{what}") for pid in pids for what in ("cmdline", "environ"))
+    return b"".join(file.read_bytes() for file in files)

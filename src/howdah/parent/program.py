@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,7 @@ def main(channel: int, board: int, parent: int) -> int:
     die_with(parent)
     for number in OURS:  # the parent tells; not ignored, or what jobs start would ignore them too
         signal.signal(number, _nothing)
-    os.register_at_fork(after_in_child=_no_worker)
+    make_forks_strangers()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_main(socket.socket(fileno=channel), Board(board)))
 
@@ -75,12 +76,26 @@ def _nothing(*_: object) -> None:
     """A signal that comes before there is anything to do about it."""
 
 
-def _no_worker() -> None:
-    """What a job forks is no worker: a signal to it is not one to us, though it has our loop's."""
-    with suppress(ValueError, OSError):
-        signal.set_wakeup_fd(-1)
-        for number in OURS:
-            signal.signal(number, signal.SIG_DFL)
+def make_forks_strangers() -> None:
+    """What a job forks is no worker: a signal to it is to be none to us, whose loop it inherits."""
+    masks = threading.local()
+
+    def before() -> None:  # none may come before the fork has its own way to take it
+        masks.old = signal.pthread_sigmask(signal.SIG_BLOCK, OURS)
+
+    def after_in_parent() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.old)
+
+    def after_in_child() -> None:
+        with suppress(ValueError, OSError):
+            signal.set_wakeup_fd(-1)
+            for number in OURS:
+                signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.old)
+
+    os.register_at_fork(
+        before=before, after_in_parent=after_in_parent, after_in_child=after_in_child
+    )
 
 
 async def _main(wire: socket.socket, board: Board) -> int:
