@@ -94,9 +94,9 @@ class Heart:
 
     def _look_at(self, child: Child) -> None:
         if child.silent > silence_allowed(self.lost_after):
-            child.fenced = True
-            self._events.emit(ChildSilent(number=child.number, pid=child.pid, silent=child.silent))
-            child.kill()
+            child.fenced, silent = True, child.silent
+            child.kill()  # before it is said: whoever reads our stderr may hang too
+            self._events.emit(ChildSilent(number=child.number, pid=child.pid, silent=silent))
 
     def rescue(self, worker: UUID, death: Death) -> None:
         """Bring back the jobs of a dead child soon, and for ever until that is done."""
