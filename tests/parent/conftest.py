@@ -28,7 +28,7 @@ class Parent:
         self._stderr = folder / f"stderr-{self.mark}"
         with self._stderr.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "howdah", "worker", *args],
+                [sys.executable, "-P", "-m", "howdah", "worker", *args],
                 cwd=folder,
                 env={**env, "TEST_MARK": self.mark},
                 stdin=subprocess.DEVNULL,

@@ -64,7 +64,7 @@ async def test_a_folder_with_a_module_named_like_one_of_pythons_is_no_obstacle(
     start, folder, store, eventually
 ):
     (folder / "selectors.py").write_text("raise RuntimeError('not this one')")
-    parent = start("-p", "1", env={"PYTHONSAFEPATH": "1"})
+    parent = start("-p", "1")
     await parent.ready()
     job_id = store.enqueue("hold")
 
