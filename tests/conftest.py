@@ -6,12 +6,15 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import psycopg
 import pytest
+from watching import Ledger, Store
+from watching import eventually as _eventually
 
 from howdah import App, embedded
 from howdah.migrate import migrate
@@ -152,6 +155,24 @@ def clock(db: psycopg.Connection) -> Iterator[Clock]:
         "create or replace function _howdah.clock() returns timestamptz language sql volatile "
         "parallel safe return pg_catalog.clock_timestamp()"
     )
+
+
+@pytest.fixture
+def eventually() -> Callable[..., Any]:
+    """Wait for a condition under a deadline: `await eventually(lambda: …, within=5)`."""
+    return _eventually
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    """What the tasks of other processes did."""
+    return Ledger(tmp_path / "ledger")
+
+
+@pytest.fixture
+def store(db: psycopg.Connection) -> Store:
+    """The store of this test's database."""
+    return Store(db)
 
 
 _TABLES = (

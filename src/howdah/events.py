@@ -90,7 +90,7 @@ class ChildSilent:
     """A process has been silent for so long that its jobs would soon be lost: it is killed."""
 
     number: int
-    pid: int
+    pid: int | None
     silent: float
 
 
@@ -98,14 +98,16 @@ class ChildSilent:
 class ChildDied:
     """A process ended though nobody asked; `running` jobs count a crash.
 
-    Another starts in `again_in` seconds; None: when a file has changed.
+    Another starts in `again_in` seconds; None: when a file has changed. `replaced`: or none does,
+    since this one was to leave. `pid` is None where it could not even be started.
     """
 
     number: int
-    pid: int
+    pid: int | None
     how: str
     running: tuple[UUID, ...]
     again_in: float | None
+    replaced: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -229,9 +229,10 @@ class ParentReporter:
             )
         elif isinstance(event, events.ChildDied):
             with_it = f" with {_jobs(len(event.running))}" if event.running else ""
+            which = f"process {event.number}" + (f" (pid {event.pid})" if event.pid else "")
+            then = f"; another starts {_soon(event.again_in)}" if event.replaced else ""
             _say(
-                f"process {event.number} (pid {event.pid}) {event.how}{with_it}; "
-                f"another starts {_soon(event.again_in)}",
+                f"{which} {event.how}{with_it}{then}",
                 logging.WARNING,
                 event="child_died",
                 number=event.number,
@@ -239,7 +240,6 @@ class ParentReporter:
                 how=event.how,
                 running=[str(job_id) for job_id in event.running],
             )
-
         elif isinstance(event, events.ParentStopping):
             _stopping(event.why, event.running, event.within)
         elif isinstance(event, events.FilesChanged):

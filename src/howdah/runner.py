@@ -37,6 +37,7 @@ class Foreground:
         self._worker, self._signals = worker, signals
         self._asked = asyncio.Event()
         self._why, self._hurry = "", False
+        self._taken = 0  # signals
         self._entered = False
 
     async def run(self, *, burst: bool = False) -> None:
@@ -58,8 +59,13 @@ class Foreground:
                     helper.cancel()
 
     def stop(self, why: str, *, hurry: bool = False) -> None:
-        """Have the worker stop, whether it has started yet or not."""
-        self._why, self._hurry = why, hurry or self._hurry
+        """Have the worker stop, whether it has started yet or not; twice is no hurry by itself.
+
+        A parent and systemd, which signals every process of a service, may both say so.
+        """
+        if self._asked.is_set() and not hurry:
+            return
+        self._why, self._hurry = self._why or why, hurry
         self._asked.set()
         if self._entered:
             self._worker.stop(why, hurry=hurry)
@@ -80,6 +86,9 @@ class Foreground:
             return True
         entering.cancel()
         await asyncio.wait({entering})
+        if not entering.cancelled() and entering.exception() is None:  # just then it was done
+            self._worker.stop(self._why, hurry=self._hurry)
+            await self._worker.wait()
         return False
 
     async def _stop_when_idle(self) -> None:
@@ -97,9 +106,9 @@ class Foreground:
                 log.info("still waiting for %d: %s", len(running), named)
 
     def _take(self, number: signal.Signals) -> None:
-        again = self._asked.is_set()
-        self.stop(signal.Signals(number).name)
-        if again:  # the third does what it does to any program
+        self._taken += 1
+        self.stop(signal.Signals(number).name, hurry=self._taken > 1)
+        if self._taken > 1:  # the third does what it does to any program
             for each in self._signals:
                 asyncio.get_running_loop().remove_signal_handler(each)
 

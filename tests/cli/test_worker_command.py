@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from signal import SIGINT, SIGTERM
 from uuid import UUID
 
@@ -118,9 +119,11 @@ def test_the_second_signal_hands_them_back(howdah, door):
     worker.signal(SIGTERM)
     worker.until("stopping (SIGTERM)")
     worker.signal(SIGINT)
+    sent = time.monotonic()
     ran = worker.ended()
 
     assert ran.code == 0
+    assert time.monotonic() - sent < 10  # long before its time to end is over
     assert "handed back 1 job" in ran.err
     assert _state(door, job_id) == "ready"
 

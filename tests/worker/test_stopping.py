@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import threading
 import time
@@ -24,6 +25,24 @@ async def test_an_idle_worker_leaves_within_a_second_of_sigterm(work, store, eve
     assert await worker.ended() == 0
     assert time.monotonic() - asked < 1
     assert store.one("select count(*) from howdah.workers") == 0
+
+
+async def test_without_a_parent_too_a_worker_says_what_it_does_and_takes_signals(
+    work, store, ledger, eventually
+):
+    worker = work(name="alone")
+    job_id = store.enqueue("hold", {"first": 60})
+    await eventually(lambda: ledger.starts()[job_id] == 1)
+
+    worker.send(signal.SIGUSR1)
+    said = await eventually(lambda: worker.errors.strip().startswith("{") and worker.errors)
+    worker.send(signal.SIGTERM)
+    await eventually(lambda: ledger.lines("stopping"))
+    worker.send(signal.SIGTERM)
+
+    assert [job["id"] for job in json.loads(said)["running"]] == [str(job_id)]
+    assert await worker.ended() == 0
+    assert (store.state(job_id), store.job(job_id).attempt) == ("ready", 0)
 
 
 async def test_a_busy_worker_ends_what_runs_and_hands_back_the_rest_at_once(

@@ -13,35 +13,39 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
-from howdah import workers
-from howdah.errors import HowdahError
-from howdah.events import ChildDied, ChildSilent, ChildStarted, Events, FilesChanged, ParentStopping
+from howdah.errors import DatabaseError, HowdahError
+from howdah.events import ChildDied, ChildStarted, Events, FilesChanged, ParentStopping
 from howdah.parent.child import Child, Death
+from howdah.parent.guard import Guard
+from howdah.parent.heart import Heart
 from howdah.parent.messages import (
     FromChild,
     Go,
+    Groups,
     Hello,
     Refused,
     Registered,
     Start,
-    Stop,
     settings_of,
 )
-from howdah.parent.policy import LIVED_WELL, restart_after, silence_allowed
+from howdah.parent.policy import (
+    LIVED_WELL,
+    LONGEST_AGAIN,
+    LONGEST_WITHOUT_DATABASE,
+    restart_after,
+)
 from howdah.runner import SIGNALS, say_json
 from howdah.settings import Settings
-from howdah.worker.link import Link, Patience
+from howdah.worker.link import Link
 
-LOST_AFTER = 30.0  # seconds: the store's default, until the store has said
 ANSWER_WITHIN = 1.0  # seconds for a child to say how it is
 RESCUE_WITHIN = 3.0  # seconds for the last words to the store
 OVERTIME = 10.0  # seconds beyond shutdown_after in which a child has to have left
+HURRY_WITHIN = 6.0  # seconds for a child that is to hand back what it runs
 TOLD_TO_LEAVE = {"drain", "kill", "now", "burst"}  # by the store, or because nothing was left to do
 
 
@@ -65,17 +69,17 @@ class Parent:
         self._start, self._ready, self.events = start, ready, events
         self.processes = processes
         self.children: dict[int, Child] = {}
-        self.beaten_at: float | None = None  # when the store last answered a heartbeat, monotonic
+        self._heart = Heart(self.children, events)
+        self._guard = Guard()
         self._settings: asyncio.Future[Settings] | None = None
-        self._lost_after, self._shutdown_after = LOST_AFTER, 0.0
-        self._link: Link | None = None
+        self._shutdown_after = 0.0
         self._is_stopping = False
         self._nudged = asyncio.Event()
+        self._changes = 0  # how often files have changed
         self._signals = 0
         self._status = 0
         self._was_up = False
-        self._failure: HowdahError | None = None
-        self._rescues: set[asyncio.Task[None]] = set()
+        self._failure: Exception | None = None
         self._others: set[asyncio.Task[None]] = set()
 
     # What others look at
@@ -89,6 +93,16 @@ class Parent:
     def is_stopping(self) -> bool:
         """Whether it was told to stop."""
         return self._is_stopping
+
+    @property
+    def beaten_at(self) -> float | None:
+        """When the store last answered, monotonic seconds."""
+        return self._heart.beaten_at
+
+    @property
+    def lost_after(self) -> float:
+        """Seconds of silence after which a process is taken for lost."""
+        return self._heart.lost_after
 
     async def status(self) -> dict[str, object]:
         """What it and its children do at the moment, for people."""
@@ -104,34 +118,42 @@ class Parent:
     async def run(self) -> int:
         """Until all children have left; gives the exit status."""
         self._catch_signals()
-        helpers = [
-            asyncio.create_task(self._beat(), name="howdah heartbeats"),
-            asyncio.create_task(self._fence(), name="howdah fence"),
-        ]
         self._settings = asyncio.get_running_loop().create_future()
-        first = self._keeper(1)
+        helpers = [
+            asyncio.create_task(self._heart.beat(), name="howdah heartbeats"),
+            asyncio.create_task(self._heart.fence(), name="howdah fence"),
+        ]
+        work = asyncio.create_task(self._keep_all(), name="howdah children")
         try:
-            keepers = {first}
-            either: set[asyncio.Future[Any]] = {first, self._settings}
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if self._settings.done() and not self.is_stopping:  # the app was loaded
-                keepers |= {self._keeper(number) for number in range(2, self.processes + 1)}
-            await asyncio.gather(*keepers)
+            await asyncio.wait({work, *helpers}, return_when=asyncio.FIRST_COMPLETED)
+            for helper in helpers:
+                if helper.done():  # by a mistake of ours: nothing may go on without it
+                    helper.result()
+            work.result()
             if self._failure is not None:
                 raise self._failure
-            if self._rescues:
-                await asyncio.wait(self._rescues, timeout=RESCUE_WITHIN)
         finally:
-            await self._end(helpers)
+            await self._end([work, *helpers])
         return self._status
 
-    async def _end(self, helpers: list[asyncio.Task[None]]) -> None:
-        for helper in [*helpers, *self._rescues, *self._others]:
-            helper.cancel()
+    async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
+        for task in [*tasks, *self._others]:
+            task.cancel()
         for child in self.children.values():
             child.kill()
-        if self._link is not None:
-            await self._link.close()
+        await self._heart.close(RESCUE_WITHIN)
+        self._guard.close()
+
+    async def _keep_all(self) -> None:
+        """The first child loads the app and finds the database; then the others start."""
+        assert self._settings is not None
+        first = self._keeper(1)
+        either: set[asyncio.Future[Any]] = {first, self._settings}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        keepers = {first}
+        if self._settings.done() and not self.is_stopping:
+            keepers |= {self._keeper(number) for number in range(2, self.processes + 1)}
+        await asyncio.gather(*keepers)
 
     def _keeper(self, number: int) -> asyncio.Task[None]:
         return asyncio.create_task(self._keep(number), name=f"howdah child {number}")
@@ -140,43 +162,84 @@ class Parent:
         """Have child `number` alive, until it was told to leave."""
         deaths = 0
         while not self.is_stopping:
-            child = Child(number)
-            self.children[number] = child
-            start = msgspec.structs.replace(
-                self._start, number=number, banner=number == 1 and not self._was_up
-            )
-            await child.start(start)
-            self.events.emit(ChildStarted(number=number, pid=child.pid))
-            death = await child.listen(self._heard)
-            del self.children[number]
+            changes, child = self._changes, Child(number)
+            death = await self._life_of(child)
             if not self._is_to_return(child, death):
                 return
             short = time.monotonic() - child.started_at < LIVED_WELL
             deaths = 0 if child.leaving is not None else deaths + 1 if short else 1
-            await self._pause_after(child, death, restart_after(deaths))
+            await self._pause_after(child, death, deaths, changes)
 
-    async def _pause_after(self, child: Child, death: Death, length: float) -> None:
+    async def _life_of(self, child: Child) -> Death:
+        """From its start to its end."""
+        self.children[child.number] = child
+        banner = child.number == 1 and not self._was_up
+        try:
+            await child.start(
+                msgspec.structs.replace(self._start, number=child.number, banner=banner)
+            )
+        except OSError as error:  # too little memory, too many processes: in a while, perhaps
+            child.refusal = f"could not be started: {error}"
+            return Death(status=1, running=())
+        else:
+            self._watch_groups()
+            self.events.emit(ChildStarted(number=child.number, pid=child.pid or 0))
+            return await child.listen(self._heard)
+        finally:
+            child.close()
+            del self.children[child.number]
+            self._watch_groups()
+
+    def _watch_groups(self) -> None:
+        self._guard.watch(
+            [
+                group
+                for child in self.children.values()
+                if child.pid is not None
+                for group in (child.pid, *child.groups)
+            ]
+        )
+
+    async def _pause_after(self, child: Child, death: Death, deaths: int, changes: int) -> None:
         """Until another one is to be started: a while, or, where files are watched, until one that
         cannot even be loaded has changed."""
-        broken = self._watches_files and child.worker is None and child.leaving is None
-        if child.leaving is None:
-            self._report(child, death, None if broken else length)
+        if child.leaving is not None or changes != self._changes:
+            return
+        broken = self._watches_files and child.worker is None and not child.without_database
+        length = restart_after(
+            deaths, LONGEST_WITHOUT_DATABASE if child.without_database else LONGEST_AGAIN
+        )
+        self._report(child, death, None if broken else length)
         if length > 0 or broken:
             self._nudged.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._nudged.wait(), None if broken else length)
+            with suppress(TimeoutError):  # before 3.12 wait_for may lose a cancelling
+                async with asyncio.timeout(None if broken else length):
+                    await self._nudged.wait()
 
     def _is_to_return(self, child: Child, death: Death) -> bool:
         """Whether another one is to take its place; its jobs are brought back in any case."""
         if child.worker is not None:
             if death.status != 0 or child.leaving is None:
-                self._rescue(child.worker, death)
-        elif not self._was_up and not self.is_stopping:  # it never got to work: nor would another
-            self._status = death.status if death.status > 0 else 1
-            self.stop("start")
-        return not self.is_stopping and child.leaving not in TOLD_TO_LEAVE
+                self._heart.rescue(child.worker, death)
+        elif not (self._was_up or self.is_stopping or child.leaving):
+            self._give_up(child, death)  # it never got to work: nor would another
+        told = child.leaving or child.ordered
+        if not self.is_stopping and told not in TOLD_TO_LEAVE:
+            return True
+        if death.status != 0 and not child.blameless and child.worker is not None:
+            self._report(child, death, None, replaced=False)
+        return False
 
-    def _report(self, child: Child, death: Death, again_in: float | None) -> None:
+    def _give_up(self, child: Child, death: Death) -> None:
+        self._failure = self._failure or HowdahError(
+            f"process {child.number} {child.refusal or death.how} before it could work",
+            hint="What it wrote above may say more; so does importing the app by itself.",
+        )
+        self.stop("start")
+
+    def _report(
+        self, child: Child, death: Death, again_in: float | None, *, replaced: bool = True
+    ) -> None:
         self.events.emit(
             ChildDied(
                 number=child.number,
@@ -184,6 +247,7 @@ class Parent:
                 how=child.refusal or death.how,
                 running=death.running,
                 again_in=again_in,
+                replaced=replaced,
             )
         )
 
@@ -193,10 +257,15 @@ class Parent:
         if isinstance(message, Hello):
             self._do(self._go(child, message))
         elif isinstance(message, Refused):
-            child.refusal = message.message
-            self._failure = self._failure or (None if self._was_up else message.error())
+            error = message.error()
+            child.refusal = error.message
+            child.without_database = isinstance(error, DatabaseError)
+            self._failure = self._failure or (None if self._was_up else error)
         elif isinstance(message, Registered):
             self._was_up = True
+            self._heart.poke()
+        elif isinstance(message, Groups):
+            self._watch_groups()
 
     async def _go(self, child: Child, hello: Hello) -> None:
         """Let it connect: to the database that the first child's settings led to."""
@@ -204,85 +273,36 @@ class Parent:
         if not self._settings.done():
             try:
                 settings = await asyncio.to_thread(self._ready, settings_of(hello))
-            except HowdahError as error:
+            except Exception as error:
                 self._failure = error
                 self.stop("start")
                 return
-            self._lost_after = settings.lost_after or self._lost_after
             self._shutdown_after = settings.shutdown_after
-            self._link = Link(settings, f"howdah worker {self._start.name} parent"[:63])
+            link = Link(settings, f"howdah worker {self._start.name} parent"[:63])
+            self._heart.connect(link, settings.lost_after)
             self._settings.set_result(settings)
         url = (await self._settings).database_url
         own = settings_of(hello)
         use = own if own.database_url is not None else replace(own, database_url=url)
         child.tell(Go(settings=msgspec.to_builtins(use)))
 
-    # Beating, fencing, bringing back
-
-    async def _beat(self) -> None:
-        """Keep the children's leases alive while their own loops cannot."""
-        while True:
-            await asyncio.sleep(self._lost_after / 15)
-            alive = [child.worker for child in self.children.values() if child.worker is not None]
-            if not alive or self._link is None:
-                continue
-            link = self._link
-            told = await Patience("parent", self.events).until_done(
-                partial(link.run, workers.heartbeats(alive))
-            )
-            self.beaten_at = time.monotonic()
-            for child in [*self.children.values()]:
-                if child.worker is not None and child.worker in told:
-                    self._obey(child, told[child.worker])
-
-    def _obey(self, child: Child, told: workers.Told) -> None:
-        if told.lost_after is not None:
-            self._lost_after = told.lost_after.total_seconds()
-        if told.action == "swept":  # others run its jobs: nothing of it may go on
-            child.kill()
-
-    async def _fence(self) -> None:
-        """End a child whose loop has not turned for so long that its jobs would soon be lost."""
-        last = time.monotonic()
-        while True:
-            await asyncio.sleep(min(0.25, self._lost_after / 20))
-            slept, last = time.monotonic() - last, time.monotonic()
-            for child in self.children.values():
-                if slept > 1:  # it was us who did not hear: what they said may wait to be read
-                    child.heard_at = last
-            for child in [*self.children.values()]:
-                if child.is_loaded and not child.fenced and child.worker is not None:
-                    self._look_at(child)
-
-    def _look_at(self, child: Child) -> None:
-        if child.silent > silence_allowed(self._lost_after):
-            child.fenced = True
-            self.events.emit(ChildSilent(number=child.number, pid=child.pid, silent=child.silent))
-            child.kill()
-
-    def _rescue(self, worker: UUID, death: Death) -> None:
-        task = asyncio.create_task(self._bring_back(worker, death), name="howdah rescue")
-        self._rescues.add(task)
-        task.add_done_callback(self._rescues.discard)
-
-    async def _bring_back(self, worker: UUID, death: Death) -> None:
-        assert self._link is not None
-        call = workers.rescue(worker, death.running)
-        await Patience("parent", self.events).until_done(partial(self._link.run, call))
-
     # Stopping and starting anew
 
     async def reload(self, changed: Sequence[str], *, within: float) -> None:
         """Replace the children: running jobs get so long to end, then they are handed back."""
         self.events.emit(FilesChanged(paths=tuple(changed)))
+        self._changes += 1
         old = [*self.children.values()]
+        for hurry in (False, True):
+            for child in old:
+                child.stop("reload", hurry=hurry)
+            self._nudged.set()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(within):
+                    await asyncio.gather(*(child.gone.wait() for child in old))
+                return
         for child in old:
-            child.tell(Stop(why="reload"))
-        self._nudged.set()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.gather(*(child.gone.wait() for child in old)), within)
-        for child in old:
-            child.tell(Stop(why="reload", hurry=True))
+            child.kill(blameless=True)
 
     def stop(self, why: str, *, hurry: bool = False) -> None:
         """Have all children stop; with `hurry` they hand back what runs."""
@@ -293,16 +313,14 @@ class Parent:
         self._is_stopping = True
         self._nudged.set()
         for child in self.children.values():
-            child.tell(Stop(why=why, hurry=hurry))
-            if not child.is_loaded:  # it would not hear, and holds nothing
-                child.kill()
-        if first:
-            self._do(self._end_stragglers())
+            child.stop(why, hurry=hurry)
+        if first or hurry:
+            self._do(self._end_stragglers(HURRY_WITHIN if hurry else None))
 
-    async def _end_stragglers(self) -> None:
-        await asyncio.sleep(self._shutdown_after + OVERTIME)
+    async def _end_stragglers(self, within: float | None) -> None:
+        await asyncio.sleep(self._shutdown_after + OVERTIME if within is None else within)
         for child in self.children.values():
-            child.kill()
+            child.kill(blameless=True)
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -316,7 +334,7 @@ class Parent:
         if self._signals > 2:
             self._status = 128 + number
             for child in self.children.values():
-                child.kill()
+                child.kill(blameless=True)
         self.stop(signal.Signals(number).name, hurry=self._signals > 1)
 
     def _say_status(self) -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from howdah.parent.messages import (
@@ -29,8 +30,10 @@ from howdah.parent.messages import (
 )
 from howdah.worker.board import anonymous_file, read_board
 
-PROGRAM = (sys.executable, "-m", "howdah.parent.program")
-LAST_BREATH = 3.0  # seconds between a child's last word and its end
+# Without the current folder on the path, where a user's queue.py would pass for Python's own.
+PROGRAM = (sys.executable, "-P", "-m", "howdah.parent.program")
+LAST_BREATH = 3.0  # seconds between the last word of a child that leaves, and its end
+LAST_GASP = 0.5  # the same of one that never said so; to write down what broke it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +61,10 @@ class Child:
         worker: its id in the store; None before it registered.
         heard_at: when it last said something, monotonic.
         leaving: why it says that it stops; None: it does not.
-        refusal: why it could not start, in words.
+        ordered: what the store has ordered it to do, whether it has heard that or not.
+        refusal: why it could not start, in words; `without_database` if that was for want of one.
         fenced: whether it was killed for its silence.
+        blameless: whether it was killed by us, and not for what its jobs did.
         gone: set once it has ended.
     """
 
@@ -67,26 +72,26 @@ class Child:
         self.number = number
         self.worker: UUID | None = None
         self.started_at = self.heard_at = time.monotonic()
-        self.is_loaded = self.fenced = False
+        self.is_loaded = self.fenced = self.blameless = self.without_database = False
         self.leaving: str | None = None
+        self.ordered: str | None = None
         self.refusal: str | None = None
         self.groups: tuple[int, ...] = ()
         self.gone = asyncio.Event()
-        self._board = anonymous_file()
+        self._board: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel[FromChild] | None = None
         self._statuses: list[asyncio.Future[Status]] = []
 
     @property
-    def pid(self) -> int:
-        """Its process id."""
-        assert self._process is not None
-        return self._process.pid
+    def pid(self) -> int | None:
+        """Its process id; None: it could not be started."""
+        return None if self._process is None else self._process.pid
 
     @property
     def running(self) -> list[UUID]:
         """The jobs that run in it, by its board; it need not answer for that."""
-        return [] if self.gone.is_set() else read_board(self._board)
+        return [] if self._board is None else read_board(self._board)
 
     @property
     def silent(self) -> float:
@@ -94,7 +99,11 @@ class Child:
         return time.monotonic() - self.heard_at
 
     async def start(self, start: Start) -> None:
-        """Start the process; from the main thread, since it dies with the thread that did."""
+        """Start the process; from the main thread, since it dies with the thread that did.
+
+        Raises OSError where the system does not give what that takes.
+        """
+        self._board = anonymous_file()
         ours, its = socket.socketpair()
         with its:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - a few milliseconds, from the main thread
@@ -109,27 +118,50 @@ class Child:
 
     def tell(self, message: Start | Stop | Ask | object) -> None:
         """Send it a message."""
-        if self._channel is not None:
+        if self._channel is not None and not self.gone.is_set():
             self._channel.send(message)  # type: ignore[arg-type]
+
+    def stop(self, why: str, *, hurry: bool = False) -> None:
+        """Have it stop; one that is still loading would not hear, and holds nothing."""
+        self.tell(Stop(why=why, hurry=hurry))
+        if not self.is_loaded:
+            self.leaving = why
+            self.kill(blameless=True)
 
     async def listen(self, heard: Callable[[Child, FromChild], None]) -> Death:
         """Take its messages until it has ended, and end what it left behind."""
-        assert self._channel is not None
         ended = self._exit()
+        reading = asyncio.ensure_future(self._read(heard))
+        both: set[asyncio.Future[Any]] = {ended, reading}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        # One may come without the other: a job may close the channel, or a fork of it keep it open.
+        is_going = self.leaving is not None or self.refusal is not None
+        await asyncio.wait(both, timeout=LAST_BREATH if is_going else LAST_GASP)
+        self.kill()
+        status = await ended
+        reading.cancel()
+        await asyncio.wait({reading})
+        if not reading.cancelled():
+            reading.result()
+        return Death(status=status, running=() if self.blameless else tuple(self.running))
+
+    def close(self) -> None:
+        """It has ended, or never began."""
+        for future in self._statuses:
+            future.cancel()
+        if self._channel is not None:
+            self._channel.close()
+        if self._board is not None:
+            os.close(self._board)
+            self._board = None
+        self.gone.set()
+
+    async def _read(self, heard: Callable[[Child, FromChild], None]) -> None:
+        assert self._channel is not None
         while (message := await self._channel.receive()) is not None:
             self.heard_at = time.monotonic()
             self._take(message)
             heard(self, message)
-        self._channel.close()
-        await asyncio.wait({ended}, timeout=LAST_BREATH)
-        self.kill()  # a job may have closed the channel under it
-        status = await ended
-        for future in self._statuses:
-            future.cancel()
-        running = tuple(self.running)
-        os.close(self._board)
-        self.gone.set()
-        return Death(status=status, running=running)
 
     def _take(self, message: FromChild) -> None:
         self.is_loaded = True
@@ -145,8 +177,11 @@ class Child:
                     future.set_result(message)
             self._statuses.clear()
 
-    def kill(self) -> None:
-        """End it at once, and all that it started."""
+    def kill(self, *, blameless: bool = False) -> None:
+        """End it at once, and all that it started; blameless: no crash counts for its jobs."""
+        if self.gone.is_set():
+            return
+        self.blameless = self.blameless or blameless
         _kill_groups(self.groups)
         if self._process is not None and self._process.returncode is None:
             with suppress(ProcessLookupError):

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import socket
 import threading
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 
 from howdah.errors import Conflict
 
 Check = Callable[[], str | None]
+
+
+class _Server(ThreadingHTTPServer):
+    """Never asks the name service who it is, as the standard one does: that may take its time."""
+
+    daemon_threads = True
+
+    def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), handler)
+
+    def server_bind(self) -> None:
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = "howdah", self.server_address[1]
 
 
 class Health:
@@ -47,16 +62,15 @@ class Health:
                 """Probes are no news."""
 
         try:
-            self._server = ThreadingHTTPServer((host, port), Handler)
+            self._server = _Server(host, port, Handler)
         except (OSError, OverflowError) as error:
             raise Conflict(
                 f"cannot listen on {host}:{port}: {error}",
                 hint="Choose another --health-port, or end whoever has this one.",
             ) from error
-        self._server.daemon_threads = True
         self.port: int = self._server.server_address[1]
         threading.Thread(
-            target=self._server.serve_forever, name="howdah health", daemon=True
+            target=self._server.serve_forever, args=(0.1,), name="howdah health", daemon=True
         ).start()
 
     def close(self) -> None:
@@ -64,8 +78,3 @@ class Health:
         with suppress(OSError):
             self._server.shutdown()
             self._server.server_close()
-
-
-def since(moment: float | None) -> float:
-    """Seconds since a moment of the monotonic clock; for ever, if it never was."""
-    return float("inf") if moment is None else time.monotonic() - moment

@@ -126,15 +126,20 @@ class Channel(Generic[T]):
             self._writer.write(msgspec.json.encode(message) + b"\n")
 
     async def receive(self) -> T | None:
-        """The next message; None when the other end is gone."""
-        try:
-            line = await self._reader.readline()
-        except (OSError, ValueError):
-            return None
-        if not line.endswith(b"\n"):
-            return None
-        message: T = self._decoder.decode(line)
-        return message
+        """The next message; None when the other end is gone.
+
+        What is none, such as what a job wrote to a file descriptor that is not its own, is skipped.
+        """
+        while True:
+            try:
+                line = await self._reader.readline()
+            except (OSError, ValueError):
+                return None
+            if not line.endswith(b"\n"):
+                return None
+            with contextlib.suppress(msgspec.DecodeError):
+                message: T = self._decoder.decode(line)
+                return message
 
     async def drained(self) -> None:
         """Wait until what was sent is on its way."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 MARGIN = 5.0  # seconds before its lease could be lost in which a silent child is ended
 FIRST_AGAIN, LONGEST_AGAIN = 0.25, 10.0  # seconds between a death and the next start
+LONGEST_WITHOUT_DATABASE = 2.0  # seconds: how soon its return is to be noticed
 LIVED_WELL = 30.0  # seconds after which earlier deaths are forgotten
 
 
@@ -13,10 +14,25 @@ def silence_allowed(lost_after: float) -> float:
 
 
 def beat_every(lost_after: float) -> float:
-    """Seconds between two beats of a child, and between two heartbeats for it."""
+    """Seconds between two beats of a child to its parent."""
     return min(0.5, lost_after / 16)
 
 
-def restart_after(deaths: int) -> float:
+def heartbeat_every(lost_after: float) -> float:
+    """Seconds between two heartbeats of a parent to the store."""
+    return lost_after / 15
+
+
+def heartbeat_within(lost_after: float) -> float:
+    """Seconds until a heartbeat is given up and tried on a new connection."""
+    return min(10.0, max(1.0, lost_after / 4))
+
+
+def quiet_after(lost_after: float) -> float:
+    """Seconds of silence, of a process or of the store, that probes report."""
+    return min(10.0, lost_after / 3)
+
+
+def restart_after(deaths: int, longest: float = LONGEST_AGAIN) -> float:
     """Seconds until a child is replaced after so many deaths in a row: the first time at once."""
-    return 0.0 if deaths <= 1 else min(LONGEST_AGAIN, FIRST_AGAIN * 2 ** (min(deaths, 20) - 2))
+    return 0.0 if deaths <= 1 else min(longest, FIRST_AGAIN * 2 ** (min(deaths, 20) - 2))

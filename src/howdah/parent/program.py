@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -51,13 +52,16 @@ if TYPE_CHECKING:
 
 PR_SET_PDEATHSIG = 1
 SWEPT = 75  # exit status of a child whose jobs were given to others
+OURS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 LOST_AFTER = 30.0  # seconds: the store's, unless the worker has its own
 
 
 def main(channel: int, board: int, parent: int) -> int:
     """Run the worker; gives the exit status."""
     die_with(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the parent's to tell
+    for number in OURS:  # the parent tells; not ignored, or what jobs start would ignore them too
+        signal.signal(number, _nothing)
+    make_forks_strangers()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_main(socket.socket(fileno=channel), Board(board)))
 
@@ -71,6 +75,32 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
+def _nothing(*_: object) -> None:
+    """A signal that comes before there is anything to do about it."""
+
+
+def make_forks_strangers() -> None:
+    """What a job forks is no worker: a signal to it is to be none to us, whose loop it inherits."""
+    masks = threading.local()
+
+    def before() -> None:  # none may come before the fork has its own way to take it
+        masks.old = signal.pthread_sigmask(signal.SIG_BLOCK, OURS)
+
+    def after_in_parent() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.old)
+
+    def after_in_child() -> None:
+        with suppress(ValueError, OSError):
+            signal.set_wakeup_fd(-1)
+            for number in OURS:
+                signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.old)
+
+    os.register_at_fork(
+        before=before, after_in_parent=after_in_parent, after_in_child=after_in_child
+    )
+
+
 async def _main(wire: socket.socket, board: Board) -> int:
     channel: Channel[FromParent] = await channel_on(wire, FromParent)
     start = await channel.receive()
@@ -82,7 +112,8 @@ async def _main(wire: socket.socket, board: Board) -> int:
     except HowdahError as error:
         return await _refused(channel, error)
     channel.send(Hello(settings=msgspec.to_builtins(app.settings)))
-    go = await channel.receive()
+    while isinstance(go := await channel.receive(), Ask):
+        channel.send(Status(status={"waiting_for": "the database"}))
     if not isinstance(go, Go):  # told to stop, or the parent is gone
         return 0
     app.use(settings_of(go))
@@ -134,7 +165,7 @@ class Working:
 
     async def run(self) -> int:
         """Until the worker has left."""
-        foreground = Foreground(self._worker, signals=(signal.SIGTERM,))
+        foreground = Foreground(self._worker, signals=(signal.SIGTERM,))  # Ctrl-C: see above
         helpers = [
             asyncio.create_task(self._beat(), name="howdah beat"),
             asyncio.create_task(self._obey(foreground), name="howdah parent"),

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 
 from howdah.errors import BadInput
+from howdah.events import Event, ParentStopping
 from howdah.parent import Parent
-from howdah.parent.health import Health, since
+from howdah.parent.health import Health
+from howdah.parent.policy import quiet_after
 from howdah.parent.systemd import notify, watchdog_every
 
-QUIET_AFTER = 10.0  # seconds: silence of a process, or of the store, that a probe reports
+log = logging.getLogger("howdah.worker")
 RELOAD_WITHIN = 3.0  # seconds for running jobs to end before files that changed are used
 
 
@@ -22,7 +26,7 @@ class Service:
     def __init__(self, parent: Parent, *, health: str | None = None, reload: bool = False) -> None:
         self._parent, self._address, self._reload = parent, address_of(health), reload
         self._files = _watcher() if reload else None
-        self._was_up = False
+        self._was_up = self._told_of_stopping = False
 
     async def run(self) -> int:
         """Until the parent has ended; gives its exit status."""
@@ -30,17 +34,23 @@ class Service:
         if self._address is not None:
             checks = {"/livez": self.live, "/readyz": self.ready, "/startupz": self.started}
             health = Health(*self._address, checks)
+        self._parent.events.subscribe(self._tell_of_stopping)
         helpers = [asyncio.create_task(self._tell_systemd(), name="howdah systemd")]
         if self._files is not None:
             helpers.append(asyncio.create_task(self._watch_files(), name="howdah reload"))
+        for helper in helpers:
+            helper.add_done_callback(_say_if_broken)
         try:
             return await self._parent.run()
         finally:
-            notify(STOPPING="1")
             for helper in helpers:
                 helper.cancel()
             if health is not None:
                 health.close()
+
+    @property
+    def _quiet_after(self) -> float:
+        return quiet_after(self._parent.lost_after)
 
     # Probes: None when all is well
 
@@ -49,7 +59,7 @@ class Service:
         silent = [
             f"process {child.number} has been silent for {child.silent:.1f} s"
             for child in [*self._parent.children.values()]
-            if child.worker is not None and child.silent > QUIET_AFTER
+            if child.worker is not None and child.silent > self._quiet_after
         ]
         return "; ".join(silent) or None
 
@@ -59,8 +69,12 @@ class Service:
             return "stopping"
         if not self._parent.registered:
             return "no process has registered"
-        quiet = since(self._parent.beaten_at)
-        return None if quiet < QUIET_AFTER else f"the store has not answered for {quiet:.1f} s"
+        if self._parent.beaten_at is None:
+            return "the store has not answered yet"
+        quiet = time.monotonic() - self._parent.beaten_at
+        return (
+            None if quiet < self._quiet_after else f"the store has not answered for {quiet:.1f} s"
+        )
 
     def started(self) -> str | None:
         """Whether all processes have registered once."""
@@ -74,16 +88,26 @@ class Service:
         told_ready = False
         while True:
             if not told_ready and self.started() is None:
-                notify(READY="1", STATUS=f"{self._parent.registered} processes")
-                told_ready = True
-            if every is not None and self.live() is None:
+                told_ready = notify(READY="1", STATUS=f"{self._parent.registered} processes")
+            if self._parent.is_stopping and not self._told_of_stopping:
+                self._told_of_stopping = notify(STOPPING="1")
+            if every is not None and told_ready and self.live() is None:
                 notify(WATCHDOG="1")
             await asyncio.sleep(min(every or 1.0, 1.0) if told_ready else 0.1)
+
+    def _tell_of_stopping(self, event: Event) -> None:
+        if isinstance(event, ParentStopping):
+            self._told_of_stopping = notify(STOPPING="1")
 
     async def _watch_files(self) -> None:
         assert self._files is not None
         async for changed in self._files():
             await self._parent.reload(sorted(changed), within=RELOAD_WITHIN)
+
+
+def _say_if_broken(helper: asyncio.Task[None]) -> None:
+    if not helper.cancelled() and (error := helper.exception()) is not None:
+        log.error("%s has ended: %s", helper.get_name(), error)
 
 
 def address_of(text: str | None) -> tuple[str, int] | None:

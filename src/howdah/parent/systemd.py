@@ -7,16 +7,22 @@ import socket
 from contextlib import suppress
 
 
-def notify(**facts: str) -> None:
-    """Send facts such as READY="1" or STATUS="12 running"; nothing where nobody listens."""
+def notify(**facts: str) -> bool:
+    """Send facts such as READY="1" or STATUS="12 running"; nothing where nobody asked for them.
+
+    False: whoever asked cannot take it now.
+    """
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
-        return
+        return True
     if address.startswith("@"):  # a name without a file
         address = "\0" + address[1:]
     text = "\n".join(f"{name}={value}" for name, value in facts.items())
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as box:
+        box.setblocking(False)  # whoever does not read must not hold us up
         box.sendto(text.encode(), address)
+        return True
+    return False
 
 
 def watchdog_every() -> float | None:

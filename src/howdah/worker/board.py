@@ -8,6 +8,7 @@ import tempfile
 from uuid import UUID
 
 PLACE = 16  # bytes: an id; zeros where nothing runs
+LARGEST = 1 << 24  # bytes of a board: a million jobs
 _NOBODY = bytes(PLACE)
 
 
@@ -50,6 +51,7 @@ class Board:
 
 def read_board(file: int) -> list[UUID]:
     """The jobs on the board, for whoever holds its file."""
-    found = os.pread(file, os.fstat(file).st_size, 0)
-    ids = (found[at : at + PLACE] for at in range(0, len(found), PLACE))
+    found = os.pread(file, min(os.fstat(file).st_size, LARGEST), 0)
+    whole = len(found) - len(found) % PLACE  # a job may have written to a file that is not its own
+    ids = (found[at : at + PLACE] for at in range(0, whole, PLACE))
     return [UUID(bytes=each) for each in ids if each != _NOBODY]

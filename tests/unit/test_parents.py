@@ -1,0 +1,167 @@
+"""The pure parts of a parent of processes: policy, the board, messages."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from uuid import uuid4
+
+import pytest
+
+from howdah import errors
+from howdah.parent.child import Death
+from howdah.parent.messages import (
+    Beat,
+    Channel,
+    FromChild,
+    Go,
+    Groups,
+    Hello,
+    Leaving,
+    Refused,
+    Registered,
+    Status,
+    channel_on,
+    settings_of,
+)
+from howdah.parent.policy import (
+    beat_every,
+    heartbeat_every,
+    heartbeat_within,
+    quiet_after,
+    restart_after,
+    silence_allowed,
+)
+from howdah.parent.service import address_of
+from howdah.settings import Settings
+from howdah.worker.board import PLACE, Board, anonymous_file, read_board
+
+
+@pytest.mark.parametrize("lost_after", [1.0, 2.0, 6.0, 30.0, 600.0])
+def test_a_child_is_ended_well_before_its_jobs_are_lost(lost_after):
+    assert 0 < silence_allowed(lost_after) < lost_after
+    assert lost_after - silence_allowed(lost_after) >= min(5.0, lost_after / 4)
+    assert beat_every(lost_after) * 8 < silence_allowed(lost_after)
+    assert heartbeat_every(lost_after) * 10 < lost_after
+    assert quiet_after(lost_after) < silence_allowed(lost_after)
+    assert heartbeat_within(lost_after) <= max(1.0, lost_after / 2)
+
+
+def test_the_first_death_costs_no_time_and_the_later_ones_more_and_more():
+    assert [restart_after(deaths) for deaths in range(9)] == [0, 0, 0.25, 0.5, 1, 2, 4, 8, 10]
+    assert restart_after(10_000) == 10
+    assert restart_after(10_000, 2.0) == 2
+
+
+def test_a_board_shows_what_runs_to_whoever_has_its_file():
+    file = anonymous_file()
+    board, jobs = Board(file), [uuid4() for _ in range(4)]
+    board.make_room(3)
+
+    places = [board.enter(job_id) for job_id in jobs]
+    full = read_board(file)
+    board.leave(places[1])
+    board.leave(places[3])  # it had no place
+    left = read_board(file)
+    again = board.enter(jobs[3])
+
+    assert (sorted(full), places[3]) == (sorted(jobs[:3]), -1)
+    assert sorted(left) == sorted([jobs[0], jobs[2]])
+    assert again == places[1]
+    assert sorted(read_board(file)) == sorted([jobs[0], jobs[2], jobs[3]])
+    os.close(file)
+
+
+def test_a_board_that_was_written_over_is_still_read():
+    file = anonymous_file()
+    board = Board(file)
+
+    assert read_board(file) == []
+    board.make_room(2)
+    job_id = uuid4()
+    board.enter(job_id)
+    os.pwrite(file, b"no id", 2 * PLACE)  # five bytes more
+
+    assert read_board(file) == [job_id]
+    os.close(file)
+
+
+@pytest.mark.parametrize(
+    ("status", "how"),
+    [(3, "exited with status 3"), (-9, "was killed by SIGKILL"), (-99, "was killed by signal 99")],
+)
+def test_a_death_is_told_in_words(status, how):
+    assert Death(status=status, running=()).how == how
+
+
+async def _pair() -> tuple[Channel, socket.socket]:
+    ours, its = socket.socketpair()
+    ours.setblocking(False)
+    return await channel_on(ours, FromChild), its
+
+
+async def test_messages_arrive_in_order_and_what_is_none_is_skipped():
+    channel, its = await _pair()
+    there, _ = (Channel(None, _Writer(its), FromChild), None)
+    sent = [
+        Hello(settings={"slots": 3}), Registered(worker=uuid4()), Beat(), Groups(ids=(1, 2)),
+        Leaving(why="drain"), Status(status={"a": [1]}),
+    ]  # fmt: skip
+
+    for message in sent:
+        there.send(message)
+        its.send(b'{"says": "nonsense"}\nnot for us\n\xff\n')
+    its.close()
+    got = [await channel.receive() for _ in range(len(sent) + 1)]
+
+    assert got == [*sent, None]
+    channel.close()
+
+
+async def test_a_message_without_an_end_ends_the_channel():
+    channel, its = await _pair()
+
+    its.send(b'{"says": "beat"')
+    its.close()
+
+    assert await channel.receive() is None
+    channel.send(Beat())  # to nobody: in vain
+    channel.close()
+    await asyncio.sleep(0)
+
+
+class _Writer:
+    def __init__(self, to: socket.socket) -> None:
+        self.write = to.send
+
+
+def test_settings_and_errors_arrive_as_they_were():
+    settings = Settings(database_url="postgresql://u:p@h/d", lost_after=7.0, slots=3)
+    error = errors.SchemaMismatch("it is old", hint="Mend it.")
+    refused = Refused(kind="SchemaMismatch", message=error.message, hint=error.hint)
+    odd = Refused(kind="BadArguments", message="m", hint=None).error()
+
+    import msgspec
+
+    decoded = msgspec.json.decode(
+        msgspec.json.encode(Go(settings=msgspec.to_builtins(settings))), type=Go
+    )
+    assert settings_of(decoded) == settings
+    assert type(refused.error()) is errors.SchemaMismatch
+    assert str(refused.error()) == str(error)
+    assert (type(odd), odd.message) == (errors.BadArguments, "m")
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [(None, None), ("8080", ("", 8080)), ("h:1", ("h", 1)), ("[::1]:80", ("::1", 80))],
+)
+def test_a_port_may_have_a_host(text, address):
+    assert address_of(text) == address
+
+
+@pytest.mark.parametrize("text", ["", "x", "h:", "70000", "h:-1"])
+def test_what_is_no_port_is_refused(text):
+    with pytest.raises(errors.BadInput):
+        address_of(text)
