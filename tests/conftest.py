@@ -24,6 +24,7 @@ QUICK = {
     "full_page_writes": "off",
     "max_connections": "200",
 }
+OF_THE_RUN = ("HOWDAH_PG_BINDIR", "HOWDAH_PROOF_")
 _SERVER: list[embedded.Server] = []
 _FOLDER: list[Path] = []
 
@@ -36,7 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         return
     for name in [*os.environ]:
-        if name.startswith("HOWDAH_") and name != "HOWDAH_PG_BINDIR":
+        if name.startswith("HOWDAH_") and not name.startswith(OF_THE_RUN):
             del os.environ[name]
     folder = Path(tempfile.mkdtemp(prefix="howdah-test-"))
     _FOLDER.append(folder)
