@@ -48,12 +48,26 @@ async def hold(ctx: Context, *, gate: str) -> None:
     note("end", ctx)
 
 
-@app.task(name="tick", timeout=600)
-async def tick(ctx: Context, *, first: float, again: float) -> int:
-    """Shows that it lives, for so long the first time and so long when it runs again."""
+@app.task(name="block", timeout=600)
+async def block(ctx: Context) -> None:
+    """Stops the event loop when it runs for the first time; later runs end at once."""
     note("start", ctx)
-    until = time.monotonic() + (first if is_first(ctx) else again)
-    while time.monotonic() < until:
+    if is_first(ctx):
+        time.sleep(600)  # noqa: ASYNC251 - that is what it is for
+    note("end", ctx)
+
+
+def goes_on(since: float, first: bool, gate: str, again: float) -> bool:
+    """A job's first run goes on until a file is there, later runs for so many seconds."""
+    return not os.access(gate, os.F_OK) if first else time.monotonic() < since + again
+
+
+@app.task(name="tick", timeout=600)
+async def tick(ctx: Context, *, gate: str, again: float) -> int:
+    """Shows that it lives."""
+    note("start", ctx)
+    since, first = time.monotonic(), is_first(ctx)
+    while goes_on(since, first, gate, again):
         note("tick", ctx)
         await asyncio.sleep(EVERY)
     note("end", ctx)
@@ -61,10 +75,10 @@ async def tick(ctx: Context, *, first: float, again: float) -> int:
 
 
 @app.task(name="tick_in_thread", timeout=600)
-def tick_in_thread(ctx: Context, *, first: float, again: float) -> int:
+def tick_in_thread(ctx: Context, *, gate: str, again: float) -> int:
     note("start", ctx)
-    until = time.monotonic() + (first if is_first(ctx) else again)
-    while time.monotonic() < until:
+    since, first = time.monotonic(), is_first(ctx)
+    while goes_on(since, first, gate, again):
         note("tick", ctx)
         time.sleep(EVERY)
     note("end", ctx)

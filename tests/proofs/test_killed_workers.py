@@ -49,6 +49,8 @@ async def test_jobs_of_a_killed_worker_run_elsewhere_in_time(
             await newcomer.up()
             bystanders = _held(store, f"own-{turn + 1}", gate)
             await eventually(lambda of=bystanders: {*of} <= {*ledger.starts()})
+            jobs.append(store.enqueue("block", options={"queue": "shared"}))
+            await eventually(lambda of=jobs: {*of} <= {*ledger.starts()})
             children = worker.children()
 
             worker.kill()
@@ -56,7 +58,7 @@ async def test_jobs_of_a_killed_worker_run_elsewhere_in_time(
             await eventually(lambda of=children: not any(map(is_alive, of)))
             seen.children.append(time.monotonic() - at)
             await eventually(
-                lambda of=jobs: store.states(of)["succeeded"] == JOBS, within=60, every=0.05
+                lambda of=jobs: store.states(of)["succeeded"] == len(of), within=60, every=0.05
             )
             again = [n for n in ledger.lines("start") if n["at"] > at]
             seen.elsewhere += [line["at"] - at for line in again]
