@@ -45,12 +45,12 @@ async def test_jobs_of_a_killed_worker_run_elsewhere_in_time(
             gate = ledger.gate(turn)
             jobs = _held(store, "shared", gate)
             await eventually(lambda of=jobs: {*of} <= {*ledger.starts()})
+            jobs.append(store.enqueue("block", options={"queue": "shared"}))
+            await eventually(lambda of=jobs: {*of} <= {*ledger.starts()})
             newcomer = work(queues=["shared", f"own-{turn + 1}"], **of)
             await newcomer.up()
             bystanders = _held(store, f"own-{turn + 1}", gate)
             await eventually(lambda of=bystanders: {*of} <= {*ledger.starts()})
-            jobs.append(store.enqueue("block", options={"queue": "shared"}))
-            await eventually(lambda of=jobs: {*of} <= {*ledger.starts()})
             children = worker.children()
 
             worker.kill()
@@ -67,6 +67,7 @@ async def test_jobs_of_a_killed_worker_run_elsewhere_in_time(
             if sorted(line["job"] for line in again) != sorted(map(str, jobs)):
                 seen.wrong.append(f"lane {number}, turn {turn}: {again}")
             worker = newcomer
+            await asyncio.sleep(1)  # until its pace is forgotten: it claims no more than it starts
         seen.wrong += [f"{n} charged" for n in [store.charged()] if n]
         seen.wrong += [f"{job} ended {n} times" for job, n in ledger.ends().items() if n != 1]
 
@@ -80,7 +81,7 @@ async def test_jobs_of_a_killed_worker_run_elsewhere_in_time(
     )  # fmt: skip
     record(f"worker killed, {connections}: its children are gone", seen.children, 1.0)
     assert seen.wrong == []
-    assert len(seen.elsewhere) == kills * JOBS
+    assert len(seen.elsewhere) == kills * (JOBS + 1)
     assert figures["max"] <= limit
     assert max(seen.children) <= 1.0
 
