@@ -221,7 +221,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     """The table of all figures, those of failed proofs too."""
     reports = [
         report
-        for kind in ("passed", "failed")
+        for kind in ("passed", "failed", "skipped")
         for report in terminalreporter.stats.get(kind, ())
         if report.when == "call" and "slow" in report.keywords
     ]

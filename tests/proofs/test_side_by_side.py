@@ -11,7 +11,8 @@ from uuid import UUID
 import pytest
 
 BARE = "total = 0\nfor number in range({rounds}):\n    total += number * number\n"
-FAIR = 1.2  # times what bare processes gain on this machine: 0.6 where it is ours alone
+LIMIT = 0.6  # of the time that one process takes
+BUSY = 0.55  # where two bare processes need more of one's time than this, nothing can be shown
 SECOND = 1.0  # of computing, about: what one job takes on a core of its own
 
 pytestmark = pytest.mark.slow
@@ -53,13 +54,14 @@ async def test_two_processes_use_two_cores(work, store, ledger, eventually, scal
 
     ratio = median(took[2]) / median(took[1])
     ratio_of_bare = median(bare[2]) / median(bare[1])  # half, unless others use the machine too
-    limit = FAIR * max(0.5, ratio_of_bare)
     record(
         f"{jobs} jobs that compute, by two processes", took[2], None,
         by_one=[round(each, 2) for each in took[1]], ratio=round(ratio, 3),
-        limit_of_ratio=round(limit, 3), ratio_of_bare_processes=round(ratio_of_bare, 3),
+        limit_of_ratio=LIMIT, ratio_of_bare_processes=round(ratio_of_bare, 3),
     )  # fmt: skip
-    assert ratio <= limit
+    if ratio > LIMIT and ratio_of_bare > BUSY:
+        pytest.skip(f"others use the machine: bare processes gain as little ({ratio_of_bare:.2f})")
+    assert ratio <= LIMIT
 
 
 def _rounds_of_a_second():
