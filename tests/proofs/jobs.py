@@ -1,0 +1,133 @@
+"""The app of the proofs: jobs that write down what they do, in a file that only ever grows."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import time
+from ctypes import string_at
+from pathlib import Path
+
+from howdah import App, Context
+
+EVERY = 0.02  # seconds between two looks, and between two signs of life
+app = App()
+LEDGER = Path(os.environ["PROOF_LEDGER"])
+_file = os.open(LEDGER, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+
+def note(what: str, ctx: Context) -> None:
+    line = {
+        "what": what,
+        "job": str(ctx.job_id),
+        "attempt": ctx.attempt,
+        "pid": os.getpid(),
+        "at": time.monotonic(),
+        "wall": time.time(),
+    }
+    os.write(_file, json.dumps(line).encode() + b"\n")
+
+
+def is_first(ctx: Context) -> bool:
+    """Whether the job never ran before: then it leaves a mark."""
+    try:
+        os.close(os.open(LEDGER.with_name(f"ran-{ctx.job_id}"), os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
+
+
+@app.task(name="hold", timeout=600)
+async def hold(ctx: Context, *, gate: str) -> None:
+    """Waits for a file when it runs for the first time; later runs end at once."""
+    note("start", ctx)
+    first = is_first(ctx)
+    while first and not os.access(gate, os.F_OK):  # noqa: ASYNC110 - the gate is another process's
+        await asyncio.sleep(EVERY)
+    note("end", ctx)
+
+
+@app.task(name="block", timeout=600)
+async def block(ctx: Context) -> None:
+    """Stops the event loop when it runs for the first time; later runs end at once."""
+    note("start", ctx)
+    if is_first(ctx):
+        time.sleep(600)  # noqa: ASYNC251 - that is what it is for
+    note("end", ctx)
+
+
+def goes_on(since: float, first: bool, gate: str, again: float) -> bool:
+    """A job's first run goes on until a file is there, later runs for so many seconds."""
+    return not os.access(gate, os.F_OK) if first else time.monotonic() < since + again
+
+
+@app.task(name="tick", timeout=600)
+async def tick(ctx: Context, *, gate: str, again: float) -> int:
+    """Shows that it lives."""
+    note("start", ctx)
+    since, first = time.monotonic(), is_first(ctx)
+    while goes_on(since, first, gate, again):
+        note("tick", ctx)
+        await asyncio.sleep(EVERY)
+    note("end", ctx)
+    return os.getpid()
+
+
+@app.task(name="tick_in_thread", timeout=600)
+def tick_in_thread(ctx: Context, *, gate: str, again: float) -> int:
+    note("start", ctx)
+    since, first = time.monotonic(), is_first(ctx)
+    while goes_on(since, first, gate, again):
+        note("tick", ctx)
+        time.sleep(EVERY)
+    note("end", ctx)
+    return os.getpid()
+
+
+@app.task(name="nap", timeout=600)
+async def nap(ctx: Context, *, seconds: float) -> None:
+    note("start", ctx)
+    await asyncio.sleep(seconds)
+    note("end", ctx)
+
+
+@app.task(name="nap_in_thread", timeout=600)
+def nap_in_thread(ctx: Context, *, seconds: float) -> None:
+    note("start", ctx)
+    time.sleep(seconds)
+    note("end", ctx)
+
+
+@app.task(name="compute", timeout=600)
+def compute(ctx: Context, *, rounds: int) -> None:
+    """Holds a core."""
+    note("start", ctx)
+    total = 0
+    for number in range(rounds):
+        total += number * number
+    note("end", ctx)
+
+
+@app.task(name="exits")
+async def exits(ctx: Context) -> None:
+    note("start", ctx)
+    os._exit(7)
+
+
+@app.task(name="segfaults")
+async def segfaults(ctx: Context) -> None:
+    note("start", ctx)
+    string_at(0)
+
+
+@app.task(name="holds_the_gil", timeout=600)
+async def holds_the_gil(ctx: Context) -> None:
+    note("start", ctx)
+    re.match(r"(a+)+$", "a" * 60 + "b")
+
+
+@app.task(name="kills_from_thread")
+def kills_from_thread(ctx: Context) -> None:
+    note("start", ctx)
+    os.kill(os.getpid(), signal.SIGKILL)
