@@ -73,7 +73,9 @@ def _node(name: str, peer: Mapping[str, Any]) -> Installed:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         quietly = ("--silent", "--no-audit", "--no-fund")
-        _run(npm, "install", *quietly, "--prefix", folder, *peer["packages"])
+        # Without the tag npm takes an old release rather than one that names a newer node.
+        newest = [f"{package}@latest" for package in peer["packages"]]
+        _run(npm, "install", *quietly, "--prefix", folder, *newest)
         _done(folder, peer["packages"])
     modules = folder / "node_modules"
     versions = {

@@ -124,7 +124,7 @@ def test_what_the_installer_said_is_the_reason(harness, tmp_path, monkeypatch):
     npm.write_text("#!/bin/sh\necho 'no such package' >&2; exit 1\n")
     npm.chmod(0o755)
     (tmp_path / "node").symlink_to(npm)
-    monkeypatch.setenv("HOWDAH_BENCH_CACHE", str(tmp_path))
+    monkeypatch.setenv("HOWDAH_BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
 
     with pytest.raises(install.CannotInstall, match="no such package"):
