@@ -92,15 +92,21 @@ class Measurer:
         return {name: percentile(late, share) for name, share in _SHARES.items()}
 
     def snapshot(self, stand: _Stand) -> Found:
-        """The last of some rounds under a held snapshot, as a share of the first."""
+        """The last of some rounds under a held snapshot, as a share of the first.
+
+        None if one did not end in time: the next would begin with what it has left.
+        """
         jobs = self._jobs(stand, 1)
-        rates = []
+        rates: list[float] = []
         with stand.connection(autocommit=False) as held:
             held.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             held.execute("select count(*) from pg_class")
             for _ in range(self._sizes.held):
                 stand.fill(jobs)
-                rates.append(stand.drain(jobs, 1, self._sizes.cap)["rate"])
+                drained = stand.drain(jobs, 1, self._sizes.cap)
+                if drained["done"] < jobs:
+                    return {"held_first": None, "held_last": None, "held": None}
+                rates.append(drained["rate"])
         return {"held_first": rates[0], "held_last": rates[-1], "held": rates[-1] / rates[0]}
 
     def _jobs(self, stand: _Stand, place: int) -> int:
@@ -170,12 +176,12 @@ class _Stand:
             for worker in workers:
                 worker.tell(go=True)
             while time.monotonic() < deadline:
-                started = sum(worker.look().get("started", 0) for worker in workers)
-                if started >= jobs and not self._pending():
+                if _started(workers) >= jobs and not self._pending():
                     break
                 time.sleep(POLL_EVERY)
             ended, spent = time.monotonic(), self._cpu(workers) - before
-            done = jobs - self._pending()
+            # Some peers count as pending only what has been claimed.
+            done = min(_started(workers), jobs - self._pending())
             starts = [last["first"] for worker in workers if (last := worker.look()).get("first")]
         seconds = ended - min(starts, default=(deadline - cap) * NANO) / NANO
         return {"rate": done / seconds, "done": done, "seconds": seconds, "cpu": spent}
@@ -212,3 +218,8 @@ class _Stand:
     def _drop(self) -> None:
         with psycopg.connect(self._server.dsn("postgres"), autocommit=True) as connection:
             connection.execute(f'drop database if exists "{self.contender.database}" with (force)')
+
+
+def _started(workers: list[Adapter]) -> int:
+    """Jobs that all of them have started."""
+    return sum(worker.look().get("started", 0) for worker in workers)

@@ -7,15 +7,21 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from harness.plan import COLUMNS
+from howdah.bench.figures import rounded
 
 Results = Mapping[str, Mapping[str, Mapping[str, float]]]  # column → peer → figure → median
 
 
-def _number(name: str, digits: int = 0) -> Callable[[Mapping[str, float]], str]:
+def _number(name: str) -> Callable[[Mapping[str, float]], str]:
     def shown(found: Mapping[str, float]) -> str:
-        return "—" if name not in found else f"{found[name]:,.{digits}f}"
+        return "—" if name not in found else _written(found[name])
 
     return shown
+
+
+def _written(value: float) -> str:
+    """60,123; below a hundred with three digits that mean something."""
+    return f"{value:,.0f}" if value >= 100 else f"{rounded(value, 3):g}"
 
 
 def _latency(found: Mapping[str, float]) -> str:
@@ -35,7 +41,7 @@ TITLES: list[tuple[str, Callable[[Mapping[str, float]], str]]] = [
     ("2 processes /s", _number("drain2")),
     ("enqueue → start p50 / p95 / p99 ms", _latency),
     ("WAL bytes/job", _number("wal")),
-    ("server's CPU s/10k jobs", _number("server_cpu", 2)),
+    ("server's CPU s/10k jobs", _number("server_cpu")),
     ("held snapshot, last / first round", _held),
 ]
 
@@ -130,7 +136,7 @@ def _bar(top: float, rate: float, share: float, name: str, *, faint: bool) -> li
         f'<rect x="{LEFT}" y="{top}" width="{width:.1f}" height="{BAR}" rx="2" fill="{colour}" '
         f'fill-opacity="{opacity}"/>'
     )
-    return [bar, _text(LEFT + width + 6, top + BAR - 3, f"{rate:,.0f}", size=12)]
+    return [bar, _text(LEFT + width + 6, top + BAR - 3, _written(rate), size=12)]
 
 
 def _text(

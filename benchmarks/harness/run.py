@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import fcntl
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,7 +39,7 @@ def main() -> int:
     known = peers()
     installed, skipped = _install({name: known[name] for name in options.peers})
     contenders = [Contender(name, column) for column in options.columns for name in installed]
-    with start(cache() / "data", settings=SERVER) as server:
+    with _alone(), start(cache() / "data", settings=SERVER) as server:
         where = msgspec.to_builtins(asyncio.run(_where(server)))
         if not where["durable"]:
             print("this server does not wait for its disk: no run", file=sys.stderr)
@@ -98,6 +101,18 @@ def _install(
             print(f"!!! {name} IS SKIPPED: {reason}", file=sys.stderr, flush=True)
             skipped[name] = str(reason)
     return installed, skipped
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One run at a time: two would share the server, and its databases."""
+    cache().mkdir(parents=True, exist_ok=True)
+    with (cache() / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit("another run is under way: wait for it") from None
+        yield
 
 
 async def _where(server: Server) -> Any:
