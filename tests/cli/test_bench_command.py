@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM
@@ -43,10 +44,16 @@ def left(db: psycopg.Connection) -> int:
     return db.execute(LEFT).fetchone()[0]
 
 
-def worker_processes() -> int:
-    """Processes of benchmarks' workers that still live."""
-    lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    return sum(b"howdah.bench.launch" in line for line in lines)
+def worker_processes(dsn: str) -> int:
+    """Processes of benchmarks' workers on this database that still live."""
+    found = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile, or is somebody else's
+            if b"howdah.bench.launch" in (folder / "cmdline").read_bytes():
+                found += (
+                    f"HOWDAH_DATABASE_URL={dsn}\0".encode() in (folder / "environ").read_bytes()
+                )
+    return found
 
 
 @pytest.mark.parametrize("mode", SMALL)
@@ -90,7 +97,7 @@ def test_figures_are_a_table_for_people_and_the_rest_is_on_stderr(howdah):
 
 
 @pytest.mark.parametrize("number", [SIGINT, SIGTERM])
-def test_a_signal_ends_it_and_the_schema_and_the_workers_are_gone(howdah, db, number):
+def test_a_signal_ends_it_and_the_schema_and_the_workers_are_gone(howdah, db, dsn, number):
     running = howdah.start(*LONG)
     running.until("round 2 of")
 
@@ -99,18 +106,20 @@ def test_a_signal_ends_it_and_the_schema_and_the_workers_are_gone(howdah, db, nu
 
     assert ran.code == 130
     assert left(db) == 0
-    assert worker_processes() == 0
+    assert worker_processes(dsn) == 0
 
 
-def test_what_a_killed_one_has_left_the_next_one_drops(howdah, db):
+def test_what_a_killed_one_has_left_the_next_one_drops(howdah, db, dsn):
     running = howdah.start(*LONG)
     running.until("round 2 of")
+    while not worker_processes(dsn):
+        time.sleep(0.01)
     running.signal(SIGKILL)
     running.ended()
     deadline = time.monotonic() + 10
-    while worker_processes() and time.monotonic() < deadline:
+    while worker_processes(dsn) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert worker_processes() == 0
+    assert worker_processes(dsn) == 0
     assert left(db) == 2
 
     ran = howdah("bench", "latency", *SMALL["latency"])
