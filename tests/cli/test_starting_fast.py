@@ -56,7 +56,8 @@ def test_what_was_promised_is_there():
     paths = {" ".join(path) for path in _all_commands(command)}
 
     assert paths == {
-        "demo", "worker", "enqueue", "doctor", "config", "chores", "tasks list",
+        "bench enqueue", "bench drain", "bench latency", "bench snapshot", "bench backlog",
+        "bench idle", "demo", "worker", "enqueue", "doctor", "config", "chores", "tasks list",
         "jobs list", "jobs show", "jobs why", "jobs retry", "jobs cancel", "jobs delete",
         "jobs run-now", "queues list", "queues pause", "queues resume", "workers list",
         "workers drain", "workers kill", "workers status", "db migrate", "db status", "db sql",

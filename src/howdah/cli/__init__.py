@@ -17,6 +17,7 @@ COMMANDS = {
     "tasks": "List the tasks that workers declared.",
     "db": "Install the schema, look after it, and the embedded PostgreSQL.",
     "doctor": "Look for what could go wrong.",
+    "bench": "Measure it on the database at hand.",
     "config": "Show each setting and where it came from.",
     "chores": "Do once what workers do by themselves: stage, rescue, expire, prune.",
 }

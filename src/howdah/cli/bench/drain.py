@@ -1,0 +1,38 @@
+"""`howdah bench drain`: how fast workers drain a backlog."""
+
+from __future__ import annotations
+
+import click
+
+from howdah.bench.drain import drain
+from howdah.cli.bench.measuring import measure, options
+
+
+@click.command("drain")
+@click.option("--jobs", "-n", type=click.IntRange(1), default=100_000, show_default=True)
+@click.option(
+    "--processes",
+    "-p",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Of workers.",
+)
+@click.option(
+    "--slots",
+    "-c",
+    type=click.IntRange(1, 10_000),
+    help="In each process; as configured, if unsaid.",
+)
+@options(rounds=3)
+def command(
+    *, jobs: int, processes: int, slots: int | None, rounds: int, yes: bool, as_json: bool
+) -> None:
+    """Drain no-op jobs, history kept: jobs a second, and the server's cost of each."""
+    measure(
+        lambda settings: drain(
+            settings, jobs=jobs, processes=processes, slots=slots, rounds=rounds
+        ),
+        yes=yes,
+        as_json=as_json,
+    )

@@ -1,0 +1,43 @@
+"""`howdah bench snapshot`: whether old snapshots slow drains down."""
+
+from __future__ import annotations
+
+import click
+
+from howdah.bench.snapshot import HOLDS, snapshot
+from howdah.cli.bench.measuring import measure, options
+
+
+@click.command("snapshot")
+@click.option(
+    "--jobs", "-n", type=click.IntRange(1), default=20_000, show_default=True, help="In each round."
+)
+@click.option(
+    "--processes",
+    "-p",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Of workers.",
+)
+@click.option(
+    "--hold",
+    "holds",
+    type=click.Choice(HOLDS),
+    multiple=True,
+    default=HOLDS,
+    show_default=True,
+    help="What the other transaction does.",
+)
+@options(rounds=5)
+def command(
+    *, jobs: int, processes: int, holds: tuple[str, ...], rounds: int, yes: bool, as_json: bool
+) -> None:
+    """Rounds of fill and drain while another session holds a transaction open."""
+    measure(
+        lambda settings: snapshot(
+            settings, jobs=jobs, processes=processes, rounds=rounds, holds=holds
+        ),
+        yes=yes,
+        as_json=as_json,
+    )
