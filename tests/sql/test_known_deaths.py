@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
@@ -170,3 +171,23 @@ def test_one_beat_keeps_several_workers_and_says_what_each_is_told(door, clock):
 @pytest.mark.parametrize("workers", [[], None])
 def test_a_beat_for_nobody_is_no_error(door, workers):
     assert door.call("heartbeats", workers=workers) == []
+
+
+@pytest.mark.parametrize("verb", ["rescue", "leave"])
+def test_a_claim_that_is_under_way_is_waited_for_and_brought_back_too(door, another_door, verb):
+    """Its worker died in the middle of it: the lease must not be left without a worker."""
+    worker = door.worker()
+    job_id = door.enqueue()
+    claimer, undertaker = another_door(), another_door()
+    arguments = {"worker": worker, "running": []} if verb == "rescue" else {"worker": worker}
+
+    with ThreadPoolExecutor(1) as pool:
+        with claimer.transaction():
+            claimer.take(worker=worker)
+            ended = pool.submit(undertaker.value, verb, **arguments)
+            with pytest.raises(TimeoutError):
+                ended.result(0.3)
+        ended.result(5)
+
+    assert door.rows("select from _howdah.lease") == []
+    assert (door.state(job_id), door.job(job_id).crashes) == ("ready", 0)

@@ -181,3 +181,32 @@ async def test_ten_thousand_small_jobs_run_once_each(app, store, eventually):
     assert set(ran.values()) == {1}
     assert store.one("select count(*) from _howdah.finished where state = 'S'") == 10_000
     assert store.one("select count(*) from _howdah.lease") == 0
+
+
+async def test_what_was_claimed_at_a_pace_that_is_over_goes_to_who_has_room(dsn, store, eventually):
+    """Short jobs first, so that it claims ahead; then long ones, of which it can run two."""
+    go_on = asyncio.Event()
+
+    def declare(app):
+        @app.task(name="short")
+        async def short() -> None: ...
+
+        @app.task(name="long", timeout="60s")
+        async def long() -> None:
+            await go_on.wait()
+
+        return app
+
+    async with declare(App(dsn)).worker(slots=2) as busy:
+        for _ in range(600):
+            store.enqueue("short")
+        for _ in range(10):
+            store.enqueue("long")
+        await eventually(lambda: len(busy.status()["running"]) == 2 and busy.status()["waiting"])
+
+        async with declare(App(dsn)).worker(slots=20) as free:
+            await eventually(lambda: len(free.status()["running"]) == 8, within=5)
+            go_on.set()
+            await eventually(lambda: store.states()["succeeded"] == 610)
+
+    assert store.one("select max(attempt) from howdah.jobs where task = 'long'") == 1

@@ -859,16 +859,20 @@ async def test_a_worker_killed_in_mid_job_leaves_exactly_one_effect(
     assert store.attempts(job_id) == ["lost"]
 
 
+ANOTHER = "select id from howdah.workers where pid = %s and id <> %s"
+
+
 async def test_a_frozen_worker_cannot_commit_what_another_has_done(work, store, ledger, eventually):
     job_id = store.enqueue("effect", {"first": 0.5})
     frozen = work(lost_after=1.0)
     await eventually(lambda: ledger.starts()[job_id] == 1)
     frozen.send(signal.SIGSTOP)
+    old = store.one("select id from howdah.workers where pid = %s", frozen.pid)
     work(lost_after=1.0, poll_every=0.2)
     await eventually(lambda: store.state(job_id) == "succeeded")
 
     frozen.send(signal.SIGCONT)
-    await eventually(lambda: ledger.ends() == 2)
+    await eventually(lambda: store.one(ANOTHER, frozen.pid, old))
     await eventually(lambda: in_transaction(store) == 0)
 
     assert store.rows("select job from effect") == [(job_id,)]

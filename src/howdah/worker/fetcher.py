@@ -104,10 +104,10 @@ class Fetcher:
     def _place(self, slots: Slots, claimed: list[Claimed]) -> None:
         """Let them wait for a slot; those that have crashed before, for one to themselves."""
         if self._suspects is None or not any(job.crashes for job in claimed):
-            slots.waiting.extend(claimed)
+            slots.hold(claimed)
             return
-        for job in claimed:
-            (self._suspects if job.crashes else slots).waiting.append(job)
+        slots.hold([job for job in claimed if not job.crashes])
+        self._suspects.hold([job for job in claimed if job.crashes])
 
     async def _ask(self, slots: Slots, *, idle: bool) -> list[Claimed]:
         n = slots.wants()

@@ -94,9 +94,12 @@ class Runner:
         """Start nothing more, and hand back what has not started; how many those were."""
         self._closed = True
         back = self.drop_waiting()
-        for job in back:
-            self._finisher.put(Released(id=job.id, lease=job.lease, reason="released"))
+        self._hand_back(back)
         return len(back)
+
+    def _hand_back(self, jobs: Sequence[Claimed]) -> None:
+        for job in jobs:
+            self._finisher.put(Released(id=job.id, lease=job.lease, reason="released"))
 
     def drop_waiting(self) -> list[Claimed]:
         """Take out all that has not started."""
@@ -175,6 +178,9 @@ class Runner:
             elif attempt.stopping is not None and now >= attempt.stopped_at + GRACE:
                 self._take(attempt, attempt.stopped())
                 self._events.emit(TaskStuck(job=attempt.job))
+        if self._finisher.has_room:  # else it is the store that holds everything up
+            for slots in self._groups:
+                self._hand_back(slots.take_back_held())
 
     def _blocked(self, block: Block) -> None:
         """In the watchdog's thread."""

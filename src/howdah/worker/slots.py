@@ -14,6 +14,7 @@ from howdah.task import Task
 
 MOST_ASKED = 1000
 COVER = 0.15  # seconds that the local queue is to last at the measured pace
+HELD = 0.5  # seconds in which no slot came free: what waits is better off with another worker
 
 
 def prefetch(pace: float, cover: float = COVER) -> int:
@@ -55,6 +56,7 @@ class Slots:
         self._rests_until = 0.0
         self.running = 0
         self.waiting: deque[Claimed] = deque()
+        self._moved_at = time.monotonic()
         self._pace = 0.0
         self._ended, self._since = 0, time.monotonic()
 
@@ -66,10 +68,16 @@ class Slots:
             free=self.size - self.running, waiting=len(self.waiting), pace=self._measured_pace()
         )
 
+    def hold(self, jobs: Sequence[Claimed]) -> None:
+        """Let them wait for a slot."""
+        self._moved_at = time.monotonic()
+        self.waiting.extend(jobs)
+
     def fill(self, start: Callable[[Slots, Claimed], None], may_start: Callable[[], bool]) -> None:
         """Start waiting jobs while there is room."""
         while self.waiting and self.running < self.size and may_start():
             self.running += 1
+            self._moved_at = time.monotonic()
             start(self, self.waiting.popleft())
 
     def ended(self) -> None:
@@ -85,6 +93,17 @@ class Slots:
         """All that has not started; it is to be released."""
         back = [*self.waiting]
         self.waiting.clear()
+        return back
+
+    def take_back_held(self) -> list[Claimed]:
+        """What has waited for long although nothing moves: the pace of its claim is over.
+
+        Not what has crashed before, which waits for a process to itself.
+        """
+        if not self.waiting or time.monotonic() - self._moved_at < HELD:
+            return []
+        back = [job for job in self.waiting if not job.crashes]
+        self.waiting = deque(job for job in self.waiting if job.crashes)
         return back
 
     def _measured_pace(self) -> float:

@@ -4,6 +4,8 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
+    -- Waits for a claim that is under way, and then sees its lease; whoever claims after us is refused.
+    perform from _howdah.worker w where w.id = leave.worker for update;
     delete from _howdah.idle i where i.worker = leave.worker;
     perform _howdah.release_leases(leave.worker, '{}');
     delete from _howdah.worker w where w.id = leave.worker

@@ -74,6 +74,8 @@ declare
     held   record;
     ended  int := 0;
 begin
+    -- Waits for a claim that is under way, and then sees its lease; whoever claims after us is refused.
+    perform from _howdah.worker w where w.id = rescue.worker for update;
     delete from _howdah.idle i where i.worker = rescue.worker;
     for held in
         select l.lease, l.ids from _howdah.lease l where l.worker = rescue.worker order by l.claimed_at for update skip locked
