@@ -154,12 +154,6 @@ class Worker:
 
         return await _eventually(all_children, within, every=0.05)
 
-    async def calm(self) -> dict[int, UUID]:
-        """The same, once their pace is forgotten: they claim no more than they can start."""
-        children = await self.up()
-        await asyncio.sleep(1)
-        return children
-
     @property
     def code(self) -> int | None:
         """Its exit status; None while it runs."""

@@ -28,7 +28,7 @@ async def test_a_frozen_child_is_ended_by_its_parent_before_others_run_its_jobs(
     for turn in range(turns):
         if turn % 3 == 0:
             worker = work(processes=2, slots=SLOTS, lost_after=LOST_AFTER)
-        children = await worker.calm()
+        children = await worker.up()
         before = len(ledger.ends())
         gate = ledger.gate(turn)
         jobs = [store.enqueue(TASKS[n % 2], gate=str(gate), again=0.3) for n in range(JOBS)]
@@ -77,7 +77,7 @@ async def test_a_worker_frozen_with_its_parent_finishes_nothing_late(
         worker = work(**settings)
         children = await worker.up()
         await _finish_something(store, ledger, children, eventually)
-        await worker.calm()
+        await worker.up()
         gate = ledger.gate(turn)
         jobs = _some_that_end_when_thawed_and_some_that_go_on(store, gate)
         await eventually(lambda of=jobs: {*of} <= {*ledger.starts()})

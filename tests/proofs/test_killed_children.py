@@ -28,7 +28,7 @@ async def test_jobs_of_a_killed_child_are_claimable_within_a_second(
             if worker is not None:
                 assert await worker.stop() == 0
             worker = work(processes=2, slots=SLOTS)
-        children = await worker.calm()
+        children = await worker.up()
         gate = ledger.gate(turn)
         jobs = [store.enqueue("hold", gate=str(gate)) for _ in range(3 * SLOTS)]
         running = 2 * SLOTS + len(lost)

@@ -67,7 +67,7 @@ async def test_jobs_of_a_killed_worker_run_elsewhere_in_time(
             if sorted(line["job"] for line in again) != sorted(map(str, jobs)):
                 seen.wrong.append(f"lane {number}, turn {turn}: {again}")
             worker = newcomer
-            await worker.calm()
+            await worker.up()
         seen.wrong += [f"{n} charged" for n in [store.charged()] if n]
         seen.wrong += [f"{job} ended {n} times" for job, n in ledger.ends().items() if n != 1]
 
