@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from howdah.errors import DatabaseError, LeaseLost
+from howdah.logs import write_logs
 from howdah.source import Source
 from howdah.worker.attempt import Attempt
 from howdah.worker.lifespan import Lifespan
@@ -96,6 +97,8 @@ class Isolated:
     def _loaded(self) -> Lifespan:
         hello = self._hello
         sys.path[:] = hello.path
+        if hello.logs is not None:
+            write_logs(as_json=hello.logs == "json")
         if (most := hello.settings.process_memory) is not None:
             _, hard = resource.getrlimit(resource.RLIMIT_DATA)
             soft = most * MIB if hard == resource.RLIM_INFINITY else min(most * MIB, hard)

@@ -45,7 +45,7 @@ app.run_worker()
 WALL_CLOCKS = {
     "ids.py": "the beginning of an id, which no rule looks at",
     "context.py": "the deadline, as a task is told it",
-    "reporter.py": "the time of a log line",
+    "logs.py": "the time of a log line",
     "cli/show.py": "how long ago, for people",
     "cli/doctor_checks.py": "to compare it with the database's",
     "cli/demo_run.py": "the demo's newest run comes first",
@@ -124,8 +124,9 @@ async def test_x10_an_idle_worker_looks_once_per_interval_and_claims_nothing(
 
     async with app, app.worker() as worker:
         await until(lambda: db.execute("select 1 from _howdah.idle").fetchone())
-        for name in ("claims", "finishes", "looks"):
-            link = getattr(worker, f"_{name}")
+        parts = worker._parts
+        links = {"claims": parts._claims, "finishes": parts._finishes, "looks": parts.looks}
+        for name, link in links.items():
 
             async def counted(call: Any, *, run: Any = link.run, name: str = name) -> Any:
                 asked[name] += 1
@@ -148,7 +149,7 @@ async def test_x10_a_notification_that_was_missed_costs_no_more_than_the_interva
     async def task() -> None: ...
 
     async with app, app.worker() as worker:
-        worker._listener._heard = lambda _: None
+        worker._parts.listener._heard = lambda _: None
         for _ in range(3):
             await until(lambda: db.execute("select 1 from _howdah.idle").fetchone())
             await app.result(await task.enqueue(), timeout=10)

@@ -117,3 +117,9 @@ async def misbehave(ctx: Context, *, how: str, pid: int = 0) -> int:
                     pass
             await asyncio.sleep(0.2)
     return os.getpid()
+
+
+@app.task(name="tell", executor="process")
+def tell(ctx: Context, *, word: str) -> None:
+    """Logs from a process of the pool."""
+    ctx.log.info("the word is %s", word)

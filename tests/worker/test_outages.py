@@ -157,7 +157,7 @@ async def test_a_claim_whose_answer_was_lost_is_released_uncharged(dsn, store, e
         assert {store.state(job_id) for job_id in many} == {"running"}
 
         assert store.one(CUT, "howdah worker % claims") == 1
-        worker._fetcher.poke()
+        worker._parts.fetcher.poke()
         await eventually(lambda: {store.state(job_id) for job_id in many} == {"succeeded"})
 
     assert {store.job(job_id).attempt for job_id in many} == {1}
@@ -175,16 +175,16 @@ async def test_outcomes_are_bounded_while_they_cannot_be_stored_and_delivered_la
         ran[n] += 1
 
     async with app, app.worker(slots=10) as worker:
-        original = worker._finishes.run
+        original = worker._parts._finishes.run
 
         async def cut(call, **options):
             if away:
                 raise ConnectionResetError("no database")
             return await original(call, **options)
 
-        worker._finishes.run = cut
+        worker._parts._finishes.run = cut
         await app.enqueue_many([job.job(n) for n in range(1000)])
-        await eventually(lambda: not worker._finisher.has_room)
+        await eventually(lambda: not worker._parts.finisher.has_room)
         await eventually(lambda: worker.status()["waiting"] > 0)
         held = len(ran)
         away = False
@@ -205,7 +205,7 @@ async def test_a_finish_whose_answer_was_lost_is_sent_again_and_counts_once(
         return n
 
     async with app.worker() as worker:
-        original, losses = worker._finishes.run, []
+        original, losses = worker._parts._finishes.run, []
 
         async def deaf(call, **options):
             answer = await original(call, **options)
@@ -214,10 +214,10 @@ async def test_a_finish_whose_answer_was_lost_is_sent_again_and_counts_once(
                 raise ConnectionResetError("the answer was lost")
             return answer
 
-        worker._finishes.run = deaf
+        worker._parts._finishes.run = deaf
         await app.enqueue_many([job.job(n) for n in range(50)])
         await eventually(lambda: len(losses) == 3 and store.states()["succeeded"] == 50)
-        await eventually(lambda: worker._finisher.is_empty)
+        await eventually(lambda: worker._parts.finisher.is_empty)
 
     assert set(ran.values()) == {1}
     assert refused == []

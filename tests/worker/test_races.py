@@ -44,7 +44,7 @@ async def test_a_job_that_comes_back_while_its_last_attempt_still_ends_costs_no_
         await eventually(lambda: [store.state(job_id) for job_id in ids] == ["succeeded"] * 2)
         ended.set()
         await eventually(lambda: not worker.status()["running"])
-        assert sum(group.running for group in worker._groups) == 0
+        assert sum(group.running for group in worker._parts.groups) == 0
 
     assert starts == {0: 2, 1: 2}
     assert refused == []
@@ -61,7 +61,7 @@ async def test_a_claim_that_was_under_way_when_the_worker_was_swept_starts_nothi
 
     async with app, app.worker() as worker:
         await eventually(lambda: store.one("select count(*) from _howdah.idle"))
-        original = worker._claims.run
+        original = worker._parts._claims.run
         late, arrived = asyncio.Event(), asyncio.Event()
 
         async def slow(call, **options):
@@ -71,12 +71,12 @@ async def test_a_claim_that_was_under_way_when_the_worker_was_swept_starts_nothi
                 await late.wait()
             return answer
 
-        worker._claims.run = slow
+        worker._parts._claims.run = slow
         old = worker.identity.id
         job_id = await job.enqueue()
         await arrived.wait()
         store.do(SWEEP)
-        worker._looker.poke()
+        worker._parts.looker.poke()
         await eventually(lambda: worker.identity.id != old)
         late.set()
         await eventually(lambda: store.state(job_id) == "succeeded")
@@ -89,14 +89,14 @@ async def test_a_worker_that_had_no_room_to_ask_does_not_take_itself_for_marked(
 ):
     """Its pace may fall between two questions; a mark that is only believed loses wake-ups."""
     worker = app.worker()
-    slots, fetcher = worker._groups[0], worker._fetcher
+    slots, fetcher = worker._parts.groups[0], worker._parts.fetcher
     room = iter([1, 0])
     monkeypatch.setattr(slots, "wants", lambda: next(room, 0))
-    await worker._looks.run(worker.identity.registration())
+    await worker._parts.looks.run(worker.identity.registration())
 
     assert not await fetcher._claim_for(slots)
-    await worker._claims.close()
-    await worker._looks.close()
+    await worker._parts._claims.close()
+    await worker._parts.looks.close()
 
     marked = store.one("select count(*) from _howdah.idle")
     assert len(fetcher._marked) == marked
@@ -112,7 +112,7 @@ async def test_a_job_that_came_between_the_look_and_the_mark_is_found_before_sle
     async def job(): ...
 
     worker, came = app.worker(), []
-    original = worker._claims.run
+    original = worker._parts._claims.run
 
     async def between(call, **options):
         answer = await original(call, **options)
@@ -120,7 +120,7 @@ async def test_a_job_that_came_between_the_look_and_the_mark_is_found_before_sle
             came.append(store.one(QUIETLY))
         return answer
 
-    worker._claims.run = between
+    worker._parts._claims.run = between
     async with app, worker:
         await eventually(lambda: came and store.state(came[0]) == "succeeded", within=2)
 
@@ -210,16 +210,16 @@ async def test_a_look_that_is_asked_for_while_the_worker_leaves_does_not_keep_it
     """Whoever waits for one of two things may not take the one for the other."""
     async with app.worker() as worker:
         for _ in range(20):
-            sleep = asyncio.create_task(worker._looker._sleep(60))
+            sleep = asyncio.create_task(worker._parts.looker._sleep(60))
             await asyncio.sleep(0.001)
-            worker._looker.poke()
+            worker._parts.looker.poke()
             for _ in range(ticks):
                 await asyncio.sleep(0)
             was_told = sleep.cancel()
             await asyncio.wait({sleep})
 
             assert sleep.cancelled() == was_told
-            worker._looker._poked.clear()
+            worker._parts.looker._poked.clear()
 
 
 async def test_a_stop_between_claim_and_start_hands_the_claimed_back(dsn, store, eventually):
@@ -231,7 +231,7 @@ async def test_a_stop_between_claim_and_start_hands_the_claimed_back(dsn, store,
 
     async with app, app.worker() as worker:
         await eventually(lambda: store.one("select count(*) from _howdah.idle"))
-        original = worker._claims.run
+        original = worker._parts._claims.run
         go, arrived = asyncio.Event(), asyncio.Event()
 
         async def slow(call, **options):
@@ -241,7 +241,7 @@ async def test_a_stop_between_claim_and_start_hands_the_claimed_back(dsn, store,
                 await go.wait()
             return answer
 
-        worker._claims.run = slow
+        worker._parts._claims.run = slow
         job_id = await job.enqueue()
         await arrived.wait()
         worker.stop()
@@ -263,7 +263,7 @@ async def test_a_claim_that_never_answers_does_not_keep_a_worker_from_leaving(
 
     async with app, app.worker() as worker:
         await eventually(lambda: store.one("select count(*) from _howdah.idle"))
-        original = worker._claims.run
+        original = worker._parts._claims.run
         arrived = asyncio.Event()
 
         async def deaf(call, **options):
@@ -273,7 +273,7 @@ async def test_a_claim_that_never_answers_does_not_keep_a_worker_from_leaving(
                 await asyncio.sleep(60)
             return answer
 
-        worker._claims.run = deaf
+        worker._parts._claims.run = deaf
         job_id = await job.enqueue()
         await arrived.wait()
         async with asyncio.timeout(4):
@@ -320,7 +320,7 @@ async def test_a_loop_that_breaks_ends_the_worker_loudly_and_burst_too(app, monk
     async with asyncio.timeout(5):
         await worker.__aenter__()
         monkeypatch.setattr(fetcher_module.jobs, "claim", broken)
-        worker._fetcher.poke()
+        worker._parts.fetcher.poke()
         await worker.idle()
         with pytest.raises(ExceptionGroup) as caught:
             await worker.wait()

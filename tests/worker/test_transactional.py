@@ -220,7 +220,7 @@ async def test_an_attempt_whose_lease_was_taken_rolls_back_and_the_next_one_coun
         await eventually(lambda: store.state(job_id) == "succeeded")
         await eventually(lambda: not worker.status()["running"])
         await eventually(lambda: refused)
-        assert worker._leases.held() == []
+        assert worker._parts._leases.held() == []
         assert in_transaction(store) == 0
 
     assert effects(store) == ["attempt 2"]

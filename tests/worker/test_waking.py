@@ -113,7 +113,7 @@ async def test_a_worker_that_looks_around_seldom_is_not_taken_for_dead(lazy, sto
     """It beats at least six times within the time after which it would be lost."""
     async with lazy, lazy.worker() as worker:
         longest = store.one("select extract(epoch from lost_after)::float8 from howdah.workers")
-        assert worker._looker._every <= longest / 6
+        assert worker._parts.looker._every <= longest / 6
 
 
 async def test_one_job_wakes_few_of_five_idle_workers(
@@ -127,13 +127,13 @@ async def test_one_job_wakes_few_of_five_idle_workers(
         claims: Counter[str] = Counter()
         for worker in workers:
             await worker.__aenter__()
-            original = worker._claims.run
+            original = worker._parts._claims.run
 
             async def counted(call, *, original=original, name=worker.identity.name, **options):
                 claims[name] += ".claim(" in call.text
                 return await original(call, **options)
 
-            worker._claims.run = counted
+            worker._parts._claims.run = counted
         try:
             await eventually(lambda: idle(5))
             claims.clear()

@@ -16,10 +16,11 @@ from howdah.cli.apps import chosen_source
 from howdah.cli.keeper import Keeper
 from howdah.errors import BadInput
 from howdah.events import Events
+from howdah.logs import write_logs
 from howdah.parent import Parent
 from howdah.parent.messages import Start
+from howdah.parent.reporter import ParentReporter
 from howdah.parent.service import Service
-from howdah.reporter import ParentReporter, write_logs
 from howdah.settings import Settings, project_root
 
 MOST_PROCESSES = 64

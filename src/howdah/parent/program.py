@@ -23,6 +23,7 @@ import msgspec
 
 from howdah.errors import HowdahError
 from howdah.events import Event, WorkerStarted, WorkerStopping, WorkerSwept
+from howdah.logs import write_logs
 from howdah.parent.messages import (
     Ask,
     Beat,
@@ -42,7 +43,7 @@ from howdah.parent.messages import (
 )
 from howdah.parent.policy import beat_every
 from howdah.refusals import translated
-from howdah.reporter import Reporter, write_logs
+from howdah.reporter import Reporter
 from howdah.runner import Foreground, loop_factory
 from howdah.worker import Worker
 from howdah.worker.board import Board

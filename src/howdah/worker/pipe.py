@@ -39,12 +39,14 @@ class Hello(Message, frozen=True, kw_only=True, tag="hello"):
         source: where the app is: a `howdah.source.Source`, as JSON.
         settings: as the worker has resolved them.
         path: where Python looks for modules.
+        logs: the format of log lines, as the worker's; None: the app sees to its logging.
     """
 
     worker: int
     source: msgspec.Raw
     settings: Settings
     path: list[str]
+    logs: str | None = None
 
 
 class Perform(Message, frozen=True, kw_only=True, tag="perform"):

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from howdah.events import Events, ProcessFailed
 from howdah.jobs import storable
+from howdah.logs import chosen_format
 from howdah.outcome import Crashed, Outcome, Released, Snoozed
 from howdah.settings import Settings
 from howdah.worker.attempt import Attempt
@@ -62,6 +63,7 @@ class Processes:
             source=msgspec.Raw(msgspec.json.encode(self._source())),
             settings=self._settings,
             path=[*sys.path],
+            logs=chosen_format(),
         )
 
     @property

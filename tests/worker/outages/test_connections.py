@@ -58,7 +58,7 @@ async def test_the_pool_and_the_worker_have_such_connections_too(dsn, road_to, s
     limit = Call("show idle_in_transaction_session_timeout", (), lambda rows: rows[0][0])
 
     async with app, app.worker() as worker:
-        links = [worker._looks, worker._claims, worker._finishes, worker._chores]
+        links = [worker._looks, worker._claims, worker._parts._finishes, worker._chores]
         limits = [await each.run(limit) for each in (app, *links)]
         keeping = [is_kept_alive(each._connection) for each in links]
         async with (await app.client._pools.here().opened()).acquire() as connection:

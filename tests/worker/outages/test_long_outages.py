@@ -115,7 +115,7 @@ async def test_after_a_dead_path_every_loop_goes_on_in_fifteen_seconds(
     async with app, app.worker() as worker:
         await app.enqueue_many([job.job(n) for n in range(10)])
         await eventually(lambda: len(ran) == 10)
-        await eventually(worker._listener.up.is_set)
+        await eventually(worker._parts.listener.up.is_set)
         road.die()
         went = time.monotonic()
         go.set()

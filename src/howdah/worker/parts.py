@@ -1,0 +1,255 @@
+"""The parts of a worker, put together, and what passes between them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from howdah import jobs, workers
+from howdah.errors import WorkerUnknown
+from howdah.events import Events, WorkerSwept
+from howdah.listener import Listener
+from howdah.outcome import Outcome
+from howdah.settings import Settings
+from howdah.task import Task
+from howdah.worker import chores
+from howdah.worker.attempt import Attempt
+from howdah.worker.board import Board
+from howdah.worker.fetcher import Fetcher
+from howdah.worker.finisher import Finisher
+from howdah.worker.identity import Identity, session_lock
+from howdah.worker.leases import Leases
+from howdah.worker.lifespan import AnyContextManager, Lifespan
+from howdah.worker.link import LONGEST_WAIT, Link, Patience
+from howdah.worker.looker import Looker
+from howdah.worker.means import Means
+from howdah.worker.processes import Processes, slots_of
+from howdah.worker.runner import Runner
+from howdah.worker.slots import groups_of, with_processes
+from howdah.worker.stopping import Stopping
+from howdah.worker.threads import Threads
+from howdah.worker.transactions import Transactions
+
+if TYPE_CHECKING:
+    from howdah.workers import Control
+
+STATE_EVERY = 60.0  # seconds between two statements of the leases that are held
+
+
+class Parts:
+    """What a worker is made of. `run` has them all work, `close` ends them."""
+
+    def __init__(
+        self,
+        tasks: Mapping[str, Task[..., Any]],
+        settings: Settings,
+        events: Events,
+        *,
+        queues: Sequence[str] | None,
+        slots: int | None,
+        name: str | None,
+        board: Board | None,
+        lifespan: Callable[[], AnyContextManager] | None,
+        source: Callable[[], msgspec.Struct],
+        isolate: bool,
+    ) -> None:
+        self.tasks, self.settings, self.events, self.board = tasks, settings, events, board
+        groups = groups_of(queues, settings.slots if slots is None else slots)
+        self.groups = with_processes(groups, tasks, slots_of(settings), isolate=isolate)
+        self.identity = Identity(
+            name=name,
+            queues=[pattern for group in groups for pattern in group.queues],
+            tasks=sorted(tasks),
+            slots=sum(group.size for group in self.groups if group.tasks != ()),
+            lost_after=settings.lost_after,
+            direct=settings.prepare and settings.listen_url is None,
+        )
+        self._leases = Leases()
+        self._make_means(lifespan, source, isolate=isolate)
+        self._make_links()
+        self._make_loops()
+        self.stopping = Stopping(
+            identity=self.identity,
+            events=events,
+            fetcher=self.fetcher,
+            runner=self.runner,
+            finisher=self.finisher,
+            link=self.looks,
+            within=settings.shutdown_after,
+        )
+
+    def _make_means(
+        self,
+        lifespan: Callable[[], AnyContextManager] | None,
+        source: Callable[[], msgspec.Struct],
+        *,
+        isolate: bool,
+    ) -> None:
+        self.processes: Processes | None = None
+        self._in_pool = next((group for group in self.groups if group.in_processes), None)
+        self._suspects = self._in_pool if isolate else None
+        if self._in_pool is not None:
+            self.processes = Processes(
+                self.settings, self.events, source=source, rests=self._rest_pool
+            )
+        self._transactions = Transactions(self.settings)
+        self._means = Means(
+            threads=Threads(),
+            processes=self.processes,
+            transactions=self._transactions,
+            extend=self._extend,
+        )
+        self._lifespan = Lifespan(lifespan)
+
+    def _make_links(self) -> None:
+        def link(what: str, opened: Callable[[Link], Awaitable[None]] | None = None) -> Link:
+            return Link(self.settings, f"howdah worker {os.getpid()} {what}", opened)
+
+        self._claims = link("claims", self._state_leases)
+        self._finishes = link("finishes")
+        self.looks = link("looks", self._hold_lock)
+        self._chores = link("chores")  # their own: a slow one must not stop the heart
+
+    def _make_loops(self) -> None:
+        settings, events = self.settings, self.events
+        self.finisher = Finisher(self._finishes, self._leases, events, self._stored)
+        self.runner = Runner(
+            tasks=self.tasks,
+            groups=self.groups,
+            means=self._means,
+            finisher=self.finisher,
+            events=events,
+            has_room=lambda: self.fetcher.poke(),  # noqa: PLW0108 - made below
+            board=self.board,
+        )
+        self.fetcher = Fetcher(
+            link=self._claims,
+            identity=self.identity,
+            groups=self.groups,
+            suspects=self._suspects,
+            leases=self._leases,
+            patience=Patience("fetcher", events),
+            fill=self.runner.fill,
+            fell_idle=lambda: self.looker.poke(),  # noqa: PLW0108 - made below
+        )
+        self.looker = Looker(
+            self.looks,
+            self.identity,
+            settings,
+            Patience("looker", events, min(LONGEST_WAIT, (settings.lost_after or 30.0) / 4)),
+            obey=self._obey,
+            work=self.fetcher.poke,
+        )
+        self.listener = Listener(settings, self._heard, self._look_again)
+
+    async def open(self) -> None:
+        """Find the app for other processes, enter its lifespan, make room on the board."""
+        if self.processes is not None:
+            self.processes.find_app()
+        self._means.resources = await self._lifespan.open()
+        if self.board is not None:
+            self.board.make_room(self.identity.slots)
+
+    async def run(self) -> None:
+        """All loops together, until one of them breaks or this is cancelled."""
+        often = partial(Patience, events=self.events)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.finisher.run(), name="finisher")
+            group.create_task(self._fetch(), name="fetcher")
+            group.create_task(self.looker.run(), name="looker")
+            group.create_task(self.listener.run(), name="listener")
+            group.create_task(self._restate(), name="leases")
+            for names, every in chores.ROUNDS:
+                group.create_task(
+                    chores.keep_doing(self._chores, often("chores"), names, every), name="chores"
+                )
+
+    async def close(self) -> None:
+        """End what may still be open."""
+        self.runner.end()
+        await self._transactions.close()
+        if self.processes is not None:
+            await self.processes.close()
+        for link in (self._claims, self._finishes, self.looks, self._chores):
+            await link.close()
+        await self._lifespan.close()
+
+    async def _fetch(self) -> None:
+        try:
+            while not self.stopping.asked.is_set():
+                try:
+                    await self.fetcher.run()
+                except WorkerUnknown:
+                    self.looker.poke()  # its answer will say so too, and then we are renewed
+                    await asyncio.sleep(0.1)
+        finally:
+            self.stopping.claimed_last.set()
+
+    async def _extend(self, attempt: Attempt, duration: float) -> None:
+        await self.looks.run(jobs.extend(attempt.job.id, attempt.job.lease, duration))
+
+    def _rest_pool(self, length: float) -> None:
+        """No process can be started for so long: leave its jobs to others."""
+        assert self._in_pool is not None
+        self._in_pool.rest(length)
+        asyncio.get_running_loop().call_later(length, self.fetcher.poke)
+
+    def _stored(self, outcomes: Sequence[Outcome]) -> None:
+        self.runner.fill()
+        if any(outcome.retry_in is not None for outcome in outcomes):
+            self.looker.poke()  # it may be due before the next look
+
+    # Being told things
+
+    def _heard(self, payload: str) -> None:
+        if self.identity.short in payload[1:]:
+            if payload.startswith("w"):
+                self._look_again()
+            elif payload.startswith("c"):
+                self.looker.poke()
+
+    def _look_again(self) -> None:
+        """Something may have been missed."""
+        self.fetcher.poke()
+        self.looker.poke()
+
+    async def _obey(self, control: Control) -> None:
+        for job_id in control.cancel or ():
+            self.runner.stop(job_id, "cancel")
+        if control.action == "swept":
+            await self._swept()
+        elif control.action in {"drain", "kill", "now"}:
+            self.stopping.tell(control.action)
+
+    async def _swept(self) -> None:
+        """Our jobs were given to others: drop everything and register under a new id."""
+        self.events.emit(WorkerSwept(worker=self.identity.id))
+        self.runner.drop_waiting()
+        self.runner.stop_all("lost")
+        self._leases.forget()
+        self.identity.renew()
+        await self.looks.close()  # its next opening takes the new identity's lock
+        await Patience("looker", self.events).until_done(
+            lambda: self.looks.run(self.identity.registration())
+        )
+        self.fetcher.renewed()
+
+    async def _state_leases(self, link: Link) -> None:
+        """After each reconnect: a claim whose answer never arrived is released."""
+        await link.run_now(workers.heartbeat(self.identity.id, leases=self._leases.held()))
+
+    async def _restate(self) -> None:
+        """And once a minute, as a net."""
+        while True:
+            await asyncio.sleep(STATE_EVERY)
+            await self.fetcher.state(self._leases.held)
+
+    async def _hold_lock(self, link: Link) -> None:
+        """A lock of this session: gone with it, so that a death shows sooner than by silence."""
+        if self.identity.lock_key is not None:
+            await link.run_now(session_lock(self.identity.lock_key))
