@@ -128,6 +128,15 @@ def test_slots_for_suspects_alone_claim_nothing() -> None:
     assert (shared.wants(), pool.wants()) == (10, 0)
 
 
+def test_suspects_take_no_slot_from_tasks_that_run_in_processes() -> None:
+    tasks = declared(a=None, b="process")
+
+    _, pool, suspects = with_processes(groups_of(None, 10), tasks, 2, isolate=True)
+
+    assert (pool.tasks, pool.size, pool.in_processes) == (("b",), 2, True)
+    assert (suspects.tasks, suspects.size, suspects.in_processes) == ((), 10, True)
+
+
 def test_slots_that_rest_want_nothing_for_a_while() -> None:
     slots = Slots(["*"], 3)
 

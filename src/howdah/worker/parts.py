@@ -91,9 +91,9 @@ class Parts:
         isolate: bool,
     ) -> None:
         self.processes: Processes | None = None
-        self._in_pool = next((group for group in self.groups if group.in_processes), None)
-        self._suspects = self._in_pool if isolate else None
-        if self._in_pool is not None:
+        self._in_pool = [group for group in self.groups if group.in_processes]
+        self._suspects = self._in_pool[-1] if isolate else None
+        if self._in_pool:
             self.processes = Processes(
                 self.settings, self.events, source=source, rests=self._rest_pool
             )
@@ -195,8 +195,8 @@ class Parts:
 
     def _rest_pool(self, length: float) -> None:
         """No process can be started for so long: leave its jobs to others."""
-        assert self._in_pool is not None
-        self._in_pool.rest(length)
+        for group in self._in_pool:
+            group.rest(length)
         asyncio.get_running_loop().call_later(length, self.fetcher.poke)
 
     def _stored(self, outcomes: Sequence[Outcome]) -> None:

@@ -14,6 +14,7 @@ from howdah.task import Task
 
 MOST_ASKED = 1000
 COVER = 0.15  # seconds that the local queue is to last at the measured pace
+SUSPECTS = 10  # that run at once, each in a process of its own
 HELD = 0.5  # seconds in which no slot came free: what waits is better off with another worker
 
 
@@ -142,16 +143,19 @@ def with_processes(
 ) -> list[Slots]:
     """The same groups, and one that claims for the tasks whose executor is "process", alone.
 
-    Nothing is added where there are none, unless suspects are to be isolated.
+    With `isolate` one more, the last, for suspects: it claims nothing, and is larger, since a lost
+    worker leaves as many suspects as it ran jobs, and most of them wait more than they compute.
     """
+    queues = [queue for group in groups for queue in group.queues]
     there = sorted(name for name, task in tasks.items() if task.executor == "process")
-    if not there and not isolate:
-        return [*groups]
+    made = [*groups]
     if there:
         others = sorted(tasks.keys() - {*there})
-        groups = [Slots(group.queues, group.size, group.but, tasks=others) for group in groups]
-    queues = [queue for group in groups for queue in group.queues]
-    return [*groups, Slots(queues, size, tasks=there, in_processes=True)]
+        made = [Slots(group.queues, group.size, group.but, tasks=others) for group in groups]
+        made.append(Slots(queues, size, tasks=there, in_processes=True))
+    if isolate:
+        made.append(Slots(queues, max(size, SUSPECTS), tasks=(), in_processes=True))
+    return made
 
 
 def _size(slots: int) -> int:
