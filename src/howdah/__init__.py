@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from howdah.errors import (
         BadArguments,
         BadInput,
+        BadItem,
         Conflict,
         DatabaseError,
         Denied,
@@ -38,6 +39,7 @@ __all__ = [
     "AsyncClient",
     "BadArguments",
     "BadInput",
+    "BadItem",
     "Cancel",
     "Client",
     "Conflict",

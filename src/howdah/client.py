@@ -255,7 +255,7 @@ class AsyncDoor:
         progress: Progress | None = None,
     ) -> int:
         """Store any number of jobs in bounded memory; gives how many. See App.enqueue_stream."""
-        return await stream(self.run, many, batch=batch, progress=progress)
+        return await stream(self.run, many, batch=batch, progress=progress, in_own_task=False)
 
 
 class Commits(Protocol):

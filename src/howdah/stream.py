@@ -27,17 +27,27 @@ async def stream(
     *,
     batch: int = BATCH,
     progress: Progress | None = None,
+    in_own_task: bool = True,
 ) -> int:
-    """Enqueue the jobs with `run`; gives how many. Raises BadItem."""
+    """Enqueue the jobs with `run`; gives how many. Raises BadItem.
+
+    `run` is called in a task of its own, unless `in_own_task` is false: a session of SQLAlchemy
+    may belong to its caller's task. Then nothing is made while the store works.
+    """
     cut, tally = Cut(batch), Tally(progress)
     sending: asyncio.Task[None] | None = None
     try:
         async with aclosing(cut.async_batches(jobs)) as batches:
             async for some in batches:
                 call = enqueue_many(some)
+                if not in_own_task:
+                    await _send(run, call, tally, len(some))
+                    continue
                 if sending is not None:
                     await sending
-                sending = asyncio.create_task(_send(run, call, tally, len(some)))
+                sending = asyncio.create_task(
+                    _send(run, call, tally, len(some)), name="enqueue a batch"
+                )
                 await asyncio.sleep(0)  # it is on its way before the next is made
         if sending is not None:
             await sending

@@ -40,6 +40,19 @@ async def test_a_rollback_leaves_nothing(kind: Any, db: psycopg.Connection) -> N
     assert count(db) == 0
 
 
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+async def test_a_stream_is_part_of_the_transaction(
+    kind: Any, db: psycopg.Connection, end: str
+) -> None:
+    many = (Job("mail.send", f'{{"user_id":{n}}}') for n in range(25))
+
+    streamed = await settled(kind.door.enqueue_stream(many, batch=10))
+    before = count(db)
+    await (kind.commit() if end == "commit" else kind.rollback())
+
+    assert (streamed, before, count(db)) == (25, 0, 25 if end == "commit" else 0)
+
+
 async def test_a_commit_leaves_one_job_which_nobody_saw_before(
     kind: Any, db: psycopg.Connection
 ) -> None:

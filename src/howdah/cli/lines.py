@@ -18,7 +18,7 @@ from howdah.connect import check_version
 from howdah.errors import BadInput, BadItem
 from howdah.job import Job
 from howdah.settings import Settings
-from howdah.stream import BATCH
+from howdah.stream import BATCH, stream
 
 LONGEST = 16 * 1024 * 1024  # bytes of a line; what is kept of it may be 1 MiB
 Told = Callable[[int], object]
@@ -116,7 +116,7 @@ async def _enqueue(door: AsyncDoor, lines: Lines, file: IO[bytes]) -> int:
 
     with _bar(lines, file) as show_count:
         try:
-            return await door.enqueue_stream(lines, batch=BATCH, progress=told)
+            return await stream(door.run, lines, progress=told)
         except BadItem:
             raise
         except Exception:
