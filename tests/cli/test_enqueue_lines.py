@@ -140,16 +140,17 @@ def test_a_terminal_sees_a_bar_and_a_pipe_sees_nothing(howdah, project):
 
 @pytest.mark.parametrize(("option", "kept"), [((), 2000), (("--all-or-nothing",), 0)])
 def test_ctrl_c_says_how_many_are_in(howdah, db, until_drawn, option, kept):
-    process = Popen(
-        [sys.executable, "-m", "howdah", "enqueue", "t", "--jsonl", "-", *option],
-        stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=howdah.folder, env=howdah.env,
-    )  # fmt: skip
-    assert process.stdin is not None
-    process.stdin.write(lines(2000))  # two batches, and the next line is waited for
-    process.stdin.flush()
-    until_drawn(2000)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    command = [sys.executable, "-m", "howdah", "enqueue", "t", "--jsonl", "-", *option]
+    with Popen(
+        command, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=howdah.folder, env=howdah.env
+    ) as process:  # the end of its input ends it, whatever happens here
+        assert process.stdin is not None
+        process.stdin.write(lines(2000))  # two batches, and the next line is waited for
+        process.stdin.flush()
+        until_drawn(2000)
+        process.send_signal(signal.SIGINT)
+        process.wait(30)  # its input is open still
+        out, err = process.communicate(timeout=30)
 
     assert (process.returncode, out) == (130, b"")
     assert (b"2000 jobs are enqueued" if kept else b"nothing was enqueued") in err
@@ -162,7 +163,7 @@ def until_drawn(db):
     """Waits until so many numbers have been drawn, committed or not, since the test began."""
 
     def last():
-        return db.execute("select last_value from _howdah.seq").fetchone()[0]
+        return db.execute("select coalesce(pg_sequence_last_value('_howdah.seq'), 0)").fetchone()[0]
 
     before = last()
 
