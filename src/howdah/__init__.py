@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from howdah.errors import (
         BadArguments,
         BadInput,
+        BadItem,
         CommitUncertain,
         Conflict,
         DatabaseError,
@@ -39,6 +40,7 @@ __all__ = [
     "AsyncClient",
     "BadArguments",
     "BadInput",
+    "BadItem",
     "Cancel",
     "Client",
     "CommitUncertain",

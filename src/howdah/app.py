@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 from uuid import UUID
@@ -33,6 +33,7 @@ from howdah.retry import Retry
 from howdah.rows import Claimed
 from howdah.runner import run_worker
 from howdah.settings import Settings, load
+from howdah.stream import BATCH, Progress, stream, stream_sync
 from howdah.task import Task, declare
 from howdah.waits import Waits
 from howdah.worker import Worker
@@ -222,6 +223,26 @@ class App:
     def enqueue_sync(self, job: Job) -> UUID:
         """Store a job where there is no event loop."""
         return self.sync_client.run(jobs.enqueue(job))
+
+    async def enqueue_stream(
+        self,
+        many: Iterable[Job] | AsyncIterable[Job],
+        *,
+        batch: int = BATCH,
+        progress: Progress | None = None,
+    ) -> int:
+        """Store any number of jobs, in order and in bounded memory; gives how many.
+
+        Each batch (1 to 10,000) is a transaction of its own; after it, `progress` is called with
+        how many are in. Raises BadItem, which says where it stopped and what was stored before.
+        """
+        return await stream(self.run, many, batch=batch, progress=progress)
+
+    def enqueue_stream_sync(
+        self, many: Iterable[Job], *, batch: int = BATCH, progress: Progress | None = None
+    ) -> int:
+        """The same where there is no event loop."""
+        return stream_sync(self.sync_client.run, many, batch=batch, progress=progress)
 
     @overload
     def on(self, connection: Commits) -> SyncDoor: ...

@@ -6,7 +6,15 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Sequence,
+)
 from contextlib import suppress
 from typing import Any, Protocol, Self, TypeVar, overload
 from uuid import UUID
@@ -22,6 +30,7 @@ from howdah.job import Job
 from howdah.loops import PerLoop
 from howdah.refusals import is_connection_loss, translated
 from howdah.settings import Settings, default_schema, load
+from howdah.stream import BATCH, Progress, stream, stream_sync
 
 T = TypeVar("T")
 ANSWER_WITHIN = 20.0  # seconds: no caller waits longer for one call
@@ -224,6 +233,12 @@ class SyncDoor:
         """Store up to 10,000 jobs, all or none; gives their ids in order."""
         return self.run(jobs.enqueue_many(many))
 
+    def enqueue_stream(
+        self, many: Iterable[Job], *, batch: int = BATCH, progress: Progress | None = None
+    ) -> int:
+        """Store any number of jobs in bounded memory; gives how many. See App.enqueue_stream."""
+        return stream_sync(self.run, many, batch=batch, progress=progress)
+
 
 class AsyncDoor:
     """Verbs inside the caller's own transaction, on a connection that awaits."""
@@ -248,6 +263,16 @@ class AsyncDoor:
     async def enqueue_many(self, many: Sequence[Job]) -> list[UUID]:
         """Store up to 10,000 jobs, all or none; gives their ids in order."""
         return await self.run(jobs.enqueue_many(many))
+
+    async def enqueue_stream(
+        self,
+        many: Iterable[Job] | AsyncIterable[Job],
+        *,
+        batch: int = BATCH,
+        progress: Progress | None = None,
+    ) -> int:
+        """Store any number of jobs in bounded memory; gives how many. See App.enqueue_stream."""
+        return await stream(self.run, many, batch=batch, progress=progress, in_own_task=False)
 
 
 class Commits(Protocol):

@@ -3,7 +3,8 @@
 HowdahError
 ├── BadInput                refused where it enters; nothing was stored
 │   ├── BadArguments        the arguments do not fit the task
-│   └── TooLarge            over a size or depth limit
+│   ├── TooLarge            over a size or depth limit
+│   └── BadItem             one of a stream's items; those before it are enqueued
 ├── Conflict                clashes with something that is already there
 ├── LeaseLost               the lease is not, or no longer, yours
 ├── NotFound                no such job, worker, schedule …
@@ -56,6 +57,21 @@ class BadArguments(BadInput):
 
 class TooLarge(BadInput):
     """Over a limit of size, depth or count."""
+
+
+class BadItem(BadInput):
+    """A stream stopped at an item that was refused; its error is the cause.
+
+    `first` and `last` say where it stands, counted from 1: the same number, or a batch that the
+    store refused. Of the items before it, `enqueued` are enqueued: go on behind those.
+    """
+
+    def __init__(self, error: BadInput, *, first: int, last: int, enqueued: int) -> None:
+        where = f"item {first}" if first == last else f"one of the items {first} to {last}"
+        before = f"The first {enqueued} are enqueued" if enqueued else "Nothing was enqueued"
+        hint = f" {error.hint}" if error.hint else ""
+        super().__init__(f"{where}: {error.message}", hint=f"{before}.{hint}")
+        self.first, self.last, self.enqueued = first, last, enqueued
 
 
 class Conflict(HowdahError):

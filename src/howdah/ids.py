@@ -6,18 +6,26 @@ import os
 import time
 from uuid import UUID
 
-_VARIANT = 0x2 << 62
-_VERSION = 0x7 << 76
+from asyncpg.pgproto import pgproto
+
+_VERSION = bytes(n & 0x0F | 0x70 for n in range(256))
+_VARIANT = bytes(n & 0x3F | 0x80 for n in range(256))
 
 
 def new_ids(count: int) -> list[UUID]:
-    """So many new ids of this moment."""
-    head = (time.time_ns() // 1_000_000) << 80
-    noise = os.urandom(10 * count)
-    return [
-        UUID(int=head | _VERSION | (bits >> 4 << 64 & 0xFFF << 64) | _VARIANT | bits >> 18)
-        for bits in (int.from_bytes(noise[n : n + 10], "big") for n in range(0, 10 * count, 10))
-    ]
+    """So many new ids of this moment, in ascending order, so that they go into the index together.
+
+    The random bits are sorted: by themselves they are in no order, and any order of them is as
+    random as another.
+    """
+    head = (time.time_ns() // 1_000_000).to_bytes(6, "big")
+    noise = bytearray(os.urandom(10 * count))
+    noise[0::10] = noise[0::10].translate(_VERSION)
+    noise[2::10] = noise[2::10].translate(_VARIANT)
+    tails = bytes(noise)
+    parts = sorted([tails[n : n + 10] for n in range(0, 10 * count, 10)])
+    make = pgproto.UUID  # a uuid.UUID made in C, in a tenth of the time
+    return [make(head + part) for part in parts]
 
 
 def new_id() -> UUID:

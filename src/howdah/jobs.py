@@ -33,12 +33,21 @@ def enqueue(job: Job) -> Call[UUID]:
         "enqueue",
         "enqueue",
         scalar,
-        task=("text", job.task),
-        args=("jsonb", job.args),
-        id=("uuid", job.options.id),
-        unique_key=("text", job.options.unique_key),
-        **_shared(job.options),
+        **_given(
+            task=("text", job.task),
+            args=("jsonb", job.args),
+            id=("uuid", job.options.id),
+            unique_key=("text", job.options.unique_key),
+            **_shared(job.options),
+        ),
     )
+
+
+def _given(**params: tuple[str, Any]) -> dict[str, tuple[str, Any]]:
+    """Those that say something: NULL and false are what the function takes for the others."""
+    return {
+        name: given for name, given in params.items() if not (given[1] is None or given[1] is False)
+    }
 
 
 def _shared(o: Options) -> dict[str, tuple[str, Any]]:
@@ -81,7 +90,9 @@ def _alike(jobs: Sequence[Job]) -> bool:
     return (
         options.id is None
         and options.unique_key is None
-        and all(job.options is options and job.task == task for job in jobs)
+        and all(
+            (job.options is options or job.options == options) and job.task == task for job in jobs
+        )
     )
 
 
@@ -94,7 +105,7 @@ def _enqueue_batch(jobs: Sequence[Job]) -> Call[_List[UUID]]:
         task=("text", jobs[0].task),
         ids=("uuid[]", ids),
         args=("text[]", [job.args for job in jobs]),
-        **_shared(jobs[0].options),
+        **_given(**_shared(jobs[0].options)),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 from uuid import UUID
@@ -18,6 +18,7 @@ from howdah.durations import Duration, seconds
 from howdah.errors import BadInput
 from howdah.job import NO_OPTIONS, Job, Options, check_task_name, checked, make_options
 from howdah.retry import Retry
+from howdah.stream import BATCH, Progress
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,6 +33,23 @@ class Enqueues(Protocol):
         ...
 
     def enqueue_sync(self, job: Job, /) -> UUID:
+        """The same where there is no event loop."""
+        ...
+
+    async def enqueue_stream(
+        self,
+        many: Iterable[Job] | AsyncIterable[Job],
+        /,
+        *,
+        batch: int = BATCH,
+        progress: Progress | None = None,
+    ) -> int:
+        """Store any number of jobs; gives how many."""
+        ...
+
+    def enqueue_stream_sync(
+        self, many: Iterable[Job], /, *, batch: int = BATCH, progress: Progress | None = None
+    ) -> int:
         """The same where there is no event loop."""
         ...
 
@@ -135,6 +153,57 @@ class Task(Generic[P, R]):
     def enqueue_sync(self, *args: P.args, **kwargs: P.kwargs) -> UUID:
         """The same where there is no event loop."""
         return self.app.enqueue_sync(self.job(*args, **kwargs))
+
+    async def map(
+        self,
+        items: Iterable[Any] | AsyncIterable[Any],
+        *,
+        batch: int = BATCH,
+        progress: Progress | None = None,
+    ) -> int:
+        """Make a job of each item and store them, in order and in bounded memory; gives how many.
+
+        An item is a tuple of arguments, a dict of named ones, or else the only argument: one that
+        is a tuple or a dict itself goes into a tuple, `(item,)`. Each batch (1 to 10,000) is a
+        transaction of its own; after it, `progress` is called with how many are in. Raises BadItem
+        for an item that does not fit: it says which, and how many were stored before.
+        """
+        if isinstance(items, AsyncIterable):
+            made: Iterable[Job] | AsyncIterable[Job] = self._made_of_async(items)
+        else:
+            made = self._made_of(items)
+        return await self.app.enqueue_stream(made, batch=batch, progress=progress)
+
+    def map_sync(
+        self, items: Iterable[Any], *, batch: int = BATCH, progress: Progress | None = None
+    ) -> int:
+        """The same where there is no event loop."""
+        return self.app.enqueue_stream_sync(self._made_of(items), batch=batch, progress=progress)
+
+    def _made_of(self, items: Iterable[Any]) -> Iterator[Job]:
+        self._check_map()
+        return (self._item_job(item) for item in items)
+
+    def _made_of_async(self, items: AsyncIterable[Any]) -> AsyncIterator[Job]:
+        self._check_map()
+        return (self._item_job(item) async for item in items)
+
+    def _item_job(self, item: Any) -> Job:
+        if isinstance(item, tuple):
+            text = self.arguments.bind(item, {})
+        elif isinstance(item, dict):
+            text = self.arguments.bind((), item)
+        else:
+            text = self.arguments.bind((item,), {})
+        return Job(self.name, text, self._options)
+
+    def _check_map(self) -> None:
+        for name in ("id", "unique_key"):
+            if getattr(self._options, name) is not None:
+                raise BadInput(
+                    f"all jobs of a map would share one {name}, so there would be one job",
+                    hint=f"Give each its own: app.enqueue_stream(task.options({name}=…).job(x) …).",
+                )
 
     def declaration(self) -> dict[str, object]:
         """What the store keeps of it, so that SQL callers get the same defaults."""

@@ -7,13 +7,14 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 
-from howdah import App, AsyncClient, Client, Job, NoDatabase, TooLarge, jobs
+from howdah import App, AsyncClient, Client, Job, NoDatabase, TooLarge, jobs, store
 from howdah.job import make_options
 from howdah.settings import Settings
 
@@ -279,3 +280,17 @@ async def test_what_a_task_declares_holds_before_any_worker_has_run(app: App) ->
         assert (each.queue, each.priority, each.delivery) == ("mail", 9, "at_most_once")
         assert each.timeout is not None
         assert each.timeout.total_seconds() == 5
+
+
+async def test_an_option_that_looks_like_nothing_wins_over_the_declaration(
+    app: App, db: psycopg.Connection
+) -> None:
+    await app.run(store.declare_tasks('[{"name": "t", "priority": 5, "timeout_ms": 7000}]'))
+    job = Job("t", "{}", make_options(priority=0, no_timeout=True))
+
+    await app.enqueue(job)
+    await app.enqueue_many([job, job])
+    await app.enqueue(Job("t", "{}"))
+
+    rows = db.execute("select priority, timeout from howdah.jobs order by id").fetchall()
+    assert sorted(rows, key=str) == sorted([(0, None)] * 3 + [(5, timedelta(seconds=7))], key=str)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,6 +10,11 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 from psycopg.rows import dict_row
+from sqlalchemy.ext.asyncio import (
+    async_scoped_session,
+    async_sessionmaker,
+    create_async_engine,
+)
 
 from howdah import App, BadInput, Job, TooLarge, jobs, on
 from howdah.job import make_options
@@ -38,6 +44,35 @@ async def test_a_rollback_leaves_nothing(kind: Any, db: psycopg.Connection) -> N
 
     assert type(job_id).__name__ == "UUID"
     assert count(db) == 0
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+async def test_a_stream_is_part_of_the_transaction(
+    kind: Any, db: psycopg.Connection, end: str
+) -> None:
+    many = (Job("mail.send", f'{{"user_id":{n}}}') for n in range(25))
+
+    streamed = await settled(kind.door.enqueue_stream(many, batch=10))
+    before = count(db)
+    await (kind.commit() if end == "commit" else kind.rollback())
+
+    assert (streamed, before, count(db)) == (25, 0, 25 if end == "commit" else 0)
+
+
+async def test_a_stream_stays_in_the_task_that_a_scoped_session_belongs_to(
+    dsn: str, db: psycopg.Connection
+) -> None:
+    engine = create_async_engine(dsn.replace("postgresql:", "postgresql+asyncpg:"))
+    session = async_scoped_session(async_sessionmaker(engine), scopefunc=asyncio.current_task)
+
+    await on(session).enqueue_stream((Job("t", "{}") for _ in range(25)), batch=10)
+    await session.rollback()
+    rolled_back = count(db)
+    await session.remove()
+    await engine.dispose()
+
+    assert rolled_back == 0
+    assert len(backends(db)) == 1
 
 
 async def test_a_commit_leaves_one_job_which_nobody_saw_before(

@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
-from uuid import uuid4
+from random import Random
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+
+def uuid7(n):
+    return UUID(f"01900000-0000-7000-8000-{n:012x}")
+
+
+def nested(depth, text=""):
+    return f'{{"t": "{text}", "a": ' + "[" * (depth - 1) + "]" * (depth - 1) + "}"
+
+
+def sized(size):
+    """Arguments that take so many bytes in the store, which does not compress what is random."""
+    letters = "".join(chr(33 + byte % 90) for byte in Random(1).randbytes(size - 17))
+    return json.dumps({"t": letters.replace("\\", "_").replace('"', "_")})
 
 
 def test_the_answer_comes_in_input_order(door):
@@ -145,6 +164,70 @@ def test_a_batch_of_one_task_keeps_the_ids_and_shares_the_options(door):
     assert {(job.queue, job.priority, job.timeout_ms) for job in claimed} == {("q", 5, 9000)}
 
 
+LONGEST = "x" * 400
+BOUNDS = {
+    "64 deep": (nested(64, LONGEST), nested(65, LONGEST), "args are nested more than 64 deep"),
+    "64 deep and short": (nested(64), nested(65), "args are nested more than 64 deep"),
+    "1 MiB": (sized(1048576), sized(1048577), "args are larger than 1 MiB"),
+    "an object": ("{}", "[]", "args must be a JSON object"),
+    "no NUL": ('{"t": "\\\\u0000"}', '{"t": "\\u0000"}', None),
+    "JSON": ('{"n": null}', '{"n": NaN}', None),
+}
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+def test_what_is_at_the_bound_is_taken_by_the_quick_road_and_what_is_beyond_is_not(
+    door, refused, bound
+):
+    good, bad, says = BOUNDS[bound]
+    ids = [uuid7(n) for n in range(3)]
+
+    assert door.value("enqueue_batch", task="t", ids=ids, args=["{}", good, "{}"]) == 3
+    door.rows("delete from _howdah.job")
+    if says is None:
+        with pytest.raises(psycopg.DataError):
+            door.value("enqueue_batch", task="t", ids=ids, args=["{}", bad, "{}"])
+    else:
+        with refused("JQ001", f"job 2 of the batch: {says}"):
+            door.value("enqueue_batch", task="t", ids=ids, args=["{}", bad, "{}"])
+
+    assert door.counts() == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"args": ["{}"]}, "differ in length"),
+        ({"args": ["{}", None]}, "NULL"),
+        ({"ids": None}, "differ in length"),
+        ({"task": "a*"}, "cannot contain *"),
+        ({"queue": ""}, "queue name is empty"),
+        ({"priority": 2**31}, "does not fit"),
+        ({"tags": ["x"] * 33}, "more than 32 tags"),
+        ({"tags": ["x" * 121]}, "a tag must be"),
+        ({"timeout": "0 s"}, "timeout must be positive"),
+    ],
+)
+def test_what_the_batch_shares_is_checked_once(door, refused, options, says):
+    batch = {"task": "t", "ids": [uuid7(1), uuid7(2)], "args": ["{}", "{}"], **options}
+
+    with refused("JQ001", says):
+        door.value("enqueue_batch", **batch)
+
+    assert door.counts() == (0, 0)
+
+
+def test_ten_thousand_are_taken_by_the_quick_road_in_their_order_and_one_more_is_not(door, refused):
+    ids = [uuid7(n) for n in range(10_001)]
+    args = [f'{{"n": {n}}}' for n in range(10_001)]
+
+    with refused("JQ001", "at most 10,000"):
+        door.value("enqueue_batch", task="t", ids=ids, args=args)
+    door.value("enqueue_batch", task="t", ids=ids[:10_000], args=args[:10_000])
+
+    assert [job.args["n"] for job in door.claim(10_000)] == [*range(10_000)]
+
+
 def test_a_rolled_back_batch_leaves_nothing(door):
     door.rows("begin")
     door.enqueue_json(*[{"task": "t", "unique_key": str(n)} for n in range(100)])
@@ -162,9 +245,3 @@ def test_many_scheduled_jobs_keep_their_input_order_for_one_time(door, clock):
     door.chores("stage")
 
     assert [job.task for job in door.claim(50)] == [f"t{n:02}" for n in range(50)]
-
-
-def uuid7(n):
-    from uuid import UUID
-
-    return UUID(f"01900000-0000-7000-8000-{n:012x}")

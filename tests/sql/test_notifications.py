@@ -47,6 +47,18 @@ def test_with_nobody_idle_nobody_is_notified(door, heard):
     assert heard() == []
 
 
+def test_a_batch_of_the_quick_road_wakes_as_many_as_it_has_jobs_by_one_notification(door, heard):
+    workers = [idle_worker(door) for _ in range(5)]
+    ids = [uuid4() for _ in range(4)]
+
+    door.value("enqueue_batch", task="t", ids=ids[:3], args=["{}"] * 3)
+    three = heard()
+    door.value("enqueue_batch", task="t", ids=ids[3:], args=["{}"], delay="1 hour")
+    later = heard()
+
+    assert (len(three), len(named(three, workers)), later) == (1, 3, [])
+
+
 def test_an_idle_worker_is_named(door, heard):
     worker = idle_worker(door)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import pytest
 
 BACKLOG = """
@@ -38,6 +40,10 @@ WORK = {
     "claim of a pattern": lambda door: door.claim(10, queues=["q*"]),
     "claim of nothing": lambda door: door.claim(10, queues=["none"]),
     "enqueue": lambda door: door.enqueue(unique_key="k"),
+    "enqueue without a key": lambda door: door.enqueue(),
+    "enqueue of a batch": lambda door: door.value(
+        "enqueue_batch", task="t", ids=[uuid4() for _ in range(100)], args=["{}"] * 100
+    ),
     "heartbeat": lambda door: door.worker(),
     "stage of nothing": lambda door: door.rows("select howdah.stage()"),
     "cancel": lambda door: door.value("cancel", id="00000000-0000-4000-8000-000000000001"),
@@ -91,3 +97,17 @@ def test_the_views_of_running_jobs_read_what_runs_and_not_what_waits(crowded, vi
 
     assert scans == 0
     assert rows <= 20
+
+
+def test_the_checks_are_planned_into_the_statement_that_asks(door):
+    """A call of each would cost more than all that they look at."""
+    asked = "_howdah.flaw('t', a, q, 1, now(), null, 1, null, false, 'x', 'k', a, array['x'])"
+    plan = door.rows(
+        f"explain (verbose, costs off) select {asked} from (select '{{}}'::jsonb, 'q' offset 0)"
+        " s (a, q)"
+    )
+
+    text = "\n".join(row[0] for row in plan)
+
+    assert "jsonb_typeof" in text
+    assert "flaw(" not in text.replace("_howdah.tags_flaw(", "")

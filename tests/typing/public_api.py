@@ -66,6 +66,8 @@ def tasks_keep_the_types_of_their_functions() -> None:
     assert_type(count("x"), int)
     assert_type(count.options(delay="5m", unique_key="k", tags=["x"]).job("x"), Job)
     assert_type(send.enqueue_sync(42), UUID)
+    assert_type(send.map_sync(range(9)), int)
+    assert_type(app.enqueue_stream_sync([send.job(1)]), int)
     assert_type(send.name, str)
     checked: Task[[str], int] = count
     assert_type(checked("x"), int)
@@ -99,6 +101,8 @@ async def an_app_answers_with_types() -> None:
         assert_type(job_id, UUID)
         assert_type(await app.enqueue_many([send.job(1), count.job("x")]), list[UUID])
         assert_type(await send.enqueue(42, lang="mi"), UUID)
+        assert_type(await send.map([1, (2, "mi"), {"user_id": 3}], batch=10, progress=print), int)
+        assert_type(await app.enqueue_stream(send.job(n) for n in range(9)), int)
         assert_type(await send(42), str)
         assert_type(await app.result(job_id, timeout=10), Any)
     async with app.worker(queues=["mail"], slots=100) as worker:

@@ -522,3 +522,33 @@ def test_any_text_is_either_kept_exactly_or_refused(text: str) -> None:
         return
 
     assert json.loads(kept) == {"value": text}
+
+
+def test_a_call_is_the_same_in_whatever_order_its_arguments_are_named() -> None:
+    def task(a: int, b: int = 2, *, c: int = 3) -> None: ...
+
+    arguments = of(task)
+
+    texts = {arguments.bind((), {"c": 3, "b": 2, "a": 1}), arguments.bind((1,), {"c": 3, "b": 2})}
+
+    assert texts == {'{"a":1,"b":2,"c":3}'}
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "says"),
+    [
+        ((1, 2, 3, 4), {}, "too many positional"),
+        ((1, 2, 3), {}, "too many positional"),
+        ((1,), {"b": 1, "a": 2}, "multiple values for argument 'a'"),
+        ((), {"b": 1}, "missing a required"),
+        ((1,), {"d": 1}, "unexpected keyword argument 'd'"),
+        ((1,), {"b": "two"}, "b: "),
+    ],
+)
+def test_what_the_signature_does_not_take_is_said_in_its_words(
+    args: tuple[Any, ...], kwargs: dict[str, Any], says: str
+) -> None:
+    def task(a: int, b: int = 2, *, c: int = 3) -> None: ...
+
+    with pytest.raises(BadArguments, match=says):
+        of(task).bind(args, kwargs)

@@ -30,9 +30,16 @@ SQL = "\n".join(
     if file.name.endswith(".sql")
 )
 ID, LEASE, NOW = uuid4(), uuid4(), datetime.now(UTC)
+ALL = make_options(
+    queue="q", priority=0, delay=5, max_attempts=1, timeout=5, delivery="at_most_once", id=ID,
+    unique_key="k", headers={"h": 1}, tags=["t"],
+)  # fmt: skip
 
 CALLS: dict[str, Call[object]] = {
     "enqueue": jobs.enqueue(Job("t", "{}")),
+    "enqueue with all": jobs.enqueue(Job("t", "{}", ALL)),
+    "enqueue with no_timeout": jobs.enqueue(Job("t", "{}", make_options(no_timeout=True))),
+    "enqueue_many alike with all": jobs.enqueue_many([Job("a", "{}", make_options(ALL))]),
     "enqueue_many mixed": jobs.enqueue_many([Job("a", "{}"), Job("b", "{}")]),
     "enqueue_many alike": jobs.enqueue_many([Job("a", "{}")]),
     "claim": jobs.claim(["mail"], 1),

@@ -43,5 +43,11 @@ def test_the_random_bits_of_ids_are_used_in_full() -> None:
     assert constant == set()
 
 
+def test_ids_of_one_call_ascend_as_their_jobs_do() -> None:
+    made = new_ids(1_000)
+
+    assert made == sorted(made)
+
+
 def test_no_ids_are_made_when_none_are_asked_for() -> None:
     assert new_ids(0) == []

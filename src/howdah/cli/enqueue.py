@@ -1,11 +1,12 @@
-"""`howdah enqueue`: stores a job."""
+"""`howdah enqueue`: stores a job, or one for each line of a file."""
 
 from __future__ import annotations
 
 import asyncio
 import difflib
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import IO, TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
@@ -16,6 +17,7 @@ from howdah.app import App
 from howdah.arguments import encode
 from howdah.cli import database, show
 from howdah.cli.apps import chosen_app
+from howdah.cli.lines import enqueue_lines
 from howdah.cli.options import DURATION, MOMENT
 from howdah.cli.options import as_json as json_option
 from howdah.client import AsyncDoor
@@ -24,11 +26,20 @@ from howdah.job import Job, check_task_name, make_options
 
 if TYPE_CHECKING:
     from howdah.settings import Settings
+    from howdah.task import Task
 
 
 @click.command("enqueue")
 @click.argument("task")
-@click.argument("arguments", metavar="[JSON]", default="{}")
+@click.argument("arguments", metavar="[JSON]", required=False)
+@click.option(
+    "--jsonl",
+    "lines",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="A job for each line of FILE (-: stdin): its arguments, a JSON object. Any number.",
+)
+@click.option("--all-or-nothing", "is_one", is_flag=True, help="With --jsonl: in one transaction.")
 @click.option("--in", "delay", type=DURATION, help="Run it so long from now: 30s, 5m, 2h.")
 @click.option("--at", "run_at", type=MOMENT, help="Run it at this moment: 2030-01-31T08:00:00Z.")
 @click.option("--queue", "-q", help="The queue, instead of the task's.")
@@ -52,7 +63,9 @@ if TYPE_CHECKING:
 def command(
     *,
     task: str,
-    arguments: str,
+    arguments: str | None,
+    lines: IO[bytes] | None,
+    is_one: bool,
     app_name: str | None,
     strict: bool,
     wait: bool,
@@ -61,20 +74,32 @@ def command(
 ) -> None:
     """Store a job of TASK with arguments, a JSON object; - reads it from stdin.
 
-    Prints the job's id.
+    Prints the job's id. With --jsonl it stores a job for each line of a file, a thousand in a
+    transaction, and prints how many; a line that does not fit stops it.
     """
+    _check_together(arguments, lines, is_one, wait, options["unique_key"])
     app = chosen_app(app_name)
     known = app.tasks.get(task) if app else None
-    text = _object(task, sys.stdin.buffer.read() if arguments == "-" else arguments)
     options["tags"] = options["tags"] or None
-    if known is None:
-        job = Job(check_task_name(task), text, make_options(**options))
-    else:
-        job = known.options(**options).job_of(text)
-    settings = database.ready(app.settings if app else None)
-    job_id = database.with_store(
-        lambda s: _store(s, job, strict if known is None else None), settings
+    make = _maker(task, known, options)
+    doubt = strict if known is None else None
+    if lines is not None:
+        settings = database.ready(app.settings if app else None)
+        count = enqueue_lines(
+            lines, make, settings, first=lambda door: _look_up(door, task, doubt), is_one=is_one
+        )
+        if as_json:
+            show.document({"enqueued": count})
+        else:
+            click.echo(count)
+        return
+    job = make(
+        sys.stdin.buffer.read()
+        if arguments == "-"
+        else (arguments or "{}").encode("utf-8", "surrogateescape")
     )
+    settings = database.ready(app.settings if app else None)
+    job_id = database.with_store(lambda door: _store(door, job, doubt), settings)
     if wait:
         _wait(settings, job_id, as_json)
     elif as_json:
@@ -84,15 +109,45 @@ def command(
 
 
 async def _store(door: AsyncDoor, job: Job, strict: bool | None) -> UUID:
-    """The id of the stored job; `strict` is None where the App knows the task."""
-    if strict is not None:
-        await _look_up(door, job.task, strict=strict)
+    """The id of the stored job."""
+    await _look_up(door, job.task, strict)
     job_id: UUID = await door.run(jobs.enqueue(job))
     return job_id
 
 
-async def _look_up(door: AsyncDoor, task: str, *, strict: bool) -> None:
-    """Refuse a task that nobody has declared, or say that its job gets the default options."""
+def _check_together(
+    arguments: str | None, lines: object, is_one: bool, wait: bool, unique_key: str | None
+) -> None:
+    if lines is None:
+        if is_one:
+            raise click.UsageError("--all-or-nothing goes with --jsonl")
+        return
+    if arguments is not None:
+        raise click.UsageError("give arguments, or lines of them with --jsonl, not both")
+    if wait or unique_key is not None:
+        raise click.UsageError(
+            f"{'--wait' if wait else '--unique'} is for one job, and --jsonl makes many"
+        )
+
+
+def _maker(
+    task: str, known: Task[..., Any] | None, options: dict[str, Any]
+) -> Callable[[bytes], Job]:
+    """Makes jobs of JSON, checked by the App's declaration where there is one."""
+    if known is not None:
+        chosen = known.options(**options)
+        return lambda text: chosen.job_of(_object(task, text))
+    name, made = check_task_name(task), make_options(**options)
+    return lambda text: Job(name, _object(task, text), made)
+
+
+async def _look_up(door: AsyncDoor, task: str, strict: bool | None) -> None:
+    """Refuse a task that nobody has declared, or say that its job gets the default options.
+
+    With `strict` None the App has declared it, and nothing is looked up.
+    """
+    if strict is None:
+        return
     try:
         declared = [known.name for known in await door.run(store.tasks())]
     except Denied:
@@ -108,10 +163,9 @@ async def _look_up(door: AsyncDoor, task: str, *, strict: bool) -> None:
     show.said(f"note: no worker has declared {task}: its job gets the default options.{guess}")
 
 
-def _object(task: str, text: str | bytes) -> str:
+def _object(task: str, text: bytes) -> str:
     """The JSON as it was written, if it is an object that can be stored."""
     try:
-        text = text.encode() if isinstance(text, str) else text
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise BadInput(

@@ -22,6 +22,7 @@ declare
     declared  _howdah.task;
     moment    timestamptz := _howdah.clock();
     due       timestamptz := coalesce(enqueue_batch.run_at, moment + enqueue_batch.delay);
+    own       xid8;
     parsed    jsonb[] := array(select a::jsonb from unnest(enqueue_batch.args) a);
     flaw      text := _howdah.flaw(enqueue_batch.task, null, enqueue_batch.queue, enqueue_batch.priority, enqueue_batch.run_at,
                                    enqueue_batch.delay, enqueue_batch.max_attempts, enqueue_batch.timeout,
@@ -33,7 +34,8 @@ begin
         when ids is null or cardinality(ids) is distinct from cardinality(args) then 'ids and args differ in length'
         when cardinality(ids) > 10000 then cardinality(ids) || ' jobs in one call, at most 10,000 are taken'
         when array_position(ids, null) is not null or array_position(args, null) is not null then 'an id, or the args of one, are NULL'
-        else (select _howdah.args_flaw(a) from unnest(parsed) a where _howdah.args_flaw(a) is not null limit 1)
+        else (select format('job %s of the batch: %s', a.ordinal, _howdah.args_flaw(a.args))
+              from unnest(parsed) with ordinality a (args, ordinal) where _howdah.args_flaw(a.args) is not null limit 1)
     end;
     if flaw is not null then
         perform _howdah.refuse('JQ001', flaw, 'Nothing was enqueued. Correct this and enqueue again.');
@@ -44,7 +46,7 @@ begin
     if current_setting('synchronous_commit') = 'off' then
         perform _howdah.durable(array[enqueue_batch.queue]);
     end if;
-    perform pg_current_xact_id();  -- before nextval: a transaction is always older than its seqs (the scan floor)
+    own := pg_current_xact_id();  -- before nextval: a transaction is always older than its seqs (the scan floor)
     insert into _howdah.job
         (seq, created_at, run_at, timeout_ms, priority, max_attempts, id, state, delivery, queue, task, args, headers, tags)
     select nextval('_howdah.seq'), moment, due,

@@ -1,6 +1,7 @@
--- What is wrong with arguments, in words; NULL when nothing is.
+-- What is wrong with arguments, in words; NULL when nothing is. All flaws are stable, without sub-selects: so they are planned
+-- into the statement that asks, and cost a tenth of a call.
 create or replace function _howdah.args_flaw(args jsonb) returns text
-language sql immutable parallel safe
+language sql stable parallel safe
 return case
         when pg_catalog.jsonb_typeof(args) <> 'object'
             then 'args must be a JSON object of named arguments, got ' || pg_catalog.jsonb_typeof(args)
@@ -11,20 +12,32 @@ return case
             then 'args are nested more than 64 deep'
     end;
 
+create or replace function _howdah.tags_flaw(tags text[]) returns text
+language sql immutable parallel safe
+return case
+        when pg_catalog.cardinality(tags) > 32 then 'more than 32 tags'
+        when exists (select from pg_catalog.unnest(tags) t where t is null or pg_catalog.length(t) not between 1 and 120)
+            then 'a tag must be 1 to 120 characters long'
+    end;
+
 -- What is wrong with a job that is about to be enqueued, in words; NULL when nothing is.
 create or replace function _howdah.flaw(
     task text, args jsonb, queue text, priority bigint, run_at timestamptz, delay interval, max_attempts bigint,
     timeout interval, no_timeout boolean, delivery text, unique_key text, headers jsonb, tags text[]
 ) returns text
-language sql volatile parallel safe
-return case
+language sql stable parallel safe
+return coalesce(
+    case
         when task is null or task = '' then 'a job needs a task name'
         when pg_catalog.length(task) > 120 then 'task name is longer than 120 characters'
         when pg_catalog.strpos(task, '*') > 0 then 'a task name cannot contain *, which marks a pattern'
+        when queue is null then null
         when queue = '' then 'queue name is empty'
         when pg_catalog.length(queue) > 120 then 'queue name is longer than 120 characters'
         when pg_catalog.strpos(queue, '*') > 0 then 'a queue name cannot contain *, which marks a pattern'
-        when _howdah.args_flaw(args) is not null then _howdah.args_flaw(args)
+    end,
+    _howdah.args_flaw(args),
+    case
         when priority not between -2147483648 and 2147483647
             then 'priority ' || priority || ' does not fit a 4-byte integer'
         when run_at is not null and delay is not null then 'give run_at or delay, not both'
@@ -42,7 +55,5 @@ return case
         when pg_catalog.octet_length(unique_key) not between 1 and 200 then 'unique_key must be 1 to 200 bytes long'
         when pg_catalog.jsonb_typeof(headers) <> 'object' then 'headers must be a JSON object'
         when pg_catalog.pg_column_size(headers) > 65536 then 'headers are larger than 64 KiB'
-        when pg_catalog.cardinality(tags) > 32 then 'more than 32 tags'
-        when exists (select from pg_catalog.unnest(tags) t where t is null or pg_catalog.length(t) not between 1 and 120)
-            then 'a tag must be 1 to 120 characters long'
-    end;
+        when tags is not null then _howdah.tags_flaw(tags)
+    end);
