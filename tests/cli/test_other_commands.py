@@ -24,8 +24,9 @@ def test_queues_are_listed_paused_and_resumed(run, db):
 
 def test_workers_are_listed_and_drained_by_name(howdah):
     worker = howdah.start(
-        "worker", "--import", "work", "--name", "ann", "-q", "mail:3", "-q", "x*", "-c", "5"
-    )
+        "worker", "--import", "work", "-p", "1", "--name", "ann", "-q", "mail:3", "-q", "x*",
+        "-c", "5",
+    )  # fmt: skip
     worker.until("tasks    3")
 
     listed = howdah("workers", "list", "--json").json

@@ -386,6 +386,7 @@ OTHER_ENDS = {
 }
 
 
+@pytest.mark.slow
 async def test_poisons_stop_after_three_executions_and_innocents_beside_them_are_not_charged(
     pool, store, eventually, tmp_path
 ):

@@ -20,7 +20,15 @@ from howdah.outcome import Released, Succeeded
 from howdah.worker import transactions as transactions_module
 from howdah.worker.connections import Transaction
 
-KINDS = ["asyncpg", "psycopg async", "sqlalchemy async", "psycopg", "sqlalchemy", "django"]
+# Two of the six share all but their driver with another one: `make proof-workers` runs them too.
+KINDS = [
+    "asyncpg",
+    pytest.param("psycopg async", marks=pytest.mark.slow),
+    "sqlalchemy async",
+    "psycopg",
+    pytest.param("sqlalchemy", marks=pytest.mark.slow),
+    "django",
+]
 SETUP = """
 drop table if exists effect, child, parent;
 create table effect (job uuid, note text);

@@ -58,7 +58,8 @@ async def test_the_pool_and_the_worker_have_such_connections_too(dsn, road_to, s
     limit = Call("show idle_in_transaction_session_timeout", (), lambda rows: rows[0][0])
 
     async with app, app.worker() as worker:
-        links = [worker._looks, worker._claims, worker._parts._finishes, worker._chores]
+        parts = worker._parts
+        links = [parts.looks, parts._claims, parts._finishes, parts._chores]
         limits = [await each.run(limit) for each in (app, *links)]
         keeping = [is_kept_alive(each._connection) for each in links]
         async with (await app.client._pools.here().opened()).acquire() as connection:
@@ -132,7 +133,7 @@ async def test_a_session_that_was_cut_off_does_not_keep_the_workers_lock(
         queued = asyncio.create_task(
             asyncio.to_thread(old_self.one, "select pg_advisory_lock(%s)", key)
         )
-        await eventually(lambda: store.one("select count(*) from pg_locks where not granted"))
+        await eventually(lambda: store.one(QUEUED))
         store.one("select pg_terminate_backend(%s)", first)
         await queued
         second = await eventually(lambda: store.one(HOLDER))
@@ -143,8 +144,13 @@ async def test_a_session_that_was_cut_off_does_not_keep_the_workers_lock(
     assert status["stopping"] is False
 
 
+QUEUED = """
+select count(*) from pg_locks l join pg_stat_activity a on a.pid = l.pid
+where l.locktype = 'advisory' and l.objsubid = 1 and not l.granted
+  and a.datname = current_database()
+"""
 HOLDER = """
 select l.pid from pg_locks l join pg_stat_activity a on a.pid = l.pid
 where l.locktype = 'advisory' and l.objsubid = 1 and l.granted
-  and a.application_name like 'howdah worker %% looks'
+  and a.datname = current_database() and a.application_name like 'howdah worker %% looks'
 """
