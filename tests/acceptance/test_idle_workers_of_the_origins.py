@@ -123,8 +123,9 @@ async def test_x10_an_idle_worker_looks_once_per_interval_and_claims_nothing(
     asked: Counter[str] = Counter()
 
     async with app, app.worker() as worker:
-        await until(lambda: db.execute("select 1 from _howdah.idle").fetchone())
         parts = worker._parts
+        await until(lambda: db.execute("select 1 from _howdah.idle").fetchone())
+        await until(parts.fetcher.found_nothing.is_set)  # it claims once more after the mark
         links = {"claims": parts._claims, "finishes": parts._finishes, "looks": parts.looks}
         for name, link in links.items():
 
