@@ -128,7 +128,7 @@ class Reporter:
             attempt=job.attempt,
             seconds=round(event.took, 6),
             error=last_line(outcome.error) or None,
-            **({"args": job.args} if self._with_args else {}),
+            **({"arguments": job.args} if self._with_args else {}),  # args is a record's own
         )
 
     def _refused(self, event: events.LeaseRefused) -> None:

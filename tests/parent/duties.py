@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from howdah import App, Context, Retry
@@ -17,7 +19,17 @@ given = json.loads(os.environ.get("SETTINGS", "{}"))
 time.sleep(given.pop("import_takes", 0))
 if where := given.pop("url_in", None):
     given["database_url"] = Path(where).read_text()
-app = App(**given)
+
+
+@asynccontextmanager
+async def lifespan(_: App) -> AsyncIterator[None]:
+    yield
+    await asyncio.sleep(closing_takes)
+    sys.stderr.write("the lifespan is closed\n")
+
+
+closing_takes = given.pop("closing_takes", None)
+app = App(**given, lifespan=None if closing_takes is None else lifespan)
 AGAIN = Retry(max_attempts=5, first=0.1)
 
 

@@ -72,8 +72,9 @@ class Heart:
     def _obey(self, child: Child, told: workers.Told) -> None:
         if told.lost_after is not None:
             self.lost_after = told.lost_after.total_seconds()
-        if told.action == "swept":  # others run its jobs: nothing of it may go on
-            child.kill()
+        if told.action == "swept":
+            if child.leaving is None:  # others run its jobs: nothing of it may go on
+                child.kill()
         elif told.action in {"drain", "kill"}:  # it hears that too; should it die first, no other
             child.ordered = told.action
             if told.action == "kill" and child.silent > DEAF_AFTER:
