@@ -104,7 +104,7 @@ def test_the_first_signal_lets_jobs_end(howdah, door, number):
     ran = worker.ended()
 
     assert ran.code == 0
-    assert f"stopping ({number.name}); waits for 1 job" in ran.err
+    assert f"stopping ({number.name})" in ran.err  # it may be claimed and not yet begun
     assert "✓ work.wait" in ran.err
     assert _state(door, job_id) == "succeeded"
 
