@@ -36,10 +36,11 @@ class WorkerStopping:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStopped:
-    """A worker has left."""
+    """A worker has ended; `has_left`: and the store has taken its leave and its last outcomes."""
 
     worker: UUID
     released: int
+    has_left: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

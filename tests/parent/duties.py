@@ -135,3 +135,11 @@ async def misbehave(ctx: Context, *, how: str, pid: int = 0) -> int:
 def tell(ctx: Context, *, word: str) -> None:
     """Logs from a process of the pool."""
     ctx.log.info("the word is %s", word)
+
+
+@app.task(name="leave in silence")
+async def leave_in_silence(ctx: Context, *, first: float) -> None:
+    """Ends its process as if all were well, some time after its start."""
+    begins(ctx)
+    await asyncio.sleep(first)
+    os._exit(0)

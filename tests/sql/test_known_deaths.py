@@ -191,3 +191,17 @@ def test_a_claim_that_is_under_way_is_waited_for_and_brought_back_too(door, anot
 
     assert door.rows("select from _howdah.lease") == []
     assert (door.state(job_id), door.job(job_id).crashes) == ("ready", 0)
+
+
+def test_a_beat_is_taken_while_the_worker_claims(door, another_door, clock):
+    worker = door.worker()
+    door.enqueue()
+    claimer = another_door()
+    clock.forward("10 s")
+    before = door.one("select beat_at from howdah.workers")
+
+    with claimer.transaction():
+        claimer.take(worker=worker)
+        door.call("heartbeats", workers=[worker])
+
+    assert door.one("select beat_at from howdah.workers") > before

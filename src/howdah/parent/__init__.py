@@ -219,7 +219,7 @@ class Parent:
     def _is_to_return(self, child: Child, death: Death) -> bool:
         """Whether another one is to take its place; its jobs are brought back in any case."""
         if child.worker is not None:
-            if death.status != 0 or child.leaving is None:
+            if death.status != 0 or not child.has_left:
                 self._heart.rescue(child.worker, death)
         elif not (self._was_up or self.is_stopping or child.leaving):
             self._give_up(child, death)  # it never got to work: nor would another

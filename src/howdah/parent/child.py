@@ -22,6 +22,7 @@ from howdah.parent.messages import (
     FromChild,
     Groups,
     Leaving,
+    Left,
     Registered,
     Start,
     Status,
@@ -61,6 +62,7 @@ class Child:
         worker: its id in the store; None before it registered.
         heard_at: when it last said something, monotonic.
         leaving: why it says that it stops; None: it does not.
+        has_left: whether the store has taken its leave: nothing is to be brought back.
         ordered: what the store has ordered it to do, whether it has heard that or not.
         refusal: why it could not start, in words; `without_database` if that was for want of one.
         fenced: whether it was killed for its silence.
@@ -74,6 +76,7 @@ class Child:
         self.started_at = self.heard_at = time.monotonic()
         self.is_loaded = self.fenced = self.blameless = self.without_database = False
         self.leaving: str | None = None
+        self.has_left = False
         self.ordered: str | None = None
         self.refusal: str | None = None
         self.groups: tuple[int, ...] = ()
@@ -171,6 +174,8 @@ class Child:
             self.groups = message.ids
         elif isinstance(message, Leaving):
             self.leaving = message.why
+        elif isinstance(message, Left):
+            self.has_left = True
         elif isinstance(message, Status):
             for future in self._statuses:
                 if not future.done():

@@ -17,6 +17,7 @@ from howdah.parent.policy import heartbeat_every, heartbeat_within, silence_allo
 from howdah.worker.link import Link, Patience
 
 LOST_AFTER = 30.0  # seconds: the store's default, until the store has said
+ORDERS = {"drain", "kill", "now"}
 RESCUE_AGAIN = 0.5  # seconds: a claim that was under way when its worker died has been stored then
 DEAF_AFTER = 2.0  # seconds of silence in which an order to stop at once does not arrive
 
@@ -75,9 +76,9 @@ class Heart:
         if told.action == "swept":
             if child.leaving is None:  # others run its jobs: nothing of it may go on
                 child.kill()
-        elif told.action in {"drain", "kill"}:  # it hears that too; should it die first, no other
+        elif told.action in ORDERS:  # it hears that too; should it die first, no other
             child.ordered = told.action
-            if told.action == "kill" and child.silent > DEAF_AFTER:
+            if told.action != "drain" and child.silent > DEAF_AFTER:
                 child.kill(blameless=True)
 
     async def fence(self) -> NoReturn:
@@ -100,17 +101,22 @@ class Heart:
             self._events.emit(ChildSilent(number=child.number, pid=child.pid, silent=silent))
 
     def rescue(self, worker: UUID, death: Death) -> None:
-        """Bring back the jobs of a dead child soon, and for ever until that is done."""
+        """Bring back the jobs of a dead child, again and again until the store knows it no more."""
         task = asyncio.create_task(self._bring_back(worker, death), name="howdah rescue")
         self._rescues.add(task)
         task.add_done_callback(self._rescues.discard)
 
     async def _bring_back(self, worker: UUID, death: Death) -> None:
         assert self._link is not None
-        call = partial(self._link.run, workers.rescue(worker, death.running))
-        await Patience("parent", self._events).until_done(call)
-        await asyncio.sleep(RESCUE_AGAIN)
-        await Patience("parent", self._events).until_done(call)
+        rescue = partial(self._link.run, workers.rescue(worker, death.running))
+        # Its beat also keeps others from taking what is left for lost, all of it charged.
+        beat = partial(self._link.run, workers.heartbeats([worker]))
+        patience = Patience("parent", self._events)
+        while True:
+            await patience.until_done(rescue)
+            if (await patience.until_done(beat))[worker].action == "swept":
+                return
+            await asyncio.sleep(RESCUE_AGAIN)  # somebody holds one of the rows
 
     async def close(self, within: float) -> None:
         """Let rescues end, then the connection."""

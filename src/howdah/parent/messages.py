@@ -100,6 +100,10 @@ class Leaving(Message, frozen=True, kw_only=True, tag="leaving"):
     why: str
 
 
+class Left(Message, frozen=True, kw_only=True, tag="left"):
+    """The store has taken its leave: nothing of it is to be brought back."""
+
+
 class Status(Message, frozen=True, kw_only=True, tag="status"):
     """The answer to Ask."""
 
@@ -107,7 +111,7 @@ class Status(Message, frozen=True, kw_only=True, tag="status"):
 
 
 FromParent = Start | Go | Stop | Ask
-FromChild = Hello | Refused | Registered | Beat | Groups | Leaving | Status
+FromChild = Hello | Refused | Registered | Beat | Groups | Leaving | Left | Status
 T = TypeVar("T")
 
 

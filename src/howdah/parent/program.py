@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from howdah.errors import HowdahError
-from howdah.events import Event, WorkerStarted, WorkerStopping, WorkerSwept
+from howdah.events import Event, WorkerStarted, WorkerStopped, WorkerStopping, WorkerSwept
 from howdah.logs import write_logs
 from howdah.parent.messages import (
     Ask,
@@ -33,6 +33,7 @@ from howdah.parent.messages import (
     Groups,
     Hello,
     Leaving,
+    Left,
     Refused,
     Registered,
     Start,
@@ -199,6 +200,8 @@ class Working:
             self._channel.send(Registered(worker=event.worker))
         elif isinstance(event, WorkerStopping):
             self._channel.send(Leaving(why=event.why))
+        elif isinstance(event, WorkerStopped) and event.has_left:
+            self._channel.send(Left())
         elif isinstance(event, WorkerSwept):  # others run its jobs: nothing of it may go on
             with suppress(OSError, ValueError):
                 sys.stderr.flush()

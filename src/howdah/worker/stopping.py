@@ -82,8 +82,10 @@ class Stopping:
         await self._let_end()
         released += self._runner.stop_all("shutdown")
         await self._runner.empty()
-        await self._leave()
-        self._events.emit(WorkerStopped(worker=self._identity.id, released=released))
+        has_left = await self._leave()
+        self._events.emit(
+            WorkerStopped(worker=self._identity.id, released=released, has_left=has_left)
+        )
 
     def _left(self) -> float | None:
         """Seconds until attempts are ended; None for ever."""
@@ -101,14 +103,15 @@ class Stopping:
             sooner.cancel()
         ended.cancel()
 
-    async def _leave(self) -> None:
+    async def _leave(self) -> bool:
         """Store what there is, as long as there is patience for it, and take the worker out."""
         try:
-            async with asyncio.timeout(self._within):
+            async with asyncio.timeout(max(self._within, LEAVE_WITHIN)):
                 await self._finisher.stored()
             async with asyncio.timeout(LEAVE_WITHIN):
                 await Patience("looker", self._events).until_done(
                     lambda: self._link.run(workers.leave(self._identity.id))
                 )
         except Exception:  # the database is away: others will rescue what we could not hand back
-            return
+            return False
+        return True

@@ -10,7 +10,7 @@ begin
     update _howdah.worker w set beat_at = moment
     from (select k.id from _howdah.worker k
           where k.id = any (heartbeats.workers) and k.beat_at not between moment - k.lost_after / 15 and moment
-          order by k.id for update skip locked) due
+          order by k.id for no key update skip locked) due
     where w.id = due.id;
     perform _howdah.beat();
     return query
