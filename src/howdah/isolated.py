@@ -25,6 +25,7 @@ import msgspec
 from howdah.errors import DatabaseError, LeaseLost
 from howdah.logs import write_logs
 from howdah.source import Source
+from howdah.system import die_with_parent
 from howdah.worker.attempt import Attempt
 from howdah.worker.lifespan import Lifespan
 from howdah.worker.means import Means
@@ -42,7 +43,7 @@ Work = Callable[[], None]
 
 def main() -> None:
     """Run until the pipe ends."""
-    _die_with_the_worker()
+    die_with_parent()
     pipe = socket.socket(fileno=int(sys.argv[1]))
     pipe.set_inheritable(False)
     with pipe.makefile("rb") as lines:
@@ -226,14 +227,6 @@ class Isolated:
         answer = await asyncio.wrap_future(self._wire.ask(duration))
         if answer.error is not None:
             raise (LeaseLost if answer.is_lost else DatabaseError)(answer.error)
-
-
-def _die_with_the_worker() -> None:
-    """On Linux; elsewhere the end of the pipe must do."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def _resident() -> int:

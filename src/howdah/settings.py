@@ -20,6 +20,8 @@ import msgspec
 from howdah.errors import BadInput
 from howdah.sql import check_schema
 
+LOST_AFTER = 30.0  # seconds: the store's, until it has said otherwise
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from howdah.system import usable_cores
+
 SETTINGS = (
     "fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size",
     "wal_level", "autovacuum", "jit", "max_connections", "shared_preload_libraries",
@@ -46,7 +48,7 @@ async def surroundings(connection: Any) -> Surroundings:
         machine={
             "system": f"{platform.system()} {platform.machine()}",
             "cores": os.cpu_count(),
-            "usable_cores": _usable_cores(),
+            "usable_cores": usable_cores(),
         },
         load=os.getloadavg()[0],
     )
@@ -63,7 +65,3 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _usable_cores() -> int | None:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -22,6 +22,7 @@ from howdah.parent.messages import Start
 from howdah.parent.reporter import ParentReporter
 from howdah.parent.service import Service
 from howdah.settings import Settings, project_root
+from howdah.system import usable_cores
 
 MOST_PROCESSES = 64
 
@@ -113,10 +114,3 @@ def _processes(wanted: int | None) -> int:
     if not 1 <= wanted <= MOST_PROCESSES:
         raise BadInput(f"{wanted} processes cannot be had", hint=f"Use 1 to {MOST_PROCESSES}.")
     return wanted
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

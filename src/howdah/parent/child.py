@@ -20,6 +20,7 @@ from howdah.parent.messages import (
     Ask,
     Channel,
     FromChild,
+    FromParent,
     Groups,
     Leaving,
     Left,
@@ -29,6 +30,7 @@ from howdah.parent.messages import (
     Stop,
     channel_on,
 )
+from howdah.system import how_it_ended, signal_group
 from howdah.worker.board import anonymous_file, read_board
 
 # Without the current folder on the path, where a user's queue.py would pass for Python's own.
@@ -47,12 +49,7 @@ class Death:
     @property
     def how(self) -> str:
         """For people."""
-        if self.status >= 0:
-            return f"exited with status {self.status}"
-        try:
-            return f"was killed by {signal.Signals(-self.status).name}"
-        except ValueError:
-            return f"was killed by signal {-self.status}"
+        return how_it_ended(self.status)
 
 
 class Child:
@@ -119,10 +116,10 @@ class Child:
         self._channel = await channel_on(ours, FromChild)
         self.tell(start)
 
-    def tell(self, message: Start | Stop | Ask | object) -> None:
+    def tell(self, message: FromParent) -> None:
         """Send it a message."""
         if self._channel is not None and not self.gone.is_set():
-            self._channel.send(message)  # type: ignore[arg-type]
+            self._channel.send(message)
 
     def stop(self, why: str, *, hurry: bool = False) -> None:
         """Have it stop; one that is still loading would not hear, and holds nothing."""
@@ -227,5 +224,4 @@ def _settle(status: asyncio.Future[int], code: int) -> None:
 
 def _kill_groups(groups: tuple[int, ...]) -> None:
     for group in groups:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(group, signal.SIGKILL)
+        signal_group(group, signal.SIGKILL)

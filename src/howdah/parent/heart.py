@@ -14,11 +14,11 @@ from howdah import workers
 from howdah.events import ChildSilent, Events
 from howdah.parent.child import Child, Death
 from howdah.parent.policy import heartbeat_every, heartbeat_within, silence_allowed
+from howdah.settings import LOST_AFTER
 from howdah.worker.link import Link, Patience
 
-LOST_AFTER = 30.0  # seconds: the store's default, until the store has said
 ORDERS = {"drain", "kill", "now"}
-RESCUE_AGAIN = 0.5  # seconds: a claim that was under way when its worker died has been stored then
+RESCUE_AGAIN = 0.5  # seconds between two tries while somebody holds one of the rows
 DEAF_AFTER = 2.0  # seconds of silence in which an order to stop at once does not arrive
 
 
@@ -116,7 +116,7 @@ class Heart:
             await patience.until_done(rescue)
             if (await patience.until_done(beat))[worker].action == "swept":
                 return
-            await asyncio.sleep(RESCUE_AGAIN)  # somebody holds one of the rows
+            await asyncio.sleep(RESCUE_AGAIN)
 
     async def close(self, within: float) -> None:
         """Let rescues end, then the connection."""

@@ -9,7 +9,6 @@ through the channel: nothing secret stands in the command line, where others can
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import signal
 import socket
@@ -46,16 +45,16 @@ from howdah.parent.policy import beat_every
 from howdah.refusals import translated
 from howdah.reporter import Reporter
 from howdah.runner import Foreground, loop_factory
+from howdah.settings import LOST_AFTER
+from howdah.system import die_with_parent
 from howdah.worker import Worker
 from howdah.worker.board import Board
 
 if TYPE_CHECKING:
     from howdah.app import App
 
-PR_SET_PDEATHSIG = 1
 SWEPT = 75  # exit status of a child whose jobs were given to others
 OURS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-LOST_AFTER = 30.0  # seconds: the store's, unless the worker has its own
 
 
 def main(channel: int, board: int, parent: int) -> int:
@@ -70,9 +69,7 @@ def main(channel: int, board: int, parent: int) -> int:
 
 def die_with(parent: int) -> None:
     """Have the kernel kill us when the parent dies (Linux); elsewhere the channel's end does."""
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
+    die_with_parent()
     if os.getppid() != parent:  # it died before we could say so
         os._exit(1)
 

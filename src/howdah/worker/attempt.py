@@ -35,6 +35,7 @@ from howdah.task import Task
 from howdah.worker.means import Means
 
 PACKAGE = str(Path(__file__).parents[1]) + os.sep  # where our own frames come from
+GRACE = 1.0  # seconds that one gets to end by itself after it was told to
 UNKNOWN_TASK_DELAY = 30.0  # seconds until a job that nobody here knows is offered again
 
 
@@ -135,27 +136,25 @@ class Attempt:
         except BaseException as error:  # types may run code of their own
             return self._unreadable(error)
         try:
-            if self.where == "loop":
-                return await self.perform(given)
-            return await self._in_thread(given)
+            return await (self._on_loop if self.where == "loop" else self._in_thread)(given)
         except asyncio.CancelledError:
             return self.stopped()
 
-    async def perform(self, given: dict[str, Any]) -> Outcome:
-        """Call a coroutine function with its decoded arguments, and judge what it does."""
+    def _on_loop(self, given: dict[str, Any]) -> Coroutine[Any, Any, Outcome]:
         if self.connection_kind is None:
-            return await self._perform(given)
+            return self._perform(given)
         assert self.means.transactions is not None
-        return await self.means.transactions.perform(self, partial(self._perform, given))
+        return self.means.transactions.perform(self, partial(self._perform, given))
 
     async def _perform(self, given: dict[str, Any]) -> Outcome:
+        """Call a coroutine function with its decoded arguments, and judge what it does."""
         task = self._entered(given)
         try:
             returned = await task.arguments.call(task.function, given)
         except asyncio.CancelledError:
             return self.stopped()
         except BaseException as error:  # SystemExit too: a task does not end its worker
-            return self._judge_error(error)
+            return self.failed_by(error)
         return self._judge(returned)
 
     def perform_here(self, given: dict[str, Any]) -> Any:
@@ -180,7 +179,7 @@ class Attempt:
         try:
             returned = task.arguments.call(task.function, given)
         except BaseException as error:
-            return self._judge_error(error)
+            return self.failed_by(error)
         return returned if asyncio.iscoroutine(returned) else self._judge(returned)
 
     def _entered(self, given: dict[str, Any]) -> Task[..., Any]:
@@ -225,10 +224,6 @@ class Attempt:
         """What came of an attempt that we ourselves could not bring to an end."""
         return self.end(Failed, error=storable(_traceback(error)), reason="error")
 
-    def failed_by(self, error: BaseException) -> Outcome:
-        """What came of an attempt that ended with this error, of the task's or at its commit."""
-        return self._judge_error(error)
-
     def bad_result(self, problem: str) -> Outcome:
         """What came of an attempt whose result cannot be stored."""
         said = storable(f"the result cannot be stored: {problem}")
@@ -258,7 +253,7 @@ class Attempt:
         except asyncio.CancelledError:
             return self.stopped()
         except BaseException as error:
-            return self._judge_error(error)
+            return self.failed_by(error)
 
     def _unreadable(self, error: BaseException) -> Outcome:
         if self._ran_out_of_memory(error):
@@ -284,7 +279,8 @@ class Attempt:
             problem = _traceback(error)
         return self.bad_result(problem)
 
-    def _judge_error(self, error: BaseException) -> Outcome:
+    def failed_by(self, error: BaseException) -> Outcome:
+        """What came of an attempt that ended with this error, of the task's or at its commit."""
         assert self.task is not None
         if self.stopping:
             return self.stopped()

@@ -9,12 +9,10 @@ from contextlib import suppress
 
 from howdah import store, workers
 from howdah.call import Call
-from howdah.settings import Settings
+from howdah.settings import LOST_AFTER, Settings
 from howdah.worker.identity import Identity
 from howdah.worker.link import Link, Patience
 from howdah.workers import Control
-
-LOST_AFTER = 30.0  # seconds: the store's, unless the worker has its own
 
 FIRST_AGAIN = 0.02  # seconds until what is due and could not be staged is tried again, then twice
 

@@ -15,6 +15,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from howdah.errors import LeaseLost
+from howdah.system import how_it_ended, signal_group
+from howdah.worker.attempt import GRACE
 from howdah.worker.pipe import (
     LONGEST_ANSWER,
     Done,
@@ -31,7 +33,6 @@ from howdah.worker.pipe import (
 if TYPE_CHECKING:
     from howdah.worker.attempt import Attempt
 
-GRACE = 1.0  # seconds that a process gets to end by itself after it was told to
 LINGER = 0.2  # seconds in which the pipe of a dead process must have run dry
 PROGRAM = "howdah.isolated"
 
@@ -111,7 +112,7 @@ class Pooled:
         else:
             process.wait()
         with self._guard:
-            _signal_group(process.pid, signal.SIGKILL)
+            signal_group(process.pid, signal.SIGKILL)
             self._is_gone = True
         _soon(loop, self._has_ended, process.wait())
 
@@ -169,7 +170,7 @@ class Pooled:
     def _signal(self, number: signal.Signals) -> None:
         with self._guard:
             if self.pid is not None and not self._is_gone:
-                _signal_group(self.pid, number)
+                signal_group(self.pid, number)
 
     # Talking
 
@@ -210,19 +211,8 @@ class Pooled:
 
 def death(code: int) -> str:
     """How a process ended, in words."""
-    if code >= 0:
-        return f"its process exited with status {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    hint = ": out of memory?" if -code == signal.SIGKILL else ""
-    return f"its process was killed by {name}{hint}"
-
-
-def _signal_group(group: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)
+    hint = ": out of memory?" if code == -signal.SIGKILL else ""
+    return f"its process {how_it_ended(code)}{hint}"
 
 
 def _soon(loop: asyncio.AbstractEventLoop, do: Callable[..., None], *args: object) -> None:

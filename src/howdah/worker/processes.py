@@ -18,9 +18,10 @@ from howdah.jobs import storable
 from howdah.logs import chosen_format
 from howdah.outcome import Crashed, Outcome, Released, Snoozed
 from howdah.settings import Settings
-from howdah.worker.attempt import Attempt
+from howdah.system import usable_cores
+from howdah.worker.attempt import GRACE, Attempt
 from howdah.worker.pipe import Done, Hello
-from howdah.worker.pooled import GRACE, NoProcess, Pooled
+from howdah.worker.pooled import NoProcess, Pooled
 
 START_WITHIN = 60.0  # seconds to load the app and open its lifespan
 CLOSE_WITHIN = 5.0  # seconds to leave the lifespan
@@ -104,7 +105,7 @@ class Processes:
 
     async def run(self, attempt: Attempt) -> Outcome:
         """What came of it. Its time counts from when a process takes it."""
-        attempt.ends_at = None
+        attempt.wait()
         try:
             process = await self._free()
         except asyncio.CancelledError:
@@ -220,9 +221,7 @@ def slots_of(settings: Settings) -> int:
     """How many processes to keep: what the settings say, else one for each core we may use."""
     if settings.process_slots is not None:
         return settings.process_slots
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return usable_cores()
 
 
 def _back(attempt: Attempt) -> Outcome:

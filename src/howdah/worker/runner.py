@@ -13,7 +13,7 @@ from howdah.events import AttemptFinished, Events, LoopBlocked, TaskStuck
 from howdah.outcome import Outcome, Released
 from howdah.rows import Claimed
 from howdah.task import Task
-from howdah.worker.attempt import Attempt
+from howdah.worker.attempt import GRACE, Attempt
 from howdah.worker.board import Board
 from howdah.worker.finisher import Finisher
 from howdah.worker.means import Means
@@ -21,7 +21,6 @@ from howdah.worker.slots import Slots
 from howdah.worker.watchdog import Block, Watchdog
 
 SWEEP_EVERY = 0.05  # seconds between two looks at the deadlines
-GRACE = 1.0  # seconds that a task gets to end after it was told to
 
 
 class Runner:

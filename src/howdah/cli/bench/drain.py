@@ -6,18 +6,12 @@ import click
 
 from howdah.bench.drain import drain
 from howdah.cli.bench.measuring import measure, options
+from howdah.cli.bench.measuring import processes as with_processes
 
 
 @click.command("drain")
 @click.option("--jobs", "-n", type=click.IntRange(1), default=100_000, show_default=True)
-@click.option(
-    "--processes",
-    "-p",
-    type=click.IntRange(1, 64),
-    default=1,
-    show_default=True,
-    help="Of workers.",
-)
+@with_processes
 @click.option(
     "--slots",
     "-c",

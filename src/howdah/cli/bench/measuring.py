@@ -32,6 +32,16 @@ COLUMNS: list[Column[Figure]] = [
 ]
 
 
+processes = click.option(
+    "--processes",
+    "-p",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Of workers.",
+)
+
+
 def options(rounds: int) -> Callable[[F], F]:
     """The options of every mode; so many rounds unless told otherwise."""
 

@@ -6,20 +6,14 @@ import click
 
 from howdah.bench.snapshot import HOLDS, snapshot
 from howdah.cli.bench.measuring import measure, options
+from howdah.cli.bench.measuring import processes as with_processes
 
 
 @click.command("snapshot")
 @click.option(
     "--jobs", "-n", type=click.IntRange(1), default=20_000, show_default=True, help="In each round."
 )
-@click.option(
-    "--processes",
-    "-p",
-    type=click.IntRange(1, 64),
-    default=1,
-    show_default=True,
-    help="Of workers.",
-)
+@with_processes
 @click.option(
     "--hold",
     "holds",

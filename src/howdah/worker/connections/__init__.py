@@ -58,6 +58,40 @@ class Transaction(ABC):
         """Close the connection, in whatever state it is; never raises for one that is gone."""
 
 
+class PlainTransaction(Transaction):
+    """One whose driver blocks."""
+
+    async def run(self, call: Call[T]) -> T:
+        """Run a call in the transaction."""
+        result: T = self.door.run(call)
+        return result
+
+    async def commit(self) -> None:
+        """Commit."""
+        self.connection.commit()
+
+    async def rollback(self) -> None:
+        """Roll back."""
+        self.connection.rollback()
+
+
+class AwaitedTransaction(Transaction):
+    """One whose driver awaits."""
+
+    async def run(self, call: Call[T]) -> T:
+        """Run a call in the transaction."""
+        result: T = await self.door.run(call)
+        return result
+
+    async def commit(self) -> None:
+        """Commit."""
+        await self.connection.commit()
+
+    async def rollback(self) -> None:
+        """Roll back."""
+        await self.connection.rollback()
+
+
 class Kind(ABC):
     """Opens connections of one kind in this process."""
 

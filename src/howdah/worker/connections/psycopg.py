@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from howdah.call import Call
 from howdah.connect import database_url
 from howdah.settings import Settings, plain_url
-from howdah.worker.connections import RESET, Kind, Transaction
+from howdah.worker.connections import (
+    RESET,
+    AwaitedTransaction,
+    Kind,
+    PlainTransaction,
+    Transaction,
+)
 
-T = TypeVar("T")
 # A server that is cut off must not hold a thread for ever, and no client can time out a commit.
 PATIENCE = {"connect_timeout": 10, "tcp_user_timeout": 30_000}
 
@@ -83,17 +87,7 @@ class _Of(Transaction):
         return bool(self.connection.closed)
 
 
-class _Plain(_Of):
-    async def run(self, call: Call[T]) -> T:
-        result: T = self.door.run(call)
-        return result
-
-    async def commit(self) -> None:
-        self.connection.commit()
-
-    async def rollback(self) -> None:
-        self.connection.rollback()
-
+class _Plain(_Of, PlainTransaction):
     async def give_back(self) -> None:
         self.connection.autocommit = True
         self.connection.execute(RESET)
@@ -104,17 +98,7 @@ class _Plain(_Of):
         self.connection.close()
 
 
-class _Awaited(_Of):
-    async def run(self, call: Call[T]) -> T:
-        result: T = await self.door.run(call)
-        return result
-
-    async def commit(self) -> None:
-        await self.connection.commit()
-
-    async def rollback(self) -> None:
-        await self.connection.rollback()
-
+class _Awaited(_Of, AwaitedTransaction):
     async def give_back(self) -> None:
         await self.connection.set_autocommit(True)
         await self.connection.execute(RESET)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 import psycopg
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from howdah.call import Call
 from howdah.connect import open_connection
 from howdah.settings import Settings
-from howdah.worker.connections import RESET, Kind, Transaction
+from howdah.worker.connections import (
+    RESET,
+    AwaitedTransaction,
+    Kind,
+    PlainTransaction,
+    Transaction,
+)
 from howdah.worker.connections.psycopg import how_to_connect
-
-T = TypeVar("T")
 
 
 class Plain(Kind):
@@ -75,17 +78,7 @@ class _Of(Transaction):
         return bool(self.connection.invalidated)
 
 
-class _Plain(_Of):
-    async def run(self, call: Call[T]) -> T:
-        result: T = self.door.run(call)
-        return result
-
-    async def commit(self) -> None:
-        self.connection.commit()
-
-    async def rollback(self) -> None:
-        self.connection.rollback()
-
+class _Plain(_Of, PlainTransaction):
     async def give_back(self) -> None:
         driver = self.connection.connection.driver_connection
         self.connection.rollback()
@@ -101,17 +94,7 @@ class _Plain(_Of):
             self.connection.close()
 
 
-class _Awaited(_Of):
-    async def run(self, call: Call[T]) -> T:
-        result: T = await self.door.run(call)
-        return result
-
-    async def commit(self) -> None:
-        await self.connection.commit()
-
-    async def rollback(self) -> None:
-        await self.connection.rollback()
-
+class _Awaited(_Of, AwaitedTransaction):
     async def give_back(self) -> None:
         driver: Any = (await self.connection.get_raw_connection()).driver_connection
         await self.connection.rollback()
