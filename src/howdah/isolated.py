@@ -25,11 +25,11 @@ import msgspec
 from howdah.errors import DatabaseError, LeaseLost
 from howdah.logs import write_logs
 from howdah.source import Source
-from howdah.system import die_with_parent
+from howdah.system import die_with_parent, shelter_parent
 from howdah.worker.attempt import Attempt
 from howdah.worker.lifespan import Lifespan
 from howdah.worker.means import Means
-from howdah.worker.pipe import Hello, Perform, Ready, done, read_by_process
+from howdah.worker.pipe import Hello, Interrupt, Perform, Ready, done, read_by_process
 from howdah.worker.threads import MainThread
 from howdah.worker.transactions import Transactions
 from howdah.worker.wire import Wire
@@ -44,12 +44,13 @@ Work = Callable[[], None]
 def main() -> None:
     """Run until the pipe ends."""
     die_with_parent()
-    pipe = socket.socket(fileno=int(sys.argv[1]))
+    shelter_parent(file := int(sys.argv[1]))
+    pipe = socket.socket(fileno=file)
     pipe.set_inheritable(False)
     with pipe.makefile("rb") as lines:
         hello = lines.readline()
     said = read_by_process(hello) if hello else None
-    if not isinstance(said, Hello) or os.getppid() != said.worker:
+    if not isinstance(said, Hello):
         sys.exit(1)
     Isolated(pipe, said).run()
 
@@ -61,7 +62,7 @@ class Isolated:
         self._hello, self._pid = hello, os.getpid()
         self._attempt: Attempt | None = None
         self._jobs, self._is_working, self._was_blocking = 0, False, False
-        self._is_ticking = False
+        self._is_ticking = self._is_told = False
         self._main = asyncio.Runner()
         self._inbox: asyncio.Queue[Attempt | Work | None] = asyncio.Queue()
         self._wire = Wire(pipe, self._heard, self._end)
@@ -92,8 +93,6 @@ class Isolated:
         self._main.run(self._transactions.close())
         self._main.run(lifespan.close())
         self._main.close()
-        if os.getppid() != self._hello.worker:  # or the worker ends what is left of the group
-            os.killpg(0, signal.SIGKILL)
 
     def _loaded(self) -> Lifespan:
         hello = self._hello
@@ -145,11 +144,17 @@ class Isolated:
             os._exit(0)
 
     def _interrupted(self, number: int, _: object) -> None:
-        """The worker wants an end of it: cancel the coroutine, or raise where it runs."""
-        attempt = self._attempt
-        if attempt is None or os.getpid() != self._pid:
+        """The worker wants an end of it: cancel the coroutine, or raise where it runs.
+
+        A service manager may send SIGTERM to all processes of a service: whose job runs on until
+        the worker says so stays with the worker.
+        """
+        if os.getpid() != self._pid:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+            return
+        attempt = self._attempt
+        if attempt is None or not self._is_told or attempt.stopping is not None:
             return
         self._was_blocking = self._wire.is_starved
         if attempt.where == "thread":
@@ -166,12 +171,20 @@ class Isolated:
 
     # In the thread beside
 
-    def _heard(self, message: Perform) -> None:
+    def _heard(self, message: Perform | Interrupt) -> None:
+        if isinstance(message, Interrupt):
+            self._is_told = True
+            os.kill(self._pid, signal.SIGTERM)  # the first may have come before the word
+        else:
+            self._begin(message)
+
+    def _begin(self, message: Perform) -> None:
         task = self._app.tasks.get(message.job.task)
         on_loop = task is None or inspect.iscoroutinefunction(task.function)
         where = "loop" if on_loop else "thread"
         self._attempt = attempt = Attempt(message.job, task, self._means, where)
         self._jobs += 1
+        self._is_told = False
         if not self._is_ticking:
             self._wire.tick(self._goes_on)
         if on_loop:

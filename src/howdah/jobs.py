@@ -125,12 +125,13 @@ def claim(
     tasks: Sequence[str] | None = None,
     idle: bool = False,
     except_queues: Sequence[str] = (),
+    suspects: int | None = None,
 ) -> Call[_List[Claimed]]:
     """Lease up to `n` ready jobs, greatest priority first, then first come.
 
     Queues and tasks are names or patterns with a trailing `*`; None: all; `except_queues`, names or
-    patterns too, are what a pattern is not to take. Without a worker each job is held for its own
-    timeout.
+    patterns too, are what a pattern is not to take. At most `suspects` of them are jobs that are to
+    run alone; None: any number. Without a worker each job is held for its own timeout.
     """
     if not 1 <= n <= 10_000:
         raise BadInput(f"cannot claim {n} jobs", hint="Ask for 1 to 10000.")
@@ -144,6 +145,7 @@ def claim(
         tasks=("text[]", None if tasks is None else check_patterns(tasks)),
         idle=("boolean", idle),
         except_queues=("text[]", check_patterns(except_queues) or None),
+        suspects=("int", suspects),
     )
 
 

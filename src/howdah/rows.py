@@ -25,7 +25,7 @@ class Claimed(msgspec.Struct, frozen=True):
     leased_until: datetime | None  # None: as long as the worker's heart beats
     headers: str | None  # JSON text
     tags: list[str] | None
-    crashes: int = 0  # workers that died while they ran it
+    suspect: bool = False  # may have killed its worker: to be run alone
 
     @property
     def failures(self) -> int:
@@ -89,7 +89,7 @@ class End(msgspec.Struct, frozen=True):
 
 CLAIMED_COLUMNS = (
     "id, lease, queue, task, args::text, priority, attempt, base_attempt, max_attempts, "
-    "timeout_ms, delivery, leased_until, headers::text, tags, crashes"
+    "timeout_ms, delivery, leased_until, headers::text, tags, suspect"
 )
 FOUND_COLUMNS = (
     "id, queue, task, args::text, state, priority, attempt, max_attempts, timeout, run_at, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 from contextlib import suppress
@@ -25,6 +26,32 @@ def die_with_parent() -> None:
     """
     if sys.platform == "linux":  # the variadic prctl reads whole registers
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
+
+
+def shelter_parent(pipe: int) -> None:
+    """Go on in a child of a process that waits and ends likewise: a signal to its parent hits that.
+
+    The process in between does not obey what its group is told, and leaves the pipe to the child.
+    """
+    parent, between = os.getppid(), os.getpid()
+    child = os.fork()
+    if child == 0:
+        die_with_parent()
+        if os.getppid() != between:
+            os._exit(1)
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    os.close(pipe)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if os.getppid() != parent:  # nobody else will end what is left of the group
+        os.killpg(0, signal.SIGKILL)
+    if code < 0:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # one is enough
+        with suppress(OSError):  # there is no other way to be killed
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(between, -code)
+    os._exit(code)
 
 
 def how_it_ended(status: int) -> str:

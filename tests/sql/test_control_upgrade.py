@@ -1,4 +1,5 @@
-"""A store of before, in which workers could not be told to leave at once, becomes one of today."""
+"""A store of before, in which workers could not be told to leave at once, and no job was a suspect,
+becomes one of today."""
 
 from __future__ import annotations
 
@@ -15,6 +16,9 @@ create function howdah.kill(worker uuid default null, name text default null,
 language sql as $$ select 0 $$;
 alter table _howdah.worker drop constraint worker_control_check,
     add constraint worker_control_check check (control in ('go', 'drain', 'kill'));
+alter table _howdah.job drop column suspect;
+alter type howdah.claimed drop attribute suspect;
+alter type howdah.claimed add attribute crashes int;
 """
 
 

@@ -137,17 +137,6 @@ def test_a_crash_ends_what_may_be_run_once_as_lost(door):
     assert (door.state(job_id), door.job(job_id).error) == ("failed", "lost: exited with 1")
 
 
-def test_a_claim_says_how_often_a_job_has_crashed(door):
-    worker = door.worker()
-    job_id = door.enqueue()
-    before = door.take(worker=worker)
-    door.value("rescue", worker=worker, running=[job_id])
-
-    after = door.take()
-
-    assert (before.crashes, after.crashes) == (0, 1)
-
-
 def test_one_beat_keeps_several_workers_and_says_what_each_is_told(door, clock):
     one, other, gone = door.worker("one", lost_after="10 s"), door.worker("other"), uuid4()
     door.value("drain", worker=other)

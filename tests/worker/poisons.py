@@ -58,6 +58,20 @@ def loop_of_its_own() -> str:
 
 
 @app.task(executor="process", retry=once)
+def rests(seconds: float, notes: str) -> int:
+    note(notes, os.getpid())
+    time.sleep(seconds)
+    return os.getpid()
+
+
+@app.task(executor="process", retry=once)
+async def rests_on_loop(seconds: float, notes: str) -> int:
+    note(notes, os.getpid())
+    await asyncio.sleep(seconds)
+    return os.getpid()
+
+
+@app.task(executor="process", retry=once)
 def echo(what: Any) -> Any:
     return what
 
@@ -205,6 +219,11 @@ def _keeps_the_gil() -> None:
     re.match(r"(a*)*b", "a" * 40)
 
 
+def _kills_its_parent() -> None:
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
+
+
 def _fills_its_pipe() -> None:
     for fd in _pipe_of_ours():
         os.write(fd, b"\xff garbage\n")
@@ -229,7 +248,7 @@ POISONS = {
     "exits": lambda: os._exit(3),
     "segfaults": lambda: ctypes.string_at(0),
     "is killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
-    "ends itself": lambda: os.kill(os.getpid(), signal.SIGTERM),
+    "kills its parent": _kills_its_parent,
     "eats memory": _eats_memory,
     "keeps the GIL": _keeps_the_gil,
     "is deaf": _is_deaf,

@@ -18,8 +18,8 @@ class Fetcher:
     """Claims while there is room and work; sleeps, marked as idle, until it is poked.
 
     Marked as idle, committed, and then once more claimed before sleeping: a job enqueued between
-    the look and the mark would otherwise wait for the next poll. Jobs that have crashed before go
-    to the `suspects`, where there are such slots.
+    the look and the mark would otherwise wait for the next poll. Jobs that may have killed their
+    worker go to the `suspects`, where there are such slots: no more are claimed than can start.
     """
 
     def __init__(
@@ -102,12 +102,12 @@ class Fetcher:
         return True
 
     def _place(self, slots: Slots, claimed: list[Claimed]) -> None:
-        """Let them wait for a slot; those that have crashed before, for one to themselves."""
-        if self._suspects is None or not any(job.crashes for job in claimed):
+        """Let them wait for a slot; suspects for one of their own."""
+        if self._suspects is None:
             slots.hold(claimed)
             return
-        slots.hold([job for job in claimed if not job.crashes])
-        self._suspects.hold([job for job in claimed if job.crashes])
+        slots.hold([job for job in claimed if not job.suspect])
+        self._suspects.hold([job for job in claimed if job.suspect])
 
     async def _ask(self, slots: Slots, *, idle: bool) -> list[Claimed]:
         n = slots.wants()
@@ -121,6 +121,7 @@ class Fetcher:
             tasks=self._identity.tasks if slots.tasks is None else slots.tasks,
             idle=idle,
             except_queues=slots.but,
+            suspects=None if self._suspects is None else self._suspects.free,
         )
         claimed = await self._link.run(call)
         if worker != self._identity.id:  # swept in the meantime: they are no longer ours

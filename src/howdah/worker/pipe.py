@@ -32,17 +32,15 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="say"):
 
 
 class Hello(Message, frozen=True, kw_only=True, tag="hello"):
-    """To a new process: whose it is, and which app it is to load. Nothing of it is in argv.
+    """To a new process: which app it is to load. Nothing of it is in argv.
 
     Attributes:
-        worker: process id of the worker.
         source: where the app is: a `howdah.source.Source`, as JSON.
         settings: as the worker has resolved them.
         path: where Python looks for modules.
         logs: the format of log lines, as the worker's; None: the app sees to its logging.
     """
 
-    worker: int
     source: msgspec.Raw
     settings: Settings
     path: list[str]
@@ -53,6 +51,10 @@ class Perform(Message, frozen=True, kw_only=True, tag="perform"):
     """To a process: attempt this job."""
 
     job: Claimed
+
+
+class Interrupt(Message, frozen=True, kw_only=True, tag="interrupt"):
+    """To a process: end the job that it runs. A SIGTERM without this word is nobody's order."""
 
 
 class Extended(Message, frozen=True, kw_only=True, tag="extended"):
@@ -126,7 +128,7 @@ def done(outcome: Outcome, *, is_stored: bool, was_blocking: bool, is_worn: bool
 
 
 _encoder = msgspec.json.Encoder()
-_to_process = msgspec.json.Decoder(Hello | Perform | Extended)
+_to_process = msgspec.json.Decoder(Hello | Perform | Interrupt | Extended)
 _from_process = msgspec.json.Decoder(Ready | Extend | Done)
 
 
@@ -135,9 +137,9 @@ def line(message: Message) -> bytes:
     return _encoder.encode(message) + b"\n"
 
 
-def read_by_process(text: bytes) -> Hello | Perform | Extended:
+def read_by_process(text: bytes) -> Hello | Perform | Interrupt | Extended:
     """What the worker said."""
-    said: Hello | Perform | Extended = _to_process.decode(text)
+    said: Hello | Perform | Interrupt | Extended = _to_process.decode(text)
     return said
 
 

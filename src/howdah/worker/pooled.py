@@ -23,6 +23,7 @@ from howdah.worker.pipe import (
     Extend,
     Extended,
     Hello,
+    Interrupt,
     Message,
     Perform,
     Ready,
@@ -130,7 +131,8 @@ class Pooled:
         return not self._reader.at_eof()
 
     def interrupt(self) -> None:
-        """SIGTERM to its group: the job's `finally` blocks run."""
+        """SIGTERM to its group, and the word that it is meant: the job's `finally` blocks run."""
+        self._say(Interrupt())
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:

@@ -4,7 +4,6 @@ died, or are worn out."""
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import sys
 import time
@@ -60,7 +59,6 @@ class Processes:
     def find_app(self) -> None:
         """Learn where the app is; raises BadInput when another process cannot have it."""
         self._hello = Hello(
-            worker=os.getpid(),
             source=msgspec.Raw(msgspec.json.encode(self._source())),
             settings=self._settings,
             path=[*sys.path],
@@ -133,18 +131,13 @@ class Processes:
             process.kill()
 
     async def _judged(self, process: Pooled, attempt: Attempt, done: Done | None) -> Outcome:
-        was_interrupted = done is not None and done.type is Released
         if attempt.stopping is not None:
             process.kill()  # whatever it may have left behind
             await process.gone()
-            if done is None or was_interrupted or attempt.stopping == "timeout":
+            if done is None or done.type is Released or attempt.stopping == "timeout":
                 return _stopped(attempt, done)
         if done is None:
             return attempt.end(Crashed, error=await process.crash(), reason="crashed")
-        if was_interrupted:
-            process.kill()
-            said = "its process was told to end by SIGTERM"
-            return attempt.end(Crashed, error=said, reason="crashed")
         if attempt.stopping is None:
             self._put_back(process, is_worn=done.is_worn)
         attempt.is_stored = done.is_stored
@@ -236,6 +229,6 @@ def _stopped(attempt: Attempt, done: Done | None) -> Outcome:
         return outcome
     how = "its process was killed" if done is None else "it let nothing beside it run"
     error = f"{outcome.error}; {how}"
-    if attempt.job.crashes > 0:  # or it would be a suspect for as many attempts as it has
+    if attempt.job.suspect:  # or it would be a suspect for as many attempts as it has
         return attempt.end(Crashed, error=error, reason="timeout")
     return replace(outcome, error=error)

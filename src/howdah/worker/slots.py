@@ -69,10 +69,18 @@ class Slots:
             free=self.size - self.running, waiting=len(self.waiting), pace=self._measured_pace()
         )
 
+    @property
+    def free(self) -> int:
+        """How many more jobs could start now."""
+        if self._rests_until > time.monotonic():
+            return 0
+        return max(0, self.size - self.running - len(self.waiting))
+
     def hold(self, jobs: Sequence[Claimed]) -> None:
         """Let them wait for a slot."""
-        self._moved_at = time.monotonic()
-        self.waiting.extend(jobs)
+        if jobs:
+            self._moved_at = time.monotonic()
+            self.waiting.extend(jobs)
 
     def fill(self, start: Callable[[Slots, Claimed], None], may_start: Callable[[], bool]) -> None:
         """Start waiting jobs while there is room."""
@@ -97,15 +105,8 @@ class Slots:
         return back
 
     def take_back_held(self) -> list[Claimed]:
-        """What has waited for long although nothing moves: the pace of its claim is over.
-
-        Not what has crashed before, which waits for a process to itself.
-        """
-        if not self.waiting or time.monotonic() - self._moved_at < HELD:
-            return []
-        back = [job for job in self.waiting if not job.crashes]
-        self.waiting = deque(job for job in self.waiting if job.crashes)
-        return back
+        """What has waited for long although nothing moves: the pace of its claim is over."""
+        return self.take_back() if time.monotonic() - self._moved_at >= HELD else []
 
     def _measured_pace(self) -> float:
         """Jobs a second, smoothed over some tenths of a second."""
@@ -143,8 +144,8 @@ def with_processes(
 ) -> list[Slots]:
     """The same groups, and one that claims for the tasks whose executor is "process", alone.
 
-    With `isolate` one more, the last, for suspects: it claims nothing, and is larger, since a lost
-    worker leaves as many suspects as it ran jobs, and most of them wait more than they compute.
+    With `isolate` one more, the last, for suspects that the others claim: larger, since a process
+    that died leaves as many of them as it ran jobs, and most wait more than they compute.
     """
     queues = [queue for group in groups for queue in group.queues]
     there = sorted(name for name, task in tasks.items() if task.executor == "process")

@@ -18,6 +18,8 @@ from howdah.worker.pipe import (
     LONGEST_TASK,
     Extend,
     Extended,
+    Hello,
+    Interrupt,
     Message,
     Perform,
     line,
@@ -31,7 +33,10 @@ class Wire:
     """Says and hears, on an event loop in a thread beside the main one, which may be busy."""
 
     def __init__(
-        self, pipe: socket.socket, heard: Callable[[Perform], None], ended: Callable[[], None]
+        self,
+        pipe: socket.socket,
+        heard: Callable[[Perform | Interrupt], None],
+        ended: Callable[[], None],
     ) -> None:
         self._pipe, self._heard, self._ended = pipe, heard, ended
         self._loop = asyncio.new_event_loop()
@@ -108,7 +113,7 @@ class Wire:
                 self._ended()
                 await asyncio.Event().wait()
             message = read_by_process(text)
-            if isinstance(message, Perform):
-                self._heard(message)
-            elif isinstance(message, Extended):
+            if isinstance(message, Extended):
                 self._asked.pop(message.n).set_result(message)
+            elif not isinstance(message, Hello):
+                self._heard(message)

@@ -3,6 +3,7 @@
 -- take. One fresh lease token per call.
 -- With a worker (howdah.heartbeat made its row) a lease lasts as long as the worker's heart beats; without one, as long as
 -- the job's own timeout, and the call does a bounded part of the chores, so that no Howdah worker need run.
+-- suspects is how many jobs it may take that are to run alone (after a crash); NULL: as many as there are.
 -- idle => true marks the worker as idle when nothing was found: claim once more before going to sleep.
 create or replace function howdah.claim(
     queues         text[]  default null,
@@ -10,7 +11,8 @@ create or replace function howdah.claim(
     worker         uuid    default null,
     tasks          text[]  default null,
     idle           boolean default false,
-    except_queues  text[]  default null
+    except_queues  text[]  default null,
+    suspects       int     default null
 ) returns setof howdah.claimed
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -20,6 +22,8 @@ as $$
 #variable_conflict use_column
 declare
     picked   tid[];
+    doubted  tid[];  -- those of them that are suspects
+    is_full  boolean;
     sources  text[];
     names    text[] := array(select t from unnest(claim.tasks) t where t not like '%*');
     likes    text[] := _howdah.like_patterns(array(select t from unnest(claim.tasks) t where t like '%*'));
@@ -29,6 +33,9 @@ declare
 begin
     if claim.n is null or claim.n not between 1 and 10000 then
         perform _howdah.refuse('JQ001', format('cannot claim %s jobs', coalesce(claim.n::text, 'NULL')), 'Ask for 1 to 10000.');
+    end if;
+    if claim.suspects < 0 then
+        perform _howdah.refuse('JQ001', format('cannot claim %s suspects', claim.suspects), 'Ask for 0 or more.');
     end if;
     if exists (select from unnest(claim.queues || claim.tasks) p
                where p is null or p = '' or length(p) > 121 or strpos(left(p, -1), '*') > 0) then
@@ -42,21 +49,26 @@ begin
 
     loop
         sources := _howdah.sources(claim.queues, claim.except_queues);
-        picked := array(
-            select head.row
-            from unnest(sources) with ordinality source (queue, place)
-            cross join lateral (
-                select j.ctid as row from _howdah.job j
-                where j.state = 'r' and j.queue = source.queue
-                  and (claim.tasks is null or j.task = any (names) or j.task like any (likes))
-                order by j.priority desc, j.seq
-                limit claim.n for update skip locked) head
-            limit claim.n);
+        select coalesce(array_agg(h.row), '{}'), array_agg(h.row) filter (where h.suspect) into picked, doubted
+        from (select head.row, head.suspect
+              from unnest(sources) with ordinality source (queue, place)
+              cross join lateral (
+                  select j.ctid as row, j.suspect from _howdah.job j
+                  where j.state = 'r' and j.queue = source.queue
+                    and (claim.tasks is null or j.task = any (names) or j.task like any (likes))
+                    and (claim.suspects is distinct from 0 or j.suspect is null)
+                  order by j.priority desc, j.seq
+                  limit claim.n for update skip locked) head
+              limit claim.n) h;
         -- Nothing to do, and nobody stages what is due: do it, and look once more.
         exit when picked <> '{}' or overdue or not coalesce(_howdah.next_due() < _howdah.clock() - interval '1 s', false);
         perform _howdah.stage(1000);
         overdue := true;
     end loop;
+    is_full := cardinality(picked) = claim.n;
+    if cardinality(doubted) > claim.suspects then
+        picked := array(select unnest(picked) except select unnest(doubted[claim.suspects + 1:]));
+    end if;
 
     if picked = '{}' then  -- without having taken a transaction id
         if claim.idle then
@@ -95,18 +107,18 @@ begin
             leased_until = case when claim.worker is null then moment + _howdah.timeout_span(j.timeout_ms) end
         where j.ctid = any (picked)
         returning j.id, j.queue, j.task, j.args, j.priority, j.seq, j.attempt, j.base_attempt, j.max_attempts, j.timeout_ms,
-                  j.delivery, j.leased_until, j.headers, j.tags, j.crashes
+                  j.delivery, j.leased_until, j.headers, j.tags, j.suspect
     ), noted as (
         insert into _howdah.lease (lease, worker, claimed_at, ids)
         select token, claim.worker, moment, array_agg(l.id) from leased l
     )
     select l.id, token, l.queue::text, l.task::text, l.args, l.priority, l.attempt, coalesce(l.base_attempt, 0),
            coalesce(l.max_attempts, 4), case when l.timeout_ms is null then 60000 else nullif(l.timeout_ms, 0) end,
-           _howdah.delivery_name(l.delivery), l.leased_until, l.headers, l.tags, l.crashes::int
+           _howdah.delivery_name(l.delivery), l.leased_until, l.headers, l.tags, l.suspect is true
     from leased l order by l.priority desc, l.seq;
 
     -- It got all it asked for, so there may be more than it can take: somebody else may sleep beside it.
-    if cardinality(picked) = claim.n and exists (select from _howdah.idle) then
+    if is_full and exists (select from _howdah.idle) then
         perform _howdah.wake(sources[1], null, 1);
     end if;
 end $$;

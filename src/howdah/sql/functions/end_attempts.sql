@@ -1,7 +1,8 @@
 -- Ends attempts that did not simply succeed: judges each, writes it down in _howdah.attempt, and sends the job on its way.
 -- kinds: retry (by the job's own limits), failed (never again), cancelled, snoozed and released (both uncharged), lost (its
--- worker died: uncharged, but a crash), crashed (the same of a process that the worker had it run in). A job whose cancelling was asked for is not run again. An attempt that may never be
--- repeated (at_most_once) fails instead. Returns the ids that it moved.
+-- worker died: uncharged, but a crash), crashed (the same, and it may well have been this job that did it: it becomes a suspect,
+-- as it does by its second crash). A job whose cancelling was asked for is not run again. An attempt that may never be repeated
+-- (at_most_once) fails instead. Returns the ids that it moved.
 create or replace function _howdah.end_attempts(
     ids       uuid[],
     leases    uuid[],
@@ -25,6 +26,7 @@ begin
         select j.id, j.lease, j.attempt, j.task, j.attempt - coalesce(j.base_attempt, 0) as tried, o.kind, o.reason, o.error,
                case when o.retry_at is not null or o.retry_in is not null
                     then greatest(coalesce(o.retry_at, moment + o.retry_in), moment) end as again_at, o.ordinal, l.worker, l.claimed_at, j.delivery,
+               o.kind = 'crashed' or j.crashes > 0 as is_suspect,
                case
                    when o.kind in ('failed', 'cancelled') then o.kind
                    when exists (select from _howdah.cancel_request c where c.job_id = j.id and c.lease = j.lease) then 'cancelled'
@@ -46,7 +48,7 @@ begin
     )
     select array_agg(e.id) filter (where e.verdict = 'failed') as failed_ids,
            array_agg(e.lease) filter (where e.verdict = 'failed') as failed_leases,
-           array_agg(case when e.kind = 'crashed' and e.delivery = 'm' then 'lost: ' || e.error
+           array_agg(case when e.kind = 'crashed' and e.delivery = 'm' then coalesce('lost: ' || e.error, 'lost')
                           when e.reason not in ('lost', 'expired') then e.error when e.delivery = 'm' then 'lost'
                           when e.reason = 'lost' then 'worker lost' else e.error end)
                filter (where e.verdict = 'failed') as failed_errors,
@@ -65,6 +67,8 @@ begin
            array_agg(e.lease) filter (where e.verdict = 'released') as released_leases,
            array_agg(e.id) filter (where e.verdict = 'lost') as lost_ids,
            array_agg(e.lease) filter (where e.verdict = 'lost') as lost_leases,
+           array_agg(e.id) filter (where e.verdict = 'lost' and e.is_suspect) as suspect_ids,
+           array_agg(e.lease) filter (where e.verdict = 'lost' and e.is_suspect) as suspect_leases,
            array_agg(e.id) filter (where e.verdict = 'failed' and e.kind in ('lost', 'crashed')) as died_ids,
            array_agg(e.lease) filter (where e.verdict = 'failed' and e.kind in ('lost', 'crashed')) as died_leases
     into judged from ended e;
@@ -72,6 +76,11 @@ begin
     if judged.died_ids is not null then  -- history says of how many crashes it failed, this one included
         update _howdah.job j set crashes = j.crashes + 1
         from unnest(judged.died_ids, judged.died_leases) d (id, lease) where j.id = d.id and j.lease = d.lease;
+    end if;
+
+    if judged.suspect_ids is not null then
+        update _howdah.job j set suspect = true
+        from unnest(judged.suspect_ids, judged.suspect_leases) s (id, lease) where j.id = s.id and j.lease = s.lease;
     end if;
 
     return (case when judged.failed_ids is null then '{}'

@@ -64,8 +64,8 @@ begin
     return ended;
 end $$;
 
--- Brings back at once the jobs of a worker that is known to be dead, as whoever started it does: those that ran count a crash;
--- what had not started is released uncharged, unless it may never be started twice and nobody can know. How many.
+-- Brings back at once the jobs of a worker that is known to be dead, as whoever started it does: those that ran count a crash,
+-- and are suspects; what had not started is released uncharged, unless it may never be started twice and nobody can know. How many.
 create or replace function howdah.rescue(worker uuid, running uuid[]) returns int
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -82,8 +82,10 @@ begin
     loop
         ended := ended + coalesce((
             select cardinality(_howdah.end_attempts(
-                       array_agg(j.id), array_agg(j.lease), array_agg(j.kind), array_agg(j.kind), null, null))
-            from (select o.id, o.lease, case when o.id = any (rescue.running) or o.delivery = 'm' then 'lost' else 'released' end as kind
+                       array_agg(j.id), array_agg(j.lease), array_agg(j.kind),
+                       array_agg(case j.kind when 'released' then 'released' else 'lost' end), null, null))
+            from (select o.id, o.lease, case when o.id = any (rescue.running) then 'crashed' when o.delivery = 'm' then 'lost'
+                                             else 'released' end as kind
                   from _howdah.job o where o.id = any (held.ids) and o.lease = held.lease order by o.id for update skip locked) j
             having count(*) > 0), 0);
         delete from _howdah.lease l where l.lease = held.lease
