@@ -27,8 +27,10 @@ from howdah.durations import Duration
 from howdah.errors import Conflict, UnknownTask
 from howdah.events import Events
 from howdah.job import Job
+from howdah.logs import write_logs
 from howdah.loops import PerLoop
 from howdah.outcome import Outcome
+from howdah.reporter import Reporter
 from howdah.retry import Retry
 from howdah.rows import Claimed
 from howdah.runner import run_worker
@@ -92,6 +94,7 @@ class App:
         self._sync_client: Client | None = None
         self._waits = PerLoop(lambda: Waits(self.client))
         self._guard = threading.Lock()
+        self._reports = False  # what its workers do, as log lines
 
     @property
     def settings(self) -> Settings:
@@ -310,7 +313,11 @@ class App:
         slots: int | None = None,
         name: str | None = None,
     ) -> Worker:
-        """A worker inside this process: `async with app.worker(queues=["mail"]): …`."""
+        """A worker inside this process: `async with app.worker(queues=["mail"]): …`.
+
+        It logs to `howdah.worker`; where those lines go is the program's to say.
+        """
+        self._report()
         return Worker(
             self.tasks,
             self.settings,
@@ -321,6 +328,12 @@ class App:
             lifespan=None if self.lifespan is None else partial(self.lifespan, self),
             source=self._source,
         )
+
+    def _report(self) -> None:
+        """Once, however many workers there are."""
+        if not self._reports:
+            self._reports = True
+            self.events.subscribe(Reporter(self.settings))
 
     def _source(self) -> Source:
         from howdah.source import source_of
@@ -335,5 +348,9 @@ class App:
         name: str | None = None,
         burst: bool = False,
     ) -> None:
-        """Block in a worker until SIGTERM or SIGINT; with `burst` until nothing is left to do."""
+        """Block in a worker until SIGTERM or SIGINT; with `burst` until nothing is left to do.
+
+        Writes what `howdah worker` writes to stderr, unless the program has set up logging.
+        """
+        write_logs()
         run_worker(self.worker(queues=queues, slots=slots, name=name), burst=burst)

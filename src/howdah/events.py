@@ -18,6 +18,7 @@ class WorkerStarted:
     worker: UUID
     name: str
     queues: tuple[str, ...]
+    slots: int
     tasks: tuple[str, ...]
 
 

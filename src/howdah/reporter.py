@@ -19,7 +19,6 @@ from howdah.settings import Settings, without_password
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from howdah.worker import Worker
 
 MOST_NAMED = 8  # tasks in the banner
 LOST_AGAIN = 5.0  # seconds in which the loss of the database is said once
@@ -31,7 +30,7 @@ _MARKS = {
 
 
 class Reporter:
-    """Subscribes to an app's events: `app.events.subscribe(Reporter(worker, app.settings))`.
+    """Subscribes to an app's events: `app.events.subscribe(Reporter(app.settings))`.
 
     `process` is the number of a parent's process, which says what it must, and its parent the rest;
     `with_args` adds the arguments of each job to its line.
@@ -39,14 +38,13 @@ class Reporter:
 
     def __init__(
         self,
-        worker: Worker,
         settings: Settings,
         *,
         process: int | None = None,
         banner: bool = True,
         with_args: bool = False,
     ) -> None:
-        self._worker, self._settings = worker, settings
+        self._settings = settings
         self._process, self._banner, self._with_args = process, banner, with_args
         self._each_job = logging.DEBUG if settings.env == "production" else logging.INFO
         self._is_away, self._lost_again = False, 0.0
@@ -72,7 +70,7 @@ class Reporter:
 
     def _started(self, event: events.WorkerStarted) -> None:
         database = without_password(self._settings.database_url or "")
-        slots, tasks, schema = self._worker.status()["slots"], event.tasks, self._settings.schema
+        slots, tasks, schema = event.slots, event.tasks, self._settings.schema
         named = ", ".join([*tasks[:MOST_NAMED], *(["…"] if len(tasks) > MOST_NAMED else [])])
         which = f" · process {self._process}" if self._process else ""
         say(

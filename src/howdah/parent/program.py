@@ -153,7 +153,6 @@ class Working:
             self._worker.processes.on_groups = self._tell_groups
         app.events.subscribe(
             Reporter(
-                self._worker,
                 app.settings,
                 process=start.number,
                 banner=start.banner,

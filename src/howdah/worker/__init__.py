@@ -101,6 +101,7 @@ class Worker:
                 worker=self.identity.id,
                 name=self.identity.name,
                 queues=self.identity.queues,
+                slots=self.identity.slots,
                 tasks=self.identity.tasks,
             )
         )
