@@ -13,7 +13,7 @@ from howdah.durations import written
 from howdah.events import Event
 from howdah.logs import log, say
 from howdah.outcome import Cancelled, Crashed, Failed, Released, Retrying, Snoozed, Succeeded
-from howdah.printable import last_line
+from howdah.printable import gist
 from howdah.settings import Settings, without_password
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Reporter:
             queue=job.queue,
             attempt=job.attempt,
             seconds=round(event.took, 6),
-            error=last_line(outcome.error) or None,
+            error=gist(outcome.error) or None,
             **({"arguments": job.args} if self._with_args else {}),  # args is a record's own
         )
 
@@ -163,7 +163,7 @@ class Reporter:
 
     def _no_process(self, event: events.ProcessFailed) -> None:
         say(
-            f"a process for jobs could not be started ({last_line(event.error)}); "
+            f"a process for jobs could not be started ({gist(event.error)}); "
             f"its jobs wait, trying again in {written(event.again_in)}",
             logging.ERROR,
             event="process_failed",
@@ -177,7 +177,7 @@ class Reporter:
         if now < self._lost_again:
             return
         self._is_away, self._lost_again = True, now + LOST_AGAIN
-        why = last_line(str(event.error)) or type(event.error).__name__
+        why = gist(str(event.error)) or type(event.error).__name__
         say(
             f"the database is away ({why}); trying again",
             logging.WARNING,
@@ -213,13 +213,19 @@ def _told(event: events.AttemptFinished) -> str:
     again = f" · again in {written(outcome.retry_in)}" if outcome.retry_in is not None else ""
     if isinstance(outcome, Retrying) and event.job.attempt >= event.job.max_attempts:
         again = " · no attempt is left"
-    error = last_line(outcome.error)
-    return (f"  {error}" if error else "") + again
+    error = gist(outcome.error)
+    more = "\n" in (outcome.error or "").strip()
+    where = f" · traceback: howdah jobs show {_end(event.job.id)}" if more else ""
+    return (f"  {error}" if error else "") + again + where
 
 
 def _short(job_id: UUID) -> str:
     """The end of an id: its beginning is the time, alike for all jobs of a minute."""
-    return f"…{str(job_id)[-12:]}"
+    return f"…{_end(job_id)}"
+
+
+def _end(job_id: UUID) -> str:
+    return str(job_id)[-12:]
 
 
 def jobs_in_words(count: int) -> str:

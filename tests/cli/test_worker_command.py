@@ -178,6 +178,20 @@ def test_log_lines_for_people_have_no_arguments_and_no_control_characters(howdah
     assert "\x1b" not in ran.err
 
 
+def test_a_failed_jobs_line_says_what_went_wrong_and_where_the_rest_is(howdah, door):
+    job_id = door.enqueue(Job("work.fail", r'{"message": "no such city\nlook at the map"}'))
+
+    ran = howdah("worker", "--import", "work", "--burst")
+    line = next(line for line in ran.err.splitlines() if "✗ work.fail" in line)
+    where = line.rpartition("traceback: howdah ")[2]
+    shown = howdah(*where.split())
+
+    assert "  ValueError: no such city · again in " in line
+    assert where == f"jobs show {str(job_id)[-12:]}"
+    assert "look at the map" in shown.out
+    assert "work.py" in shown.out
+
+
 def test_the_banner_has_version_database_queues_and_tasks(howdah):
     url = howdah.env["DATABASE_URL"].replace("howdah@", "howdah:s3cret@")
 

@@ -11,7 +11,7 @@ from howdah.cli import database, show
 from howdah.cli.options import ID, filters
 from howdah.cli.options import as_json as json_option
 from howdah.cli.show import Column
-from howdah.printable import last_line
+from howdah.printable import gist
 from howdah.rows import Found
 
 
@@ -28,7 +28,7 @@ COLUMNS: list[Column[Found]] = [
     Column("try", lambda job: f"{job.attempt}/{job.max_attempts}", right=True),
     Column("when", _when),
     Column("args", lambda job: job.args),
-    Column("error", lambda job: last_line(job.error)),
+    Column("error", lambda job: gist(job.error)),
 ]
 
 
