@@ -24,7 +24,7 @@ from howdah.client import (
 )
 from howdah.context import Context
 from howdah.durations import Duration
-from howdah.errors import Conflict, UnknownTask
+from howdah.errors import BadInput, Conflict, UnknownTask
 from howdah.events import Events
 from howdah.job import Job
 from howdah.logs import write_logs
@@ -85,6 +85,11 @@ class App:
         lifespan: Callable[[App], AnyContextManager] | None = None,
         **settings: Any,
     ) -> None:
+        if lifespan is not None and not callable(lifespan):
+            raise BadInput(
+                f"a lifespan is called with the app, and {lifespan!r} cannot be called",
+                hint="Give the function itself: App(lifespan=opened), not opened().",
+            )
         self.lifespan = lifespan
         self.tasks: dict[str, Task[..., Any]] = {}
         self.events = Events()

@@ -77,6 +77,28 @@ def test_an_app_that_breaks_says_where(howdah, project):
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.parametrize(
+    ("where", "code", "last"),
+    [("before", 1, "hint: Its traceback stands above."), ("after", 0, "redis is away")],
+)
+def test_a_lifespan_that_breaks_says_where_in_the_users_own_code(
+    howdah, project, where, code, last
+):
+    lines = ["@contextlib.asynccontextmanager", "async def opened(_):", "    yield"]
+    lines.insert(2 if where == "before" else 3, "    raise OSError('redis is away')")
+    app = ["import contextlib, howdah", *lines, "app = howdah.App(lifespan=opened)"]
+    (project / "living.py").write_text("\n".join(app))
+
+    ran = howdah("worker", "living:app", "-p", "1", "--burst")
+
+    assert ran.code == code
+    assert "the app's lifespan broke: OSError: redis is away" in ran.err
+    assert ran.err.rstrip().endswith(last)
+    assert [line for line in ran.err.splitlines() if line.startswith("  File")] == [
+        f'  File "{project / "living.py"}", line {4 if where == "before" else 5}, in opened'
+    ]
+
+
 def test_only_the_named_queues_are_worked(howdah, door, db):
     mail = UUID(
         str(
