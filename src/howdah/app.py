@@ -155,7 +155,8 @@ class App:
     ) -> Any:
         """Declare a function as a task; `async def` runs on the loop, `def` in a thread.
 
-        Its name is the dotted name from its module on, unless one is given. `timeout` (60 s unless
+        Its name is the dotted name from its module on, unless one is given; what a script run by
+        itself declares is named as by those who import the script. `timeout` (60 s unless
         told otherwise) counts from the start of each attempt. `executor="process"` runs it in a
         process of its own, which can be killed. With `delivery="transactional"` its Context has a
         `connection` (of asyncpg; or `connection="psycopg"`, "sqlalchemy", "django") whose commit
@@ -184,8 +185,10 @@ class App:
     def _add(self, task: Task[..., Any]) -> Task[..., Any]:
         known = self.tasks.get(task.name)
         if known is not None and known.function is not task.function:
+            code = getattr(inspect.unwrap(known.function), "__code__", None)
+            where = f", at {code.co_filename}, line {code.co_firstlineno}" if code else ""
             raise Conflict(
-                f"a task {task.name!r} is declared already",
+                f"a task {task.name!r} is declared already{where}",
                 hint="Give one of the two another name: @app.task(name=…).",
             )
         self.tasks[task.name] = task

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from signal import SIGINT, SIGTERM
 from uuid import UUID
@@ -49,6 +51,35 @@ def test_an_app_is_named_or_configured(howdah, door, project):
     assert (_state(door, named), _state(door, configured)) == ("succeeded", "succeeded")
 
 
+def _run(howdah, project, *program):
+    subprocess.run(
+        [sys.executable, *program], cwd=project, env=howdah.env, check=True, capture_output=True
+    )
+
+
+def test_a_script_enqueues_for_workers_that_import_it(howdah, project):
+    with (project / "sums.py").open("a") as script:
+        script.write("if __name__ == '__main__':\n    add.enqueue_sync(1, 2)\n")
+    _run(howdah, project, "sums.py")
+    _run(howdah, project, "-m", "sums")
+
+    ran = howdah("worker", "sums:app", "--burst")
+
+    assert ran.err.count("✓ sums.add") == 2
+
+
+def test_the_processes_of_a_program_find_its_app_however_it_was_run(howdah, door, project):
+    with (project / "sums.py").open("a") as script:
+        script.write("@app.task(executor='process')\ndef apart():\n    return __name__\n")
+        script.write("if __name__ == '__main__':\n    app.run_worker(burst=True)\n")
+    jobs_apart = [_enqueue(door, "sums.apart") for _ in range(2)]
+    _run(howdah, project, "sums.py")
+    jobs_apart.append(_enqueue(door, "sums.apart"))
+    _run(howdah, project, "-m", "sums")
+
+    assert [_state(door, job_id) for job_id in jobs_apart] == ["succeeded"] * 3
+
+
 def test_a_module_with_an_apps_tasks_does_not_double_them(howdah, door):
     ran = howdah("worker", "--import", "sums", "--burst")
 
@@ -74,6 +105,35 @@ def test_an_app_that_breaks_says_where(howdah, project):
     assert ran.code == 2
     assert "RuntimeError: sour" in ran.err
     assert "broken.py, line 2" in ran.err
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("app", "said"),
+    [
+        ("sums.py:app", ["error: sums.py is a file", "Write sums."]),
+        ("./sums", ["error: ./sums is a file", "Write sums."]),
+        ("lib/deep.py:app", ["error: lib/deep.py is a file", "Write lib.deep."]),
+        ("../other.py:app", ["error: ../other.py is a file", "Go to .. and write other."]),
+        ("nowhere.py:app", ["there is no file nowhere.py", "yourpackage.module:app"]),
+        ("lib/none:app", ["there is no file lib/none.py", "yourpackage.module:app"]),
+        ("sums:ap", ["sums has no ap", "It holds sums:app."]),
+        ("crooked:app", ["SyntaxError", "/crooked.py, line 2: def f(:"]),
+        ("twice:app", ["'twice.f' is declared already", "/twice.py, line 3\n", "py, line 6."]),
+    ],
+)
+def test_an_app_that_cannot_be_had_says_what_to_type(howdah, project, app, said):
+    (project / "lib").mkdir()
+    (project / "lib" / "deep.py").touch()
+    (project.parent / "other.py").touch()
+    (project / "crooked.py").write_text("x = 1\ndef f(:\n")
+    declared = "@app.task\ndef f():\n    pass\n"
+    (project / "twice.py").write_text(f"from howdah import App\napp = App()\n{declared * 2}")
+
+    ran = howdah("worker", app)
+
+    assert ran.code == 2
+    assert [words for words in said if words not in ran.err] == []
     assert "Traceback" not in ran.err
 
 
