@@ -69,15 +69,20 @@ def test_a_script_enqueues_for_workers_that_import_it(howdah, project):
 
 
 def test_the_processes_of_a_program_find_its_app_however_it_was_run(howdah, door, project):
-    with (project / "sums.py").open("a") as script:
-        script.write("@app.task(executor='process')\ndef apart():\n    return __name__\n")
-        script.write("if __name__ == '__main__':\n    app.run_worker(burst=True)\n")
-    jobs_apart = [_enqueue(door, "sums.apart") for _ in range(2)]
-    _run(howdah, project, "sums.py")
-    jobs_apart.append(_enqueue(door, "sums.apart"))
-    _run(howdah, project, "-m", "sums")
+    program = (
+        "from howdah import App\napp = App()\n"
+        "@app.task(executor='process')\ndef apart():\n    return __name__\n"
+        "if __name__ == '__main__':\n    app.run_worker(burst=True)\n"
+    )
+    (project / "lib").mkdir()
+    for file in ("program.py", "lib/deep.py"):
+        (project / file).write_text(program)
+    as_script, as_module = _enqueue(door, "program.apart"), _enqueue(door, "lib.deep.apart")
+    _run(howdah, project, "program.py")
+    _run(howdah, project, "-m", "lib.deep")
 
-    assert [_state(door, job_id) for job_id in jobs_apart] == ["succeeded"] * 3
+    assert _state(door, as_script) == "succeeded"
+    assert _state(door, as_module) == "succeeded"
 
 
 def test_a_module_with_an_apps_tasks_does_not_double_them(howdah, door):

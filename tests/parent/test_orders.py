@@ -113,6 +113,8 @@ async def test_changed_files_are_run_and_broken_ones_are_waited_for(
     assert (first, second, third) == (1, 2, 3)
     assert await parent.ended() == 0
     assert parent.errors.count("ZeroDivisionError") == 1
+    assert parent.errors.count(f"{file} changed: starting anew") == 3
+    assert "change detected" not in parent.errors  # watchfiles' own words
 
 
 @pytest.mark.slow
