@@ -94,9 +94,10 @@ class Reporter:
         say_stopping(event.why, event.running, event.within, quiet=not own)
 
     def _stopped(self, event: events.WorkerStopped) -> None:
-        back = f"; handed back {jobs_in_words(event.released)}" if event.released else ""
-        quiet = self._process is not None and not event.released
-        say(f"stopped{back}", event="worker_stopped", released=event.released, quiet=quiet)
+        back = f"handed back {jobs_in_words(event.released)}" if event.released else ""
+        said = back if self._process is not None and back else f"stopped{back and '; '}{back}"
+        quiet = self._process is not None and not back  # its parent says so
+        say(said, event="worker_stopped", released=event.released, quiet=quiet)
 
     def _swept(self, event: events.WorkerSwept) -> None:
         say(

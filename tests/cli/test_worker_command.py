@@ -144,7 +144,7 @@ def test_an_app_that_cannot_be_had_says_what_to_type(howdah, project, app, said)
 
 @pytest.mark.parametrize(
     ("where", "code", "last"),
-    [("before", 1, "hint: Its traceback stands above."), ("after", 0, "redis is away")],
+    [("before", 1, "hint: Its traceback stands above."), ("after", 0, " stopped")],
 )
 def test_a_lifespan_that_breaks_says_where_in_the_users_own_code(
     howdah, project, where, code, last

@@ -153,7 +153,7 @@ class Parts:
             self.processes.find_app()
         self._means.resources = await self.lifespan.open()
         if self.board is not None:
-            self.board.make_room(self.identity.slots)
+            self.board.make_room(sum(group.size for group in self.groups))
 
     async def run(self) -> None:
         """All loops together, until one of them breaks or this is cancelled."""

@@ -20,12 +20,18 @@ def _when(job: Found) -> object:
     return job.finished_at or (job.started_at if job.state == "running" else job.run_at)
 
 
+def _tries(job: Found) -> str:
+    """Crashes charge no attempt, and have a limit of their own."""
+    crashed = f" and {job.crashes} crashed" if job.crashes else ""
+    return f"{job.attempt}/{job.max_attempts}{crashed}"
+
+
 COLUMNS: list[Column[Found]] = [
     Column("id", lambda job: job.id),
     Column("state", lambda job: job.state),
     Column("queue", lambda job: job.queue),
     Column("task", lambda job: job.task),
-    Column("try", lambda job: f"{job.attempt}/{job.max_attempts}", right=True),
+    Column("try", _tries, right=True),
     Column("when", _when),
     Column("args", lambda job: job.args),
     Column("error", lambda job: gist(job.error)),

@@ -53,7 +53,9 @@ def _facts(job: Found, why: str) -> dict[str, object]:
         "args": job.args,
         "priority": job.priority,
         "attempts": f"{job.attempt} of {job.max_attempts}",
-        "crashes": job.crashes or None,
+        "crashes": f"{job.crashes}, not counted above; max_crashes of them fail a job"
+        if job.crashes
+        else None,
         "timeout": job.timeout,
         "delivery": job.delivery,
         "unique key": job.unique_key,
