@@ -48,6 +48,14 @@ class Foreground:
         loop.add_signal_handler(signal.SIGUSR1, self._say_status)
         if not await self._enter():
             return
+        try:
+            await self._wait(burst=burst)
+        except ExceptionGroup as group:
+            if len(group.exceptions) > 1:
+                raise
+            raise group.exceptions[0] from None
+
+    async def _wait(self, *, burst: bool) -> None:
         async with asyncio.TaskGroup() as group:
             helpers = [group.create_task(self._remind(), name="howdah stopping")]
             if burst:

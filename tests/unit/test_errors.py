@@ -68,10 +68,12 @@ def test_a_hint_is_said_on_a_line_of_its_own() -> None:
     assert str(BadInput("no")) == "no"
 
 
-def test_a_failed_job_is_told_by_the_last_line_of_its_error() -> None:
+def test_a_failed_job_is_told_by_the_gist_of_its_error() -> None:
     job_id = uuid4()
 
-    error = JobFailed(job_id, "Traceback …\n  File …\nValueError: no such user\n")
+    error = JobFailed(
+        job_id, "Traceback (most recent call last):\n  File …\nValueError: no such user\nlook\n"
+    )
 
     assert str(error) == f"job {job_id} failed: ValueError: no such user"
     assert error.error is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import threading
 import time
@@ -35,12 +36,12 @@ async def test_without_a_parent_too_a_worker_says_what_it_does_and_takes_signals
     await eventually(lambda: ledger.starts()[job_id] == 1)
 
     worker.send(signal.SIGUSR1)
-    said = await eventually(lambda: worker.errors.strip().startswith("{") and worker.errors)
+    said = await eventually(lambda: re.search("^{.*", worker.errors, re.MULTILINE))
     worker.send(signal.SIGTERM)
     await eventually(lambda: ledger.lines("stopping"))
     worker.send(signal.SIGTERM)
 
-    assert [job["id"] for job in json.loads(said)["running"]] == [str(job_id)]
+    assert [job["id"] for job in json.loads(said[0])["running"]] == [str(job_id)]
     assert await worker.ended() == 0
     assert (store.state(job_id), store.job(job_id).attempt) == ("ready", 0)
 

@@ -18,7 +18,14 @@ from typing import Any
 import msgspec
 
 from howdah.errors import DatabaseError, HowdahError
-from howdah.events import ChildDied, ChildStarted, Events, FilesChanged, ParentStopping
+from howdah.events import (
+    ChildDied,
+    ChildStarted,
+    Events,
+    FilesChanged,
+    ParentStopped,
+    ParentStopping,
+)
 from howdah.parent.child import Child, Death
 from howdah.parent.guard import Guard
 from howdah.parent.heart import Heart
@@ -134,6 +141,8 @@ class Parent:
                 raise self._failure
         finally:
             await self._end([work, *helpers])
+        if self._was_up:
+            self.events.emit(ParentStopped())
         return self._status
 
     async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
@@ -244,7 +253,8 @@ class Parent:
             ChildDied(
                 number=child.number,
                 pid=child.pid,
-                how=child.refusal or death.how,
+                how=child.refusal or child.killed_for or death.how,
+                fenced=child.fenced,
                 running=death.running,
                 again_in=again_in,
                 replaced=replaced,
@@ -308,7 +318,7 @@ class Parent:
         """Have all children stop; with `hurry` they hand back what runs."""
         first = not self.is_stopping
         if first and self._was_up:
-            running = sum(len(child.running) for child in self.children.values())
+            running = sum(child.runs for child in self.children.values())
             self.events.emit(ParentStopping(why=why, running=running, within=self._shutdown_after))
         self._is_stopping = True
         self._nudged.set()

@@ -16,13 +16,14 @@ import sys
 import threading
 from contextlib import suppress
 from functools import partial
+from traceback import format_exception_only
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from howdah.errors import HowdahError
 from howdah.events import Event, WorkerStarted, WorkerStopped, WorkerStopping, WorkerSwept
-from howdah.logs import write_logs
+from howdah.logs import log, write_logs
 from howdah.parent.messages import (
     Ask,
     Beat,
@@ -42,6 +43,7 @@ from howdah.parent.messages import (
     settings_of,
 )
 from howdah.parent.policy import beat_every
+from howdah.printable import gist
 from howdah.refusals import translated
 from howdah.reporter import Reporter
 from howdah.runner import Foreground, loop_factory
@@ -49,6 +51,7 @@ from howdah.settings import LOST_AFTER
 from howdah.system import die_with_parent
 from howdah.worker import Worker
 from howdah.worker.board import Board
+from howdah.worker.lifespan import users_frames
 
 if TYPE_CHECKING:
     from howdah.app import App
@@ -153,7 +156,6 @@ class Working:
             self._worker.processes.on_groups = self._tell_groups
         app.events.subscribe(
             Reporter(
-                self._worker,
                 app.settings,
                 process=start.number,
                 banner=start.banner,
@@ -171,6 +173,10 @@ class Working:
         ]
         try:
             await foreground.run(burst=self._start.burst)
+        except Exception as error:
+            if error is not self._worker.broken_lifespan or isinstance(error, HowdahError):
+                raise
+            raise _told_of_lifespan(error) from error
         finally:
             for helper in helpers:
                 helper.cancel()
@@ -203,6 +209,16 @@ class Working:
             with suppress(OSError, ValueError):
                 sys.stderr.flush()
             os._exit(SWEPT)
+
+
+def _told_of_lifespan(error: Exception) -> HowdahError:
+    """What to tell the parent, after its traceback was written for those who wrote it."""
+    frames = (type(error), error, users_frames(error))
+    log.error("the app's lifespan broke", exc_info=frames, extra={"event": "lifespan_broke"})
+    return HowdahError(
+        f"the app's lifespan broke: {gist(''.join(format_exception_only(error)))}",
+        hint="Its traceback stands above.",
+    )
 
 
 if __name__ == "__main__":

@@ -78,6 +78,11 @@ class Worker:
         """The pool; None if there is no task for it and suspects are not isolated."""
         return self._parts.processes
 
+    @property
+    def broken_lifespan(self) -> Exception | None:
+        """What the app's lifespan raised."""
+        return self._parts.lifespan.broke
+
     async def __aenter__(self) -> Self:
         database_url(self._parts.settings)  # a worker that could never connect says so at once
         if self._event_loop is not None:
@@ -101,6 +106,7 @@ class Worker:
                 worker=self.identity.id,
                 name=self.identity.name,
                 queues=self.identity.queues,
+                slots=self.identity.slots,
                 tasks=self.identity.tasks,
             )
         )
