@@ -21,6 +21,7 @@ from howdah.worker.identity import Identity
 from howdah.worker.lifespan import AnyContextManager
 from howdah.worker.parts import Parts
 from howdah.worker.processes import Processes
+from howdah.worker.starting import Starting
 
 __all__ = ["Worker"]
 
@@ -86,10 +87,12 @@ class Worker:
             )
         self._event_loop = asyncio.get_running_loop()
         parts = self._parts
+        starting = Starting(self.events, is_over=parts.stopping.asked.is_set)
         try:
             await parts.open()
-            await parts.looks.run(store.declare_tasks(declarations(parts.tasks)))
-            await parts.looks.run(self.identity.registration())
+            declare = store.declare_tasks(declarations(parts.tasks))
+            await starting.until_done(lambda: parts.looks.run(declare))
+            await starting.until_done(lambda: parts.looks.run(self.identity.registration()))
         except BaseException:
             self._event_loop = None
             await parts.close()
