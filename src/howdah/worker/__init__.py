@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import msgspec
 
-from howdah import store
+from howdah import store, workers
 from howdah.connect import database_url
 from howdah.errors import Conflict
 from howdah.events import Events, WorkerStarted
@@ -22,6 +22,7 @@ from howdah.worker.lifespan import AnyContextManager
 from howdah.worker.parts import Parts
 from howdah.worker.processes import Processes
 from howdah.worker.starting import Starting
+from howdah.worker.stopping import LEAVE_WITHIN
 
 __all__ = ["Worker"]
 
@@ -87,12 +88,9 @@ class Worker:
             )
         self._event_loop = asyncio.get_running_loop()
         parts = self._parts
-        starting = Starting(self.events, is_over=parts.stopping.asked.is_set)
         try:
             await parts.open()
-            declare = store.declare_tasks(declarations(parts.tasks))
-            await starting.until_done(lambda: parts.looks.run(declare))
-            await starting.until_done(lambda: parts.looks.run(self.identity.registration()))
+            await self._register()
         except BaseException:
             self._event_loop = None
             await parts.close()
@@ -108,6 +106,19 @@ class Worker:
             )
         )
         return self
+
+    async def _register(self) -> None:
+        parts = self._parts
+        starting = Starting(self.events, is_over=parts.stopping.asked.is_set)
+        declare = store.declare_tasks(declarations(parts.tasks))
+        await starting.until_done(lambda: parts.looks.run(declare))
+        try:
+            await starting.until_done(lambda: parts.looks.run(self.identity.registration()))
+        except BaseException:  # it may have arrived all the same: nobody is to be seen there
+            with suppress(Exception):
+                async with asyncio.timeout(LEAVE_WITHIN):
+                    await parts.looks.run(workers.leave(self.identity.id))
+            raise
 
     async def __aexit__(self, *_: object) -> None:
         await asyncio.sleep(0)  # a stop that was just asked for comes first: this one is no second
