@@ -49,11 +49,11 @@ class Link:
             await self._ready()
             return await self._run(call, timeout)
 
-    async def close(self) -> None:
-        """Close the connection, if there is one."""
+    async def close(self, within: float = 2.0) -> None:
+        """Close the connection, if there is one; politely, if that is possible in time."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            await closed(connection)
+            await closed(connection, within)
 
     async def _ready(self) -> None:
         if self._connection is not None and not self._connection.is_closed():

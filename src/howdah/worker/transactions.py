@@ -88,17 +88,18 @@ class Transactions:
 
         return _without_loop(self._perform(attempt, called, is_async=False))
 
-    async def close(self) -> None:
+    async def close(self, within: float = 2.0) -> None:
         """Close what is idle; what a thread left behind still uses is closed by it."""
         if self._ends:
-            await asyncio.wait(self._ends, timeout=2)
+            await asyncio.wait(self._ends, timeout=within)
         with self._guard:
             rooms = [*self._kinds.values()]
             self._kinds.clear()
         for room in rooms:
             room.is_closed = True
             with suppress(Exception):
-                await room.kind.close()
+                async with asyncio.timeout(within + 0.1):  # most have an end of their own
+                    await room.kind.close()
 
     def _room(self, name: str, *, is_async: bool) -> Room:
         with self._guard:
