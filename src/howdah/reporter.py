@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from howdah import events
 from howdah.durations import written
+from howdah.errors import Denied, SchemaMismatch
 from howdah.events import Event
 from howdah.logs import log, say
 from howdah.outcome import Cancelled, Crashed, Failed, Released, Retrying, Snoozed, Succeeded
 from howdah.printable import gist
+from howdah.refusals import in_words
 from howdah.settings import Settings, without_password
+from howdah.worker.starting import LOOP
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -175,12 +178,17 @@ class Reporter:
     def _lost(self, event: events.DatabaseLost) -> None:
         """Several loops notice the same loss, again and again: it is said once in a while."""
         now = time.monotonic()
+        if event.loop == LOOP:  # the start says so by itself, with a reporter or without
+            self._is_away = True
+            return
         if now < self._lost_again:
             return
         self._is_away, self._lost_again = True, now + LOST_AGAIN
-        why = gist(str(event.error)) or type(event.error).__name__
+        what, why, hint = "is away", in_words(event.error), ""
+        if isinstance(event.error, Denied | SchemaMismatch):  # somebody has to do something
+            what, hint = "refuses", f". {event.error.hint}" if event.error.hint else ""
         say(
-            f"the database is away ({why}); trying again",
+            f"the database {what} ({why}); trying again{hint}",
             logging.WARNING,
             event="database_lost",
             loop=event.loop,

@@ -61,7 +61,8 @@ class Child:
         leaving: why it says that it stops; None: it does not.
         has_left: whether the store has taken its leave: nothing is to be brought back.
         ordered: what the store has ordered it to do, whether it has heard that or not.
-        refusal: why it could not start, in words; `without_database` if that was for want of one.
+        refusal: why it could not start, in words; `without_database` if that was for want of one,
+            `refused_for_now` if another may be let in soon.
         fenced: whether it was killed for its silence.
         overstayed: whether it was killed because it had left, and still did not end.
         blameless: whether it was killed by us, and not for what its jobs did.
@@ -73,7 +74,7 @@ class Child:
         self.worker: UUID | None = None
         self.started_at = self.heard_at = time.monotonic()
         self.is_loaded = self.fenced = self.blameless = self.without_database = False
-        self.overstayed = False
+        self.overstayed = self.refused_for_now = False
         self.leaving: str | None = None
         self.has_left = False
         self.ordered: str | None = None

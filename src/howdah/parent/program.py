@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from howdah.errors import HowdahError
+from howdah.errors import HowdahError, NoDatabase
 from howdah.events import Event, WorkerStarted, WorkerStopped, WorkerStopping, WorkerSwept
 from howdah.logs import log, write_logs
 from howdah.parent.messages import (
@@ -44,7 +44,7 @@ from howdah.parent.messages import (
 )
 from howdah.parent.policy import beat_every
 from howdah.printable import gist
-from howdah.refusals import translated
+from howdah.refusals import in_words, is_transient, translated
 from howdah.reporter import Reporter
 from howdah.runner import Foreground, loop_factory
 from howdah.settings import LOST_AFTER
@@ -112,7 +112,7 @@ async def _main(wire: socket.socket, board: Board) -> int:
     try:
         app = start.source.load()
     except HowdahError as error:
-        return await _refused(channel, error)
+        return await _refused(channel, error, for_now=is_transient(error))
     channel.send(Hello(settings=msgspec.to_builtins(app.settings)))
     while isinstance(go := await channel.receive(), Ask):
         channel.send(Status(status={"waiting_for": "the database"}))
@@ -122,14 +122,26 @@ async def _main(wire: socket.socket, board: Board) -> int:
     try:
         return await Working(app, start, channel, board).run()
     except Exception as error:
-        known = error if isinstance(error, HowdahError) else translated(error)
+        known = _ours(error)
         if known is None:
             raise
-        return await _refused(channel, known)
+        return await _refused(channel, known, for_now=is_transient(error))
 
 
-async def _refused(channel: Channel[FromParent], error: HowdahError) -> int:
-    channel.send(Refused(kind=type(error).__name__, message=error.message, hint=error.hint))
+def _ours(error: Exception) -> HowdahError | None:
+    """What of ours it is; None for one that nobody expects."""
+    if isinstance(error, HowdahError):
+        return error
+    if (known := translated(error)) is not None or not is_transient(error):
+        return known
+    return NoDatabase(f"the connection was lost: {in_words(error)}", hint="Is the server running?")
+
+
+async def _refused(
+    channel: Channel[FromParent], error: HowdahError, *, for_now: bool = False
+) -> int:
+    kind = type(error).__name__
+    channel.send(Refused(kind=kind, message=error.message, hint=error.hint, for_now=for_now))
     await channel.drained()
     return 1
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import msgspec
 
-from howdah import store
+from howdah import store, workers
 from howdah.connect import database_url
 from howdah.errors import Conflict
 from howdah.events import Events, WorkerStarted
@@ -21,6 +21,8 @@ from howdah.worker.identity import Identity
 from howdah.worker.lifespan import AnyContextManager
 from howdah.worker.parts import Parts
 from howdah.worker.processes import Processes
+from howdah.worker.starting import Starting
+from howdah.worker.stopping import LEAVE_WITHIN
 
 __all__ = ["Worker"]
 
@@ -93,8 +95,7 @@ class Worker:
         parts = self._parts
         try:
             await parts.open()
-            await parts.looks.run(store.declare_tasks(declarations(parts.tasks)))
-            await parts.looks.run(self.identity.registration())
+            await self._register()
         except BaseException:
             self._event_loop = None
             await parts.close()
@@ -111,6 +112,19 @@ class Worker:
             )
         )
         return self
+
+    async def _register(self) -> None:
+        parts = self._parts
+        starting = Starting(self.events, is_over=parts.stopping.asked.is_set)
+        declare = store.declare_tasks(declarations(parts.tasks))
+        await starting.until_done(lambda: parts.looks.run(declare))
+        try:
+            await starting.until_done(lambda: parts.looks.run(self.identity.registration()))
+        except BaseException:  # it may have arrived all the same: nobody is to be seen there
+            with suppress(Exception):
+                async with asyncio.timeout(LEAVE_WITHIN):
+                    await parts.looks.run(workers.leave(self.identity.id))
+            raise
 
     async def __aexit__(self, *_: object) -> None:
         await asyncio.sleep(0)  # a stop that was just asked for comes first: this one is no second

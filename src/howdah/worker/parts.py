@@ -170,13 +170,14 @@ class Parts:
                 )
 
     async def close(self) -> None:
-        """End what may still be open."""
+        """End what may still be open; with little patience where the store did not answer."""
+        within = 0.1 if self.stopping.gave_up else 2.0
         self.runner.end()
-        await self._transactions.close()
+        await self._transactions.close(within)
         if self.processes is not None:
             await self.processes.close()
-        for link in (self._claims, self._finishes, self.looks, self._chores):
-            await link.close()
+        links = (self._claims, self._finishes, self.looks, self._chores)
+        await asyncio.gather(*(link.close(within) for link in links))
         await self.lifespan.close()
 
     async def _fetch(self) -> None:
