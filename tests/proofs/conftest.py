@@ -258,6 +258,9 @@ class Store:
         """The only column of the first row."""
         return self.rows(statement, *values)[0][0]
 
+    def do(self, statement: str) -> None:
+        self._connection.execute(statement)
+
     def now(self) -> Any:
         """The moment by the database's clock."""
         return self.one("select clock_timestamp()")
