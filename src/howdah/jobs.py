@@ -132,7 +132,7 @@ def claim(
 
     Queues and tasks are names or patterns with a trailing `*`; None: all; `except_queues`, names or
     patterns too, are what a pattern is not to take. At most `suspects` of them are jobs that are to
-    run alone; None: any number. Without a worker each job is held for its own timeout. With `floors`
+    run alone; None: any number. Without a worker each job is held for its own timeout. With floors
     (JSON, of this claimer) it is to be run by itself, and read `with_news`.
     """
     if not 1 <= n <= 10_000:
