@@ -6,9 +6,8 @@ which seq nothing ready is left. It is exact, because a transaction has its id b
 seq, and a claim reads in this order: `hi`, the last seq given out; the snapshot; its own
 transaction id; the rows.
 
-* A claim that took all it could up to `reached` raises the floor to there, but to below `next`, a
-  job that is ready all the same: somebody has it locked and may yet roll back, or its turn has not
-  come. Never beyond `hi`.
+* A claim raises the floors of where it looked: to `hi`, but to below the first job that is ready
+  all the same, because it was not taken, or somebody has it locked and may yet roll back.
 * Rows that can still appear up to `hi` belong to transactions that were in flight: those in the
   snapshot, and all from its xmax up to the claim's own id (xmax is one past the latest id that has
   *ended*, not the next to be given). Each is remembered once, with the previous claim's `hi`: it
@@ -39,14 +38,15 @@ class News(msgspec.Struct, frozen=True):
         snapshot: as PostgreSQL writes one, `xmin:xmax:xip,…`.
         history: the server's timeline and start.
         own: its transaction id; None: it changed nothing, and so raises no floor.
-        floors: queue, priority, reached, next.
+        floors: of each priority that it looked at: queue, priority, and the seq of the first job
+            up to `hi` that is still ready; None: there is none.
     """
 
     hi: int
     snapshot: str
     history: str
     own: str | None = None
-    floors: list[tuple[str, int, int, int | None]] | None = None
+    floors: list[tuple[str, int, int | None]] | None = None
 
 
 class Snapshot:
@@ -101,8 +101,8 @@ class Floors:
         return self._drop([xid for xid in self.open if snapshot.has_ended(xid)])
 
     def _raise(self, news: News) -> None:
-        for queue, priority, reached, waiting in news.floors or ():
-            floor = reached if waiting is None else min(reached, waiting - 1)
+        for queue, priority, waiting in news.floors or ():
+            floor = news.hi if waiting is None else waiting - 1
             before = self.above.pop((queue, priority), 0)
             self.above[queue, priority] = max(before, floor)
         while len(self.above) > MOST:

@@ -6,7 +6,7 @@
 -- suspects is how many jobs it may take that are to run alone (after a crash); NULL: as many as there are.
 -- floors, {"floors": [[queue, priority, seq], …], "look": whether to look for other queues even if these hold enough}, say below
 -- which seq this claimer (the same filter, each time) need not look, and make the last row the news that its
--- next floors follow from: lease is NULL, args is {"hi", "own", "snapshot", "history", "floors": [[queue, priority, reached, next], …]};
+-- next floors follow from: lease is NULL, args is {"hi", "own", "snapshot", "history", "floors": [[queue, priority, next], …]};
 -- howdah.worker.floors tells how. Such a claim must not be part of a larger transaction.
 -- idle => true marks the worker as idle when nothing was found: claim once more before going to sleep.
 create or replace function howdah.claim(
@@ -33,8 +33,6 @@ declare
     sources  text[];
     heads    _howdah.head[];
     picked   tid[];
-    seqs     bigint[];
-    places   int[];  -- which of the heads each comes from
     doubted  tid[];  -- those of them that are suspects
     is_full  boolean;
     names    text[] := array(select t from unnest(claim.tasks) t where t not like '%*');
@@ -67,12 +65,11 @@ begin
     loop
         sources := _howdah.sources(claim.queues, claim.except_queues, case when above <> '{}' then array(select distinct f.queue from unnest(above) f) end, looks);
         heads := array(select h from _howdah.heads(sources, above, claim.n) h);
-        select coalesce(array_agg(h.row), '{}'), array_agg(h.seq), array_agg(h.place), array_agg(h.row) filter (where h.suspect)
-        into picked, seqs, places, doubted
-        from (select job.row, job.seq, head.place, job.suspect
-              from unnest(heads) with ordinality head (queue, priority, after, before, seq, place)
+        select coalesce(array_agg(h.row), '{}'), array_agg(h.row) filter (where h.suspect) into picked, doubted
+        from (select job.row, job.suspect
+              from unnest(heads) head
               cross join lateral (
-                  select j.ctid as row, j.seq, j.suspect from _howdah.job j
+                  select j.ctid as row, j.suspect from _howdah.job j
                   where j.state = 'r' and j.queue = head.queue and j.priority = head.priority
                     and j.seq >= head.seq and j.seq < head.before
                     and (claim.tasks is null or j.task = any (names) or j.task like any (likes))
@@ -121,7 +118,7 @@ begin
             'hi', hi, 'own', own::text, 'snapshot', flying::text,
             'history', concat_ws(' ', left(pg_walfile_name(pg_current_wal_lsn()), 8), extract(epoch from pg_postmaster_start_time())),
             'floors', case when own is not null
-                           then _howdah.reached(hi, sources, above, heads, places, seqs, is_full, case when claim.tasks is not null then names end, likes) end);
+                           then _howdah.left_behind(hi, sources, above, heads, case when claim.tasks is not null then names end, likes) end);
         return next last;
     end if;
 end $$;

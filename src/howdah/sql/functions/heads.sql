@@ -56,46 +56,31 @@ begin
     return array(select row(f ->> 0, (f ->> 1)::int, (f ->> 2)::bigint)::_howdah.floor from jsonb_array_elements(given -> 'floors') f);
 end $$;
 
--- How far a claim got in each priority that it looked at, [[queue, priority, reached, next], …]: up to `reached` it took all that it
--- could; `next` is a job up to there which is ready all the same, because somebody else has it locked, or it is not wanted now.
+-- What a claim left behind in each priority that it looked at, [[queue, priority, seq], …]: the first job up to `hi` which is ready all
+-- the same, because it was not taken, or not wanted now, or somebody has it locked and may yet roll back; NULL: there is none.
 -- To be asked after the claimed rows were changed, in a new snapshot.
-create or replace function _howdah.reached(
-    hi        bigint,           -- no seq beyond this was given out when the claim began
-    sources   text[],
-    floors    _howdah.floor[],
-    heads     _howdah.head[],
-    places    int[],            -- of the rows that it took: which head each comes from,
-    seqs      bigint[],         -- and its seq
-    is_full   boolean,          -- it stopped because it had enough
-    names     text[],           -- of tasks; NULL: all
-    likes     text[]
+create or replace function _howdah.left_behind(
+    hi       bigint,            -- no seq beyond this was given out when the claim began
+    sources  text[],
+    floors   _howdah.floor[],
+    heads    _howdah.head[],
+    names    text[],            -- of tasks; NULL: all
+    likes    text[]
 ) returns jsonb
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off
 as $$
-#variable_conflict use_column
 begin
     return (
-        with looked as (
-            select l.queue, l.priority, min(l.start) as start, max(l.top) as top
-            from (select f.queue, f.priority, null::bigint as start, null::bigint as top
-                  from unnest(reached.floors) f where f.queue = any (reached.sources)
-                  union all
-                  select h.queue, h.priority, case when h.before > 0 then greatest(h.seq, 0) end, null from unnest(reached.heads) h
-                  union all
-                  select heads[t.place].queue, heads[t.place].priority, null, t.seq
-                  from unnest(reached.places, reached.seqs) t (place, seq) where t.seq >= 0) l
-            group by l.queue, l.priority
-        ), got as (
-            select l.queue, l.priority, l.start,
-                   case when l.start is null or not reached.is_full then reached.hi else least(l.top, reached.hi) end as reached
-            from looked l
-        )
-        select jsonb_agg(jsonb_build_array(
-                   got.queue, got.priority, got.reached,
-                   (select j.seq from _howdah.job j
-                    where j.state = 'r' and j.queue = got.queue and j.priority = got.priority and j.seq >= got.start and j.seq <= got.reached
-                      and (reached.names is null or j.task = any (reached.names) or j.task like any (reached.likes))
-                    order by j.seq limit 1)))
-        from got where got.reached is not null);
+        select jsonb_agg(jsonb_build_array(looked.queue, looked.priority, (
+                   select j.seq from _howdah.job j
+                   where j.state = 'r' and j.queue = looked.queue and j.priority = looked.priority
+                     and j.seq >= looked.first and j.seq <= left_behind.hi
+                     and (left_behind.names is null or j.task = any (left_behind.names) or j.task like any (left_behind.likes))
+                   order by j.seq limit 1)))
+        from (select l.queue, l.priority, min(l.first) as first
+              from (select f.queue, f.priority, null::bigint as first from unnest(left_behind.floors) f where f.queue = any (left_behind.sources)
+                    union all
+                    select h.queue, h.priority, case when h.before > 0 then greatest(h.seq, 0) end from unnest(left_behind.heads) h) l
+              group by l.queue, l.priority) looked);
 end $$;
