@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from uuid import uuid4
 
 import pytest
 from claimer import Claimer
+
+from howdah.sql import functions
 
 
 @pytest.fixture
@@ -125,6 +128,32 @@ def test_a_claim_that_finds_nothing_still_notices_who_has_ended(door, claimer, b
     late.rows("commit")
 
     assert claimer.ids() == [first]
+
+
+def test_a_seq_drawn_while_a_claim_is_under_way_is_above_its_floor(
+    door, claimer, begun, waits_for_lock
+):
+    """By a transaction that is younger than the claim, and so unknown to it."""
+    first, holder, late = door.enqueue(), begun(), begun()
+    holder.rows("select from _howdah.worker where id = %s for update", claimer.worker)
+
+    with ThreadPoolExecutor() as aside:
+        claimed = aside.submit(claimer.ids)
+        waits_for_lock(claimer.door)
+        second = late.enqueue()
+        holder.rows("commit")
+        assert claimed.result() == [first]
+    late.rows("commit")
+
+    assert claimer.ids() == [second]
+
+
+def test_whoever_draws_a_seq_has_its_transaction_id_before():
+    drawing = [text for text in functions() if "nextval('_howdah.seq')" in text]
+
+    assert len(drawing) >= 5
+    for text in drawing:
+        assert -1 < text.find("pg_current_xact_id()") < text.find("nextval('_howdah.seq')")
 
 
 # Others claim
@@ -337,6 +366,21 @@ def test_dead_rows_that_an_old_snapshot_keeps_cost_a_claim_with_floors_nothing(
 
     assert blind > 1000 > 100 > above
     assert blind_beat > 300 > 100 > beat_above
+
+
+def test_dead_rows_of_queues_that_are_not_taken_cost_nothing_either(door, claimer, another_door):
+    with old_snapshot(another_door()):
+        for _ in range(4):
+            args, ids = ["{}"] * 1000, [uuid4() for _ in range(1000)]
+            door.value("enqueue_batch", task="t", ids=ids, args=args, queue="mail")
+            door.finish(door.claim(1000))
+        claim = CLAIM.format(
+            worker=claimer.worker, floors=", floors => '{}', except_queues => '{%s}'"
+        )
+        excluded, all_of_a_prefix = buffers(door, claim % "mail"), buffers(door, claim % "m*")
+        blind = buffers(door, claim % "web")
+
+    assert blind > 300 > 60 > max(excluded, all_of_a_prefix)
 
 
 def test_a_heartbeat_sees_work_above_the_floors_and_where_a_transaction_has_ended(door, claimer):
