@@ -370,7 +370,7 @@ def test_dead_rows_that_an_old_snapshot_keeps_cost_a_claim_with_floors_nothing(
 
 def test_dead_rows_of_queues_that_are_not_taken_cost_nothing_either(door, claimer, another_door):
     with old_snapshot(another_door()):
-        for _ in range(4):
+        for _ in range(8):
             args, ids = ["{}"] * 1000, [uuid4() for _ in range(1000)]
             door.value("enqueue_batch", task="t", ids=ids, args=args, queue="mail")
             door.finish(door.claim(1000))
@@ -380,7 +380,7 @@ def test_dead_rows_of_queues_that_are_not_taken_cost_nothing_either(door, claime
         names = ("warming up", "mail", "m*", "web")
         _, excluded, all_of_a_prefix, blind = [buffers(door, claim % name) for name in names]
 
-    assert blind > 60 > 20 > max(excluded, all_of_a_prefix)
+    assert blind > 3 * max(excluded, all_of_a_prefix)
 
 
 def test_a_heartbeat_sees_work_above_the_floors_and_where_a_transaction_has_ended(door, claimer):
