@@ -24,11 +24,13 @@ from howdah.client import (
 )
 from howdah.context import Context
 from howdah.durations import Duration
-from howdah.errors import Conflict, UnknownTask
+from howdah.errors import BadInput, Conflict, UnknownTask
 from howdah.events import Events
 from howdah.job import Job
+from howdah.logs import write_logs
 from howdah.loops import PerLoop
 from howdah.outcome import Outcome
+from howdah.reporter import Reporter
 from howdah.retry import Retry
 from howdah.rows import Claimed
 from howdah.runner import run_worker
@@ -83,6 +85,11 @@ class App:
         lifespan: Callable[[App], AnyContextManager] | None = None,
         **settings: Any,
     ) -> None:
+        if lifespan is not None and not callable(lifespan):
+            raise BadInput(
+                f"a lifespan is called with the app, and {lifespan!r} cannot be called",
+                hint="Give the function itself: App(lifespan=opened), not opened().",
+            )
         self.lifespan = lifespan
         self.tasks: dict[str, Task[..., Any]] = {}
         self.events = Events()
@@ -92,6 +99,7 @@ class App:
         self._sync_client: Client | None = None
         self._waits = PerLoop(lambda: Waits(self.client))
         self._guard = threading.Lock()
+        self._reports = False  # what its workers do, as log lines
 
     @property
     def settings(self) -> Settings:
@@ -147,7 +155,8 @@ class App:
     ) -> Any:
         """Declare a function as a task; `async def` runs on the loop, `def` in a thread.
 
-        Its name is the dotted name from its module on, unless one is given. `timeout` (60 s unless
+        Its name is the dotted name from its module on, unless one is given; what a script run by
+        itself declares is named as by those who import the script. `timeout` (60 s unless
         told otherwise) counts from the start of each attempt. `executor="process"` runs it in a
         process of its own, which can be killed. With `delivery="transactional"` its Context has a
         `connection` (of asyncpg; or `connection="psycopg"`, "sqlalchemy", "django") whose commit
@@ -176,8 +185,10 @@ class App:
     def _add(self, task: Task[..., Any]) -> Task[..., Any]:
         known = self.tasks.get(task.name)
         if known is not None and known.function is not task.function:
+            code = getattr(inspect.unwrap(known.function), "__code__", None)
+            where = f", at {code.co_filename}, line {code.co_firstlineno}" if code else ""
             raise Conflict(
-                f"a task {task.name!r} is declared already",
+                f"a task {task.name!r} is declared already{where}",
                 hint="Give one of the two another name: @app.task(name=…).",
             )
         self.tasks[task.name] = task
@@ -310,7 +321,11 @@ class App:
         slots: int | None = None,
         name: str | None = None,
     ) -> Worker:
-        """A worker inside this process: `async with app.worker(queues=["mail"]): …`."""
+        """A worker inside this process: `async with app.worker(queues=["mail"]): …`.
+
+        It logs to `howdah.worker`; where those lines go is the program's to say.
+        """
+        self._report()
         return Worker(
             self.tasks,
             self.settings,
@@ -321,6 +336,12 @@ class App:
             lifespan=None if self.lifespan is None else partial(self.lifespan, self),
             source=self._source,
         )
+
+    def _report(self) -> None:
+        """Once, however many workers there are."""
+        if not self._reports:
+            self._reports = True
+            self.events.subscribe(Reporter(self.settings))
 
     def _source(self) -> Source:
         from howdah.source import source_of
@@ -335,5 +356,9 @@ class App:
         name: str | None = None,
         burst: bool = False,
     ) -> None:
-        """Block in a worker until SIGTERM or SIGINT; with `burst` until nothing is left to do."""
+        """Block in a worker until SIGTERM or SIGINT; with `burst` until nothing is left to do.
+
+        Writes what `howdah worker` writes to stderr, unless the program has set up logging.
+        """
+        write_logs()
         run_worker(self.worker(queues=queues, slots=slots, name=name), burst=burst)

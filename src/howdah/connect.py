@@ -13,7 +13,7 @@ from howdah import embedded
 from howdah.errors import HowdahError, NoDatabase, ReadOnly, SchemaMismatch
 from howdah.hosts import names_a_role, several_hosts
 from howdah.migrate import NEWEST
-from howdah.refusals import MIGRATE, translated
+from howdah.refusals import MIGRATE, is_transient, translated
 from howdah.settings import Settings, plain_url, without_password
 
 NO_DATABASE_HINT = (
@@ -90,8 +90,9 @@ async def _connect_to_a_writer(url: str, timeout: float, options: dict[str, Any]
             )
         except CANNOT_CONNECT as error:
             refusals.append(error)
+    soon = (each for each in refusals if is_transient(each))
     told = (each for each in refusals if isinstance(each, asyncpg.TargetServerAttributeNotMatched))
-    raise next(told, refusals[-1])
+    raise next(soon, next(told, refusals[-1]))
 
 
 async def _connect(url: str, **options: Any) -> Any:

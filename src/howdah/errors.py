@@ -23,6 +23,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from howdah.printable import gist
+
 if TYPE_CHECKING:
     from uuid import UUID
 
@@ -105,7 +107,7 @@ class JobFailed(HowdahError):
     """The job that was waited for failed; `error` is its last error."""
 
     def __init__(self, job_id: UUID, error: str | None) -> None:
-        super().__init__(f"job {job_id} failed: {_last_line(error)}")
+        super().__init__(f"job {job_id} failed: {gist(error) or 'no error was recorded'}")
         self.job_id = job_id
         self.error = error
 
@@ -160,8 +162,3 @@ def _again(kind: type[HowdahError], args: tuple[Any, ...], facts: dict[str, Any]
     error = kind.__new__(kind, *args)
     vars(error).update(facts)
     return error
-
-
-def _last_line(error: str | None) -> str:
-    lines = (error or "").strip().splitlines()
-    return lines[-1] if lines else "no error was recorded"

@@ -18,6 +18,7 @@ class WorkerStarted:
     worker: UUID
     name: str
     queues: tuple[str, ...]
+    slots: int
     tasks: tuple[str, ...]
 
 
@@ -100,7 +101,8 @@ class ChildDied:
     """A process ended though nobody asked; `running` jobs count a crash.
 
     Another starts in `again_in` seconds; None: when a file has changed. `replaced`: or none does,
-    since this one was to leave. `pid` is None where it could not even be started.
+    since this one was to leave. `pid` is None where it could not even be started. `fenced`: its
+    parent killed it for its silence, and has said so.
     """
 
     number: int
@@ -109,6 +111,7 @@ class ChildDied:
     running: tuple[UUID, ...]
     again_in: float | None
     replaced: bool = True
+    fenced: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +121,11 @@ class ParentStopping:
     why: str
     running: int
     within: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParentStopped:
+    """All processes have ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +178,7 @@ Event = (
     | ChildSilent
     | ChildDied
     | ParentStopping
+    | ParentStopped
     | FilesChanged
     | DatabaseLost
     | DatabaseBack

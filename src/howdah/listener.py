@@ -16,6 +16,7 @@ from howdah.settings import Settings
 PING_EVERY = 8.0  # seconds: a dead connection is noticed within this and the answer's 3 s
 ANSWER_WITHIN = 5.0
 LONGEST_WAIT = 5.0
+GOODBYE_WITHIN = 0.3  # it has nothing to lose
 
 
 class Listener:
@@ -53,7 +54,7 @@ class Listener:
             finally:
                 self.up.clear()
                 if connection is not None:
-                    await closed(connection)
+                    await closed(connection, GOODBYE_WITHIN)
             await asyncio.sleep(wait * random.uniform(0.5, 1.0))
             wait = min(LONGEST_WAIT, wait * 2)
 

@@ -20,9 +20,9 @@ def say(text: str, level: int = logging.INFO, **facts: object) -> None:
 
 
 def write_logs(*, as_json: bool = False) -> None:
-    """Send all logging to stderr, unless the program has set that up by itself already."""
+    """Send all logging to stderr; as text only if the program has not set that up by itself."""
     root = logging.getLogger()
-    if root.handlers and not as_json:
+    if log.hasHandlers() and not as_json:
         return
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if as_json else Lines())

@@ -10,16 +10,30 @@ _UNSAFE = re.compile(
 )
 _UNSAFE_BUT_LINES = re.compile(_UNSAFE.pattern.replace("\x00-\x1f", "\x00-\x08\x0b-\x1f"))
 
+_HEADER = "Traceback (most recent call last):"
+_CHAINED = {
+    "The above exception was the direct cause of the following exception:",
+    "During handling of the above exception, another exception occurred:",
+}
+_CUT = re.compile(r"\n… \d+ characters left out …\n[^\n]*")  # see jobs.storable
+
 
 def printable(text: str, *, lines: bool = False) -> str:
     """The text with unsafe characters escaped; with `lines` it may have lines and tabs."""
     return (_UNSAFE_BUT_LINES if lines else _UNSAFE).sub(_escaped, text)
 
 
-def last_line(text: str | None) -> str:
-    """The last line that says something: of a traceback, the error itself."""
-    lines = (text or "").strip().splitlines()
-    return printable(lines[-1].strip()) if lines else ""
+def gist(error: str | None) -> str:
+    """The one line of an error that says what went wrong; none where nothing is said.
+
+    Of Python's tracebacks the type and the first line of its message: `ValueError: no such city`.
+    """
+    lines = [line.removeprefix("  | ") for line in _CUT.sub("", error or "").splitlines()]
+    said = [line for line in lines if line.strip()]
+    start = max((number for number, line in enumerate(said, 1) if line in _CHAINED), default=0)
+    # Frames are indented, those of exception groups with a bar; messages come last.
+    told = [line for line in said[start:] if not line[0].isspace() and line != _HEADER]
+    return printable((told or said[-1:] or [""])[0].strip())
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from howdah import errors
+from howdah.printable import gist
 
 MIGRATE = "Run: howdah db migrate"
 
@@ -134,7 +135,41 @@ def is_connection_loss(error: BaseException) -> bool:
         return word.code[:2] in {"08", "53"} or word.code in {
             "57P01", "57P02", "57P03", "57P05", "25006", "55P03", "40001", "40P01",
         }  # fmt: skip
+    return _is_closed(error)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether a server is there, and what it has refused it will soon let pass.
+
+    It starts, has no connection or no room left, is locked, or has hung up in mid sentence. Not
+    where nobody answers, or where what was asked for is wrong.
+    """
+    word = server_word(error)
+    if word is not None and word.code == "08P01":  # what PgBouncer says of anything
+        return "no more connections" in word.message
+    if word is not None:
+        return is_connection_loss(error) and word.code != "25006"
+    return isinstance(error, TimeoutError) or any(_has_hung_up(each) for each in _chain(error))
+
+
+def _has_hung_up(error: BaseException) -> bool:
+    """Refused connections are of a class below these."""
+    if isinstance(
+        error, ConnectionResetError | ConnectionAbortedError | BrokenPipeError | EOFError
+    ):
+        return True
+    return type(error) is ConnectionError or _is_closed(error)
+
+
+def _is_closed(error: BaseException) -> bool:
+    """Whether asyncpg says that its connection is."""
     return type(error).__module__.startswith("asyncpg.") and "closed" in str(error).lower()
+
+
+def in_words(error: BaseException) -> str:
+    """What went wrong, in one line, without what to do about it."""
+    told = error.message if isinstance(error, errors.HowdahError) else str(error)
+    return gist(told) or type(error).__name__
 
 
 def is_read_only(error: BaseException) -> bool:

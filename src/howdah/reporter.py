@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from howdah import events
 from howdah.durations import written
+from howdah.errors import Denied, SchemaMismatch
 from howdah.events import Event
 from howdah.logs import log, say
 from howdah.outcome import Cancelled, Crashed, Failed, Released, Retrying, Snoozed, Succeeded
-from howdah.printable import last_line
+from howdah.printable import gist
+from howdah.refusals import in_words
 from howdah.settings import Settings, without_password
+from howdah.worker.starting import LOOP
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from howdah.worker import Worker
 
 MOST_NAMED = 8  # tasks in the banner
 LOST_AGAIN = 5.0  # seconds in which the loss of the database is said once
@@ -31,7 +33,7 @@ _MARKS = {
 
 
 class Reporter:
-    """Subscribes to an app's events: `app.events.subscribe(Reporter(worker, app.settings))`.
+    """Subscribes to an app's events: `app.events.subscribe(Reporter(app.settings))`.
 
     `process` is the number of a parent's process, which says what it must, and its parent the rest;
     `with_args` adds the arguments of each job to its line.
@@ -39,14 +41,13 @@ class Reporter:
 
     def __init__(
         self,
-        worker: Worker,
         settings: Settings,
         *,
         process: int | None = None,
         banner: bool = True,
         with_args: bool = False,
     ) -> None:
-        self._worker, self._settings = worker, settings
+        self._settings = settings
         self._process, self._banner, self._with_args = process, banner, with_args
         self._each_job = logging.DEBUG if settings.env == "production" else logging.INFO
         self._is_away, self._lost_again = False, 0.0
@@ -72,7 +73,7 @@ class Reporter:
 
     def _started(self, event: events.WorkerStarted) -> None:
         database = without_password(self._settings.database_url or "")
-        slots, tasks, schema = self._worker.status()["slots"], event.tasks, self._settings.schema
+        slots, tasks, schema = event.slots, event.tasks, self._settings.schema
         named = ", ".join([*tasks[:MOST_NAMED], *(["…"] if len(tasks) > MOST_NAMED else [])])
         which = f" · process {self._process}" if self._process else ""
         say(
@@ -96,9 +97,10 @@ class Reporter:
         say_stopping(event.why, event.running, event.within, quiet=not own)
 
     def _stopped(self, event: events.WorkerStopped) -> None:
-        back = f"; handed back {jobs_in_words(event.released)}" if event.released else ""
-        quiet = self._process is not None and not event.released
-        say(f"stopped{back}", event="worker_stopped", released=event.released, quiet=quiet)
+        back = f"handed back {jobs_in_words(event.released)}" if event.released else ""
+        said = back if self._process is not None and back else f"stopped{back and '; '}{back}"
+        quiet = self._process is not None and not back  # its parent says so
+        say(said, event="worker_stopped", released=event.released, quiet=quiet)
 
     def _swept(self, event: events.WorkerSwept) -> None:
         say(
@@ -127,7 +129,7 @@ class Reporter:
             queue=job.queue,
             attempt=job.attempt,
             seconds=round(event.took, 6),
-            error=last_line(outcome.error) or None,
+            error=gist(outcome.error) or None,
             **({"arguments": job.args} if self._with_args else {}),  # args is a record's own
         )
 
@@ -165,7 +167,7 @@ class Reporter:
 
     def _no_process(self, event: events.ProcessFailed) -> None:
         say(
-            f"a process for jobs could not be started ({last_line(event.error)}); "
+            f"a process for jobs could not be started ({gist(event.error)}); "
             f"its jobs wait, trying again in {written(event.again_in)}",
             logging.ERROR,
             event="process_failed",
@@ -176,12 +178,17 @@ class Reporter:
     def _lost(self, event: events.DatabaseLost) -> None:
         """Several loops notice the same loss, again and again: it is said once in a while."""
         now = time.monotonic()
+        if event.loop == LOOP:  # the start says so by itself, with a reporter or without
+            self._is_away = True
+            return
         if now < self._lost_again:
             return
         self._is_away, self._lost_again = True, now + LOST_AGAIN
-        why = last_line(str(event.error)) or type(event.error).__name__
+        what, why, hint = "is away", in_words(event.error), ""
+        if isinstance(event.error, Denied | SchemaMismatch):  # somebody has to do something
+            what, hint = "refuses", f". {event.error.hint}" if event.error.hint else ""
         say(
-            f"the database is away ({why}); trying again",
+            f"the database {what} ({why}); trying again{hint}",
             logging.WARNING,
             event="database_lost",
             loop=event.loop,
@@ -215,13 +222,19 @@ def _told(event: events.AttemptFinished) -> str:
     again = f" · again in {written(outcome.retry_in)}" if outcome.retry_in is not None else ""
     if isinstance(outcome, Retrying) and event.job.attempt >= event.job.max_attempts:
         again = " · no attempt is left"
-    error = last_line(outcome.error)
-    return (f"  {error}" if error else "") + again
+    error = gist(outcome.error)
+    more = "\n" in (outcome.error or "").strip()
+    where = f" · traceback: howdah jobs show {_end(event.job.id)}" if more else ""
+    return (f"  {error}" if error else "") + again + where
 
 
 def _short(job_id: UUID) -> str:
     """The end of an id: its beginning is the time, alike for all jobs of a minute."""
-    return f"…{str(job_id)[-12:]}"
+    return f"…{_end(job_id)}"
+
+
+def _end(job_id: UUID) -> str:
+    return str(job_id)[-12:]
 
 
 def jobs_in_words(count: int) -> str:

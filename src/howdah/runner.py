@@ -48,12 +48,20 @@ class Foreground:
         loop.add_signal_handler(signal.SIGUSR1, self._say_status)
         if not await self._enter():
             return
+        try:
+            await self._wait(burst=burst)
+        except ExceptionGroup as group:
+            if len(group.exceptions) > 1:
+                raise
+            raise group.exceptions[0] from None
+
+    async def _wait(self, *, burst: bool) -> None:
         async with asyncio.TaskGroup() as group:
             helpers = [group.create_task(self._remind(), name="howdah stopping")]
             if burst:
                 helpers.append(group.create_task(self._stop_when_idle(), name="howdah burst"))
             try:
-                await self._worker.wait()
+                await self._worked()
             finally:
                 for helper in helpers:
                     helper.cancel()
@@ -76,6 +84,9 @@ class Foreground:
         asked = asyncio.ensure_future(self._asked.wait())
         try:
             await asyncio.wait({entering, asked}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await self._withdraw(entering)
+            raise
         finally:
             asked.cancel()
         if entering.done():
@@ -84,12 +95,24 @@ class Foreground:
             if self._asked.is_set():
                 self._worker.stop(self._why, hurry=self._hurry)
             return True
+        await self._withdraw(entering)
+        return False
+
+    async def _withdraw(self, entering: asyncio.Future[Worker]) -> None:
+        """Give up a start; the store is not to know of the worker afterwards."""
         entering.cancel()
         await asyncio.wait({entering})
         if not entering.cancelled() and entering.exception() is None:  # just then it was done
-            self._worker.stop(self._why, hurry=self._hurry)
+            self._worker.stop(self._why or "cancelled", hurry=self._hurry or not self._why)
             await self._worker.wait()
-        return False
+
+    async def _worked(self) -> None:
+        try:
+            await self._worker.wait()
+        except asyncio.CancelledError:  # nobody waits for its jobs any more
+            self._worker.stop("cancelled", hurry=True)
+            await self._worker.wait()
+            raise
 
     async def _stop_when_idle(self) -> None:
         await self._worker.idle()

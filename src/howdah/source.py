@@ -13,8 +13,10 @@ from types import ModuleType
 import msgspec
 
 from howdah.app import App
-from howdah.errors import BadInput
-from howdah.task import MAIN, Task
+from howdah.errors import BadInput, HowdahError
+from howdah.task import MAIN, Task, run_as_module
+
+PACKAGE = os.path.dirname(__file__) + os.sep
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,8 +52,9 @@ def source_of(app: App) -> Source:
         name = next((name for name, value in vars(module or object).items() if value is app), None)
         if module is None or name is None:
             continue
-        if module.__name__ != "__main__":
-            return Source(app=f"{module.__name__}:{name}")
+        name_of_module = run_as_module(module) if module.__name__ == "__main__" else module.__name__
+        if name_of_module is not None:
+            return Source(app=f"{name_of_module}:{name}")
         if (file := getattr(module, "__file__", None)) is not None:
             return Source(app=f":{name}", program=os.path.abspath(file), argv=tuple(sys.argv))
     raise BadInput(
@@ -73,22 +76,28 @@ def _found(module: ModuleType, attribute: str) -> App:
         found = getattr(found, part, None)
     if not isinstance(found, App):
         what = "has no" if found is None else "has something else as"
-        raise BadInput(
-            f"{module.__name__} {what} {attribute}", hint="Name an App: yourpackage.module:app."
-        )
+        raise BadInput(f"{module.__name__} {what} {attribute}", hint=_apps_in(module))
     return found
 
 
 def _only_app(module: ModuleType) -> App:
-    apps = [name for name, value in vars(module).items() if isinstance(value, App)]
+    apps = _names_of_apps(module)
     if len(apps) != 1:
-        said = f"Apps of {module.__name__}: {', '.join(apps)}." if apps else "It holds no App."
         raise BadInput(
             f"{module.__name__} does not say which app",
-            hint=f"{said} Name one as {module.__name__}:name, or run its functions with --import.",
+            hint=f"{_apps_in(module)} Or run its functions with --import.",
         )
     found: App = getattr(module, apps[0])
     return found
+
+
+def _names_of_apps(module: ModuleType) -> list[str]:
+    return [name for name, value in vars(module).items() if isinstance(value, App)]
+
+
+def _apps_in(module: ModuleType) -> str:
+    names = [f"{module.__name__}:{name}" for name in _names_of_apps(module)]
+    return f"It holds {', '.join(names)}." if names else "It holds no App: app = App()."
 
 
 def _ran(program: str, argv: Sequence[str]) -> ModuleType:
@@ -114,22 +123,47 @@ def imported(name: str) -> ModuleType:
 
 
 def _broke(name: str, error: BaseException) -> BadInput:
+    if isinstance(error, ModuleNotFoundError | TypeError) and (named := _named_by_file(name)):
+        return named
+    if isinstance(error, HowdahError):  # such as a task that cannot be declared
+        hint = f"{error.hint or ''} {_where(error)}".strip()
+        return BadInput(f"cannot import {name!r}: {error.message}", hint=hint)
     return BadInput(f"cannot import {name!r}: {type(error).__name__}: {error}", hint=_where(error))
 
 
+def _named_by_file(name: str) -> BadInput | None:
+    """What to say of `jobs.py` and `./src/jobs`, where a module is to be named."""
+    if not (name.endswith(".py") or os.sep in name):
+        return None
+    file = name if name.endswith(".py") else f"{name}.py"
+    if not os.path.exists(file):
+        return BadInput(
+            f"there is no file {file}, and a module is to be named",
+            hint=f"Write yourpackage.module:app. {_looked_for()}",
+        )
+    path = os.path.relpath(file)
+    first = f"Go to {os.path.dirname(path)} and write" if path.startswith(os.pardir) else "Write"
+    last = os.path.basename(path) if path.startswith(os.pardir) else path
+    module = last.removesuffix(".py").replace(os.sep, ".")
+    return BadInput(f"{name} is a file: name the module", hint=f"{first} {module}.")
+
+
 def _where(error: BaseException) -> str:
-    frames = (
-        [f for f in inspect.getinnerframes(error.__traceback__) if not _is_ours(f.filename)]
-        if (error.__traceback__)
-        else []
-    )
-    if frames:
-        return f"It broke at {frames[-1].filename}, line {frames[-1].lineno}."
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"It broke at {error.filename}, line {error.lineno}: {(error.text or '').strip()}"
+    frames = inspect.getinnerframes(error.__traceback__) if error.__traceback__ else []
+    theirs = [frame for frame in frames if not _is_ours(frame.filename)]
+    if theirs:
+        return f"It broke at {theirs[-1].filename}, line {theirs[-1].lineno}."
+    return _looked_for()
+
+
+def _looked_for() -> str:
     return f"Modules are looked for in {os.getcwd()}, then where Python looks."
 
 
 def _is_ours(file: str) -> bool:
-    return file.startswith("<frozen") or file == __file__ or "importlib" in file
+    return file.startswith(("<frozen", PACKAGE)) or "importlib" in file
 
 
 def declare_module(app: App, module: ModuleType) -> None:

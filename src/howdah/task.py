@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 from uuid import UUID
 
@@ -313,8 +315,24 @@ def dotted_name(function: Callable[..., Any]) -> str:
             f"{function!r} has no name that another process could find",
             hint="Declare a function of a module, or give the task a name.",
         )
-    module = "__main__" if function.__module__ == MAIN else function.__module__
-    return f"{module}.{qualname}"
+    return f"{_importable(function.__module__)}.{qualname}"
+
+
+def _importable(module: str) -> str:
+    """As others import it: jobs that a script enqueues are for workers that import the script."""
+    if module not in {"__main__", "__mp_main__", MAIN}:
+        return module
+    program = sys.modules.get(module)
+    if (name := run_as_module(program)) is not None:
+        return name
+    file = getattr(program, "__file__", None)
+    return Path(file).stem if file else "__main__"
+
+
+def run_as_module(program: object) -> str | None:
+    """The name of a `__main__` that was run with `python -m`."""
+    name: str | None = getattr(getattr(program, "__spec__", None), "name", None)
+    return None if name == "__main__" else name
 
 
 def declarations(tasks: Mapping[str, Task[..., Any]]) -> str:

@@ -16,7 +16,6 @@ import pytest
 
 from howdah import App, Context, Retry, jobs
 from howdah.outcome import Retrying, Succeeded
-from howdah.reporter import Reporter
 
 
 async def test_d4_all_that_is_there_is_run_by_hand_and_each_outcome_is_a_value(app: App) -> None:
@@ -65,7 +64,6 @@ async def test_d5_d17_log_lines_say_how_long_it_took_and_which_job_failed_and_wh
     fine, broken = await app.enqueue_many([work.job(fails) for fails in (False, True)])
     with caplog.at_level(logging.INFO, "howdah"):
         async with app.worker() as worker:
-            app.events.subscribe(Reporter(worker, app.settings))
             await worker.idle()
 
     said: dict[str, Any] = {vars(record).get("job_id", ""): record for record in caplog.records}

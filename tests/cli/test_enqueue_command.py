@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from howdah import jobs, store
+from howdah import jobs, queues, store
 from howdah.client import on
 
 
@@ -93,6 +93,37 @@ def test_wait_for_a_job_that_fails_ends_with_1(howdah):
     assert (ran.code, ran.out) == (1, "")
     assert "ValueError: sour" in ran.err
     assert "Traceback" not in ran.err
+
+
+def test_wait_says_once_why_nothing_happens(howdah, db):
+    on(db).run(queues.pause("sums"))
+    waiting = howdah.start("enqueue", "work.add", '{"a": 1, "b": 2}', "-q", "sums", "--wait")
+    waiting.until("still waiting: queue sums is paused")
+
+    on(db).run(queues.resume("sums"))
+    howdah.start("worker", "--import", "work")
+    ran = waiting.ended()
+
+    assert (ran.code, ran.out) == (0, "3\n")
+    assert ran.err.count("still waiting") == 1
+
+
+def test_wait_says_nothing_more_of_a_job_that_runs(howdah):
+    howdah.start("worker", "--import", "work").until("tasks    3")
+
+    ran = howdah("enqueue", "work.wait", '{"seconds": 2.5}', "--wait")
+
+    assert (ran.code, ran.out) == (0, "null\n")
+    assert "still waiting" not in ran.err
+
+
+def test_a_wait_that_is_too_long_ends_with_124_and_leaves_the_job(run, db):
+    ran = run("enqueue", "work.add", '{"a": 1, "b": 2}', "--wait-timeout", "0.2")
+
+    [job] = on(db).run(jobs.list(state="ready"))
+    assert (ran.code, ran.out) == (124, "")
+    assert f"job {job.id} has not ended in time; it goes on" in ran.err
+    assert f"howdah jobs show {job.id}" in ran.err
 
 
 @pytest.mark.parametrize("verb", ["show", "why", "retry", "cancel", "delete", "run-now"])

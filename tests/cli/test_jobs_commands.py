@@ -38,6 +38,14 @@ def test_the_list_is_newest_first_and_goes_on_below_an_id(run, store):
     assert [job["id"] for job in first + rest] == sorted(ids, reverse=True)
 
 
+def test_crashes_stand_beside_the_attempts_which_they_do_not_charge(run, store, db):
+    job_id = _job(store)
+    db.execute("update _howdah.job set crashes = 2 where id = %s", [job_id])
+
+    assert "0/4 and 2 crashed" in run("jobs", "list").out
+    assert "2, not counted above; max_crashes of them fail a job" in run("jobs", "show", job_id).out
+
+
 def test_a_full_page_says_how_to_go_on(run, store):
     ids = sorted(_job(store) for _ in range(3))
 

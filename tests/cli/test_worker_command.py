@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from signal import SIGINT, SIGTERM
 from uuid import UUID
@@ -49,6 +51,40 @@ def test_an_app_is_named_or_configured(howdah, door, project):
     assert (_state(door, named), _state(door, configured)) == ("succeeded", "succeeded")
 
 
+def _run(howdah, project, *program):
+    subprocess.run(
+        [sys.executable, *program], cwd=project, env=howdah.env, check=True, capture_output=True
+    )
+
+
+def test_a_script_enqueues_for_workers_that_import_it(howdah, project):
+    with (project / "sums.py").open("a") as script:
+        script.write("if __name__ == '__main__':\n    add.enqueue_sync(1, 2)\n")
+    _run(howdah, project, "sums.py")
+    _run(howdah, project, "-m", "sums")
+
+    ran = howdah("worker", "sums:app", "--burst")
+
+    assert ran.err.count("✓ sums.add") == 2
+
+
+def test_the_processes_of_a_program_find_its_app_however_it_was_run(howdah, door, project):
+    program = (
+        "from howdah import App\napp = App()\n"
+        "@app.task(executor='process')\ndef apart():\n    return __name__\n"
+        "if __name__ == '__main__':\n    app.run_worker(burst=True)\n"
+    )
+    (project / "lib").mkdir()
+    for file in ("program.py", "lib/deep.py"):
+        (project / file).write_text(program)
+    as_script, as_module = _enqueue(door, "program.apart"), _enqueue(door, "lib.deep.apart")
+    _run(howdah, project, "program.py")
+    _run(howdah, project, "-m", "lib.deep")
+
+    assert _state(door, as_script) == "succeeded"
+    assert _state(door, as_module) == "succeeded"
+
+
 def test_a_module_with_an_apps_tasks_does_not_double_them(howdah, door):
     ran = howdah("worker", "--import", "sums", "--burst")
 
@@ -75,6 +111,57 @@ def test_an_app_that_breaks_says_where(howdah, project):
     assert "RuntimeError: sour" in ran.err
     assert "broken.py, line 2" in ran.err
     assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("app", "said"),
+    [
+        ("sums.py:app", ["error: sums.py is a file", "Write sums."]),
+        ("./sums", ["error: ./sums is a file", "Write sums."]),
+        ("lib/deep.py:app", ["error: lib/deep.py is a file", "Write lib.deep."]),
+        ("../other.py:app", ["error: ../other.py is a file", "Go to .. and write other."]),
+        ("nowhere.py:app", ["there is no file nowhere.py", "yourpackage.module:app"]),
+        ("lib/none:app", ["there is no file lib/none.py", "yourpackage.module:app"]),
+        ("sums:ap", ["sums has no ap", "It holds sums:app."]),
+        ("crooked:app", ["SyntaxError", "/crooked.py, line 2: def f(:"]),
+        ("twice:app", ["'twice.f' is declared already", "/twice.py, line 3\n", "py, line 6."]),
+    ],
+)
+def test_an_app_that_cannot_be_had_says_what_to_type(howdah, project, app, said):
+    (project / "lib").mkdir()
+    (project / "lib" / "deep.py").touch()
+    (project.parent / "other.py").touch()
+    (project / "crooked.py").write_text("x = 1\ndef f(:\n")
+    declared = "@app.task\ndef f():\n    pass\n"
+    (project / "twice.py").write_text(f"from howdah import App\napp = App()\n{declared * 2}")
+
+    ran = howdah("worker", app)
+
+    assert ran.code == 2
+    assert [words for words in said if words not in ran.err] == []
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("where", "code", "last"),
+    [("before", 1, "hint: Its traceback stands above."), ("after", 0, " stopped")],
+)
+def test_a_lifespan_that_breaks_says_where_in_the_users_own_code(
+    howdah, project, where, code, last
+):
+    lines = ["@contextlib.asynccontextmanager", "async def opened(_):", "    yield"]
+    lines.insert(2 if where == "before" else 3, "    raise OSError('redis is away')")
+    app = ["import contextlib, howdah", *lines, "app = howdah.App(lifespan=opened)"]
+    (project / "living.py").write_text("\n".join(app))
+
+    ran = howdah("worker", "living:app", "-p", "1", "--burst")
+
+    assert ran.code == code
+    assert "the app's lifespan broke: OSError: redis is away" in ran.err
+    assert ran.err.rstrip().endswith(last)
+    assert [line for line in ran.err.splitlines() if line.startswith("  File")] == [
+        f'  File "{project / "living.py"}", line {4 if where == "before" else 5}, in opened'
+    ]
 
 
 def test_only_the_named_queues_are_worked(howdah, door, db):
@@ -176,6 +263,20 @@ def test_log_lines_for_people_have_no_arguments_and_no_control_characters(howdah
     assert r"ValueError: \x1b[2Jsour" in ran.err
     assert f"…{str(db_bad)[-12:]}" in ran.err
     assert "\x1b" not in ran.err
+
+
+def test_a_failed_jobs_line_says_what_went_wrong_and_where_the_rest_is(howdah, door):
+    job_id = door.enqueue(Job("work.fail", r'{"message": "no such city\nlook at the map"}'))
+
+    ran = howdah("worker", "--import", "work", "--burst")
+    line = next(line for line in ran.err.splitlines() if "✗ work.fail" in line)
+    where = line.rpartition("traceback: howdah ")[2]
+    shown = howdah(*where.split())
+
+    assert "  ValueError: no such city · again in " in line
+    assert where == f"jobs show {str(job_id)[-12:]}"
+    assert "look at the map" in shown.out
+    assert "work.py" in shown.out
 
 
 def test_the_banner_has_version_database_queues_and_tasks(howdah):

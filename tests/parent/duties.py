@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -132,9 +133,16 @@ async def misbehave(ctx: Context, *, how: str, pid: int = 0) -> int:
 
 
 @app.task(name="tell", executor="process")
-def tell(ctx: Context, *, word: str) -> None:
+def tell(ctx: Context, *, word: str, takes: float = 0.0) -> None:
     """Logs from a process of the pool."""
     ctx.log.info("the word is %s", word)
+    time.sleep(takes)
+
+
+@app.task(name="linger")
+async def linger() -> None:
+    """Leaves a thread behind that keeps its process from ending."""
+    threading.Thread(target=time.sleep, args=[600]).start()
 
 
 @app.task(name="leave in silence")

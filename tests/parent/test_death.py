@@ -97,3 +97,22 @@ async def test_of_twenty_killed_children_every_job_is_claimable_within_a_second(
 
     record_property("rescue_seconds", sorted(took))
     assert max(took) < 1
+
+
+async def test_a_job_in_a_process_of_its_own_is_no_suspect_when_its_worker_dies(
+    start, store, ledger, eventually
+):
+    parent = start("-p", "1")
+    (pid,) = await parent.ready()
+    here, apart = (
+        store.enqueue("hold", {"first": 60}),
+        store.enqueue("tell", {"word": "x", "takes": 60}),
+    )
+    await parent.says("the word is x")
+    await eventually(lambda: ledger.starts()[here] == 1)
+
+    os.kill(pid, SIGKILL)
+    await eventually(lambda: store.state(here) == "succeeded")
+    await parent.says("the word is x", 2)
+
+    assert (store.job(here).crashes, store.job(apart).crashes) == (1, 0)

@@ -68,7 +68,7 @@ async def test_a_child_that_dies_while_it_is_drained_is_not_replaced_either(
     assert code == 0
     assert (store.state(job_id), store.job(job_id).crashes) == ("ready", 1)
     assert "another starts" not in parent.errors
-    assert f"(pid {pid}) was killed by SIGKILL with 1 job\n" in parent.errors
+    assert f"(pid {pid}) was killed for its silence with 1 job\n" in parent.errors
 
 
 async def test_a_burst_of_two_processes_ends_when_all_is_done(start, store):
@@ -113,6 +113,8 @@ async def test_changed_files_are_run_and_broken_ones_are_waited_for(
     assert (first, second, third) == (1, 2, 3)
     assert await parent.ended() == 0
     assert parent.errors.count("ZeroDivisionError") == 1
+    assert parent.errors.count(f"{file} changed: starting anew") == 3
+    assert "change detected" not in parent.errors  # watchfiles' own words
 
 
 @pytest.mark.slow

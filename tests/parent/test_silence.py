@@ -42,7 +42,9 @@ async def test_a_silent_child_is_killed_before_its_jobs_are_lost_and_they_never_
         assert first["pid"] == pid
         assert second["at"] > gone[job] - 0.1  # as exactly as we could see it
         assert store.job(job).result != pid
+    assert parent.errors.count("warning: process ") == 2
     assert parent.errors.count("has been silent for") == 2
+    assert parent.errors.count("was killed for its silence with 1 job; another starts") == 2
 
 
 async def test_a_parent_that_was_stopped_kills_nobody_and_nothing_runs_again(

@@ -44,6 +44,41 @@ async def test_a_service_manager_that_signals_every_process_lets_jobs_end(
     assert parent.family() == []
 
 
+async def test_jobs_in_processes_of_their_own_are_waited_for_and_counted_too(
+    start, store, ledger, eventually
+):
+    parent = start("-p", "1")
+    await parent.ready()
+    store.enqueue("tell", {"word": "x", "takes": 2})
+    await parent.says("the word is x")
+    held = store.enqueue("hold", {"first": 1})
+    await eventually(lambda: ledger.starts()[held] == 1)
+
+    parent.send(SIGTERM)
+    code = await parent.ended()
+
+    assert code == 0
+    assert store.states() == {"succeeded": 2}
+    assert "stopping (SIGTERM); waits for 2 jobs, " in parent.errors
+    assert parent.errors.rstrip().endswith(" stopped")
+
+
+async def test_a_child_that_does_not_end_after_its_leave_is_ended_and_that_is_said(
+    start, store, eventually
+):
+    parent = start("-p", "1")
+    await parent.ready()
+    store.enqueue("linger")
+    await eventually(lambda: store.states() == {"succeeded": 1})
+
+    parent.send(SIGTERM)
+    code = await parent.ended()
+
+    assert code == 0
+    assert "had left, but did not end within 3 s" in parent.errors
+    assert "SIGKILL" not in parent.errors
+
+
 async def test_the_third_signal_leaves_at_once_and_no_crash_is_counted(
     start, store, ledger, eventually
 ):

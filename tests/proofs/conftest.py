@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,7 @@ class Worker:
 
     def __init__(self, dsn: str, ledger: Ledger, number: int, given: dict[str, Any]) -> None:
         self.name, self.processes = f"w{number}", given.pop("processes", 2)
+        app = given.pop("app", "jobs:app")
         options = ["--processes", str(self.processes), "--name", self.name]
         if (slots := given.pop("slots", None)) is not None:
             options += ["--slots", str(slots)]
@@ -124,7 +125,7 @@ class Worker:
         self._errors = ledger.folder / f"{self.name}.err"
         with self._errors.open("w") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "howdah", "worker", "jobs:app", *options],
+                [sys.executable, "-m", "howdah", "worker", app, *options],
                 cwd=HERE,
                 env=env,
                 stdin=subprocess.DEVNULL,
@@ -168,9 +169,11 @@ class Worker:
         """Send the parent a signal."""
         self._process.send_signal(number)
 
-    def kill(self) -> None:
-        """Kill the parent, and nobody else."""
+    def kill(self, *, children: Iterable[int] = ()) -> None:
+        """Kill the parent, and nobody else; or these children in the same breath."""
         self._process.kill()
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
         self._process.wait()
 
     async def stop(self, within: float = 40.0) -> int:
@@ -254,6 +257,9 @@ class Store:
     def one(self, statement: str, *values: Any) -> Any:
         """The only column of the first row."""
         return self.rows(statement, *values)[0][0]
+
+    def do(self, statement: str) -> None:
+        self._connection.execute(statement)
 
     def now(self) -> Any:
         """The moment by the database's clock."""

@@ -3,10 +3,7 @@
 import asyncio
 import json
 import os
-import re
-import signal
 import time
-from ctypes import string_at
 from pathlib import Path
 
 from howdah import App, Context
@@ -38,14 +35,31 @@ def is_first(ctx: Context) -> bool:
     return True
 
 
+def goes_on(since: float, first: bool, gate: str, again: float) -> bool:
+    """A job's first run goes on until a file is there, later runs for so many seconds."""
+    return not os.access(gate, os.F_OK) if first else time.monotonic() < since + again
+
+
 @app.task(name="hold", timeout=600)
-async def hold(ctx: Context, *, gate: str) -> None:
-    """Waits for a file when it runs for the first time; later runs end at once."""
+async def hold(ctx: Context, *, gate: str, again: float = 0.0) -> None:
+    """Waits for a file when it runs for the first time; later runs take so many seconds."""
     note("start", ctx)
-    first = is_first(ctx)
-    while first and not os.access(gate, os.F_OK):  # noqa: ASYNC110 - the gate is another process's
+    since, first = time.monotonic(), is_first(ctx)
+    while goes_on(since, first, gate, again):  # noqa: ASYNC110 - the gate is another process's
         await asyncio.sleep(EVERY)
     note("end", ctx)
+
+
+def hold_here(ctx: Context, *, gate: str, again: float = 0.0) -> None:
+    note("start", ctx)
+    since, first = time.monotonic(), is_first(ctx)
+    while goes_on(since, first, gate, again):
+        time.sleep(EVERY)
+    note("end", ctx)
+
+
+app.task(name="hold_in_thread", timeout=600)(hold_here)
+app.task(name="hold_in_process", timeout=600, executor="process")(hold_here)
 
 
 @app.task(name="block", timeout=600)
@@ -55,11 +69,6 @@ async def block(ctx: Context) -> None:
     if is_first(ctx):
         time.sleep(600)  # noqa: ASYNC251 - that is what it is for
     note("end", ctx)
-
-
-def goes_on(since: float, first: bool, gate: str, again: float) -> bool:
-    """A job's first run goes on until a file is there, later runs for so many seconds."""
-    return not os.access(gate, os.F_OK) if first else time.monotonic() < since + again
 
 
 @app.task(name="tick", timeout=600)
@@ -85,18 +94,40 @@ def tick_in_thread(ctx: Context, *, gate: str, again: float) -> int:
     return os.getpid()
 
 
-@app.task(name="nap", timeout=600)
 async def nap(ctx: Context, *, seconds: float) -> None:
     note("start", ctx)
     await asyncio.sleep(seconds)
     note("end", ctx)
 
 
-@app.task(name="nap_in_thread", timeout=600)
-def nap_in_thread(ctx: Context, *, seconds: float) -> None:
+def nap_here(ctx: Context, *, seconds: float) -> None:
     note("start", ctx)
     time.sleep(seconds)
     note("end", ctx)
+
+
+app.task(name="nap", timeout=600)(nap)
+app.task(name="nap_in_thread", timeout=600)(nap_here)
+app.task(name="nap_in_process", timeout=600, executor="process")(nap_here)
+app.task(name="nap_once", timeout=600, delivery="at_most_once")(nap)
+app.task(name="nap_once_in_process", timeout=600, delivery="at_most_once", executor="process")(
+    nap_here
+)
+
+
+@app.task(name="effect", timeout=600, delivery="transactional")
+async def effect(ctx: Context, *, seconds: float) -> None:
+    """Leaves one row for its job, in the transaction that ends it."""
+    note("start", ctx)
+    await ctx.connection.execute("insert into effect (job) values ($1)", ctx.job_id)
+    await asyncio.sleep(seconds)
+
+
+@app.task(name="effect_in_thread", timeout=600, delivery="transactional", connection="psycopg")
+def effect_in_thread(ctx: Context, *, seconds: float) -> None:
+    note("start", ctx)
+    ctx.connection.execute("insert into effect (job) values (%s)", [ctx.job_id])
+    ctx.wait_cancelled(seconds)
 
 
 @app.task(name="compute", timeout=600)
@@ -107,27 +138,3 @@ def compute(ctx: Context, *, rounds: int) -> None:
     for number in range(rounds):
         total += number * number
     note("end", ctx)
-
-
-@app.task(name="exits")
-async def exits(ctx: Context) -> None:
-    note("start", ctx)
-    os._exit(7)
-
-
-@app.task(name="segfaults")
-async def segfaults(ctx: Context) -> None:
-    note("start", ctx)
-    string_at(0)
-
-
-@app.task(name="holds_the_gil", timeout=8)
-async def holds_the_gil(ctx: Context) -> None:
-    note("start", ctx)
-    re.match(r"(a+)+$", "a" * 60 + "b")
-
-
-@app.task(name="kills_from_thread")
-def kills_from_thread(ctx: Context) -> None:
-    note("start", ctx)
-    os.kill(os.getpid(), signal.SIGKILL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import socket
 from uuid import uuid4
 
 import pytest
@@ -18,7 +19,7 @@ from howdah import (
     UnknownTask,
     errors,
 )
-from howdah.refusals import is_connection_loss, server_word, translated
+from howdah.refusals import is_connection_loss, is_transient, server_word, translated
 
 
 class Said(Exception):
@@ -68,10 +69,12 @@ def test_a_hint_is_said_on_a_line_of_its_own() -> None:
     assert str(BadInput("no")) == "no"
 
 
-def test_a_failed_job_is_told_by_the_last_line_of_its_error() -> None:
+def test_a_failed_job_is_told_by_the_gist_of_its_error() -> None:
     job_id = uuid4()
 
-    error = JobFailed(job_id, "Traceback …\n  File …\nValueError: no such user\n")
+    error = JobFailed(
+        job_id, "Traceback (most recent call last):\n  File …\nValueError: no such user\nlook\n"
+    )
 
     assert str(error) == f"job {job_id} failed: ValueError: no such user"
     assert error.error is not None
@@ -120,3 +123,42 @@ def test_a_lost_connection_is_known_by_its_sqlstate(code: str) -> None:
 def test_a_refusal_is_no_lost_connection() -> None:
     assert not is_connection_loss(Said("JQ002"))
     assert not is_connection_loss(ValueError("closed"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *[Said(code) for code in ("08006", "53100", "53300", "57P01", "57P03", "55P03", "40P01")],
+        Said("08P01", "no more connections allowed (max_client_conn)"),
+        ConnectionResetError(),
+        ConnectionError("unexpected connection_lost() call"),
+        TimeoutError(),
+    ],
+    ids=repr,
+)
+def test_what_a_server_refuses_for_a_while_is_transient(error: Exception) -> None:
+    assert is_transient(error)
+    assert is_transient(caused_by(error)) is not isinstance(error, TimeoutError)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *[Said(code) for code in ("25006", "28P01", "3D000", "3F000", "42501", "08P01", "JQ002")],
+        ConnectionRefusedError(),
+        FileNotFoundError(),
+        socket.gaierror(),
+        ValueError("closed"),
+    ],
+    ids=repr,
+)
+def test_what_waiting_does_not_mend_is_not_transient(error: Exception) -> None:
+    assert not is_transient(error)
+    assert not is_transient(caused_by(error))
+
+
+def caused_by(error: Exception) -> HowdahError:
+    """Our own for it, as `open_connection` raises it: a host that never answered was not there."""
+    ours = errors.NoDatabase("cannot connect")
+    ours.__cause__ = error
+    return ours

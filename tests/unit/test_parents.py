@@ -29,6 +29,7 @@ from howdah.parent.policy import (
     beat_every,
     heartbeat_every,
     heartbeat_within,
+    knock_after,
     quiet_after,
     restart_after,
     silence_allowed,
@@ -52,6 +53,11 @@ def test_the_first_death_costs_no_time_and_the_later_ones_more_and_more():
     assert [restart_after(deaths) for deaths in range(9)] == [0, 0, 0.25, 0.5, 1, 2, 4, 8, 10]
     assert restart_after(10_000) == 10
     assert restart_after(10_000, 2.0) == 2
+
+
+def test_a_server_that_refuses_for_a_while_is_asked_again_soon_and_not_in_step():
+    assert [knock_after(refusals, 1.0) for refusals in range(1, 6)] == [0.25, 0.5, 1, 2, 2]
+    assert [knock_after(refusals, 0.0) for refusals in (1, 10_000)] == [0.125, 1]
 
 
 def test_a_board_shows_what_runs_to_whoever_has_its_file():

@@ -81,6 +81,13 @@ if given["settings"].get("process_slots"):
         note("end", ctx)
         return os.getppid()
 
+    @app.task(name="once apart", delivery="at_most_once", executor="process")
+    def once_apart(ctx: Context, *, first: float = 0.0) -> str:
+        note("start", ctx)
+        time.sleep(first)
+        note("end", ctx)
+        return "done"
+
 
 @app.task(name="family")
 async def family(ctx: Context, *, children: int) -> None:

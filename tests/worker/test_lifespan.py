@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from howdah import App, Context
+from howdah import App, BadInput, Context
 
 
 @pytest.fixture
@@ -70,8 +70,23 @@ async def test_a_worker_whose_lifespan_fails_does_not_start(dsn, store):
 
     app = App(dsn, lifespan=opened)
 
-    with pytest.raises(ConnectionError, match="the cache is away"):
+    with pytest.raises(ConnectionError, match="the cache is away") as raised:
         async with app.worker():
             pass
 
+    assert raised.value.__notes__ == ["(in the app's lifespan, before the first job)"]
     assert store.one("select count(*) from howdah.workers") == 0
+
+
+def test_what_cannot_be_called_is_no_lifespan():
+    with pytest.raises(BadInput, match="cannot be called"):
+        App(lifespan=contextlib.nullcontext())
+
+
+async def test_what_gives_no_context_manager_is_no_lifespan(dsn):
+    async def opened(_: App):  # the decorator was forgotten
+        yield
+
+    with pytest.raises(BadInput, match=r"gives async_generator.*\n.*asynccontextmanager"):
+        async with App(dsn, lifespan=opened).worker():
+            pass

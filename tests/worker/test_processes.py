@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from howdah.events import AttemptFinished, ProcessFailed
 from howdah.settings import Settings
 from howdah.source import Source
 from howdah.worker import Worker
+from howdah.worker.pooled import Pooled
 
 sys.path.insert(0, str(Path(__file__).parent))
 import poisons
@@ -258,6 +260,47 @@ async def test_overdue_jobs_are_killed_from_another_thread_while_the_loop_is_blo
     assert was_killed_meanwhile
     assert store.attempts(job_id) == ["timeout"]
     assert store.job(job_id).error == "timed out after 0.3 s; its process was killed"
+
+
+async def test_a_process_is_not_killed_for_an_attempt_that_has_made_room_for_another():
+    """The loop replaces the attempt just when another thread finds it overdue."""
+    process, killed_for = Pooled(lambda _: None), []
+    process.kill = lambda: killed_for.append(process.attempt)
+    overdue, innocent = Overdue(), SimpleNamespace(stopping=None, ends_at=None)
+    overdue.meanwhile = threading.Thread(target=setattr, args=(process, "attempt", innocent))
+    process.attempt = overdue
+
+    process.kill_when_overdue()
+    overdue.meanwhile.join()
+
+    assert killed_for == [overdue]
+    assert process.attempt is innocent
+
+
+class Overdue:
+    """An attempt that is replaced while somebody looks at it."""
+
+    stopping = None
+
+    @property
+    def ends_at(self) -> float:
+        self.meanwhile.start()
+        self.meanwhile.join(0.2)  # for as long as it takes, or until it shows that it has to wait
+        return 0.0
+
+
+async def test_a_process_that_was_killed_gets_no_other_job_though_its_pipe_is_still_open(pool):
+    app = pool()
+
+    async with app.worker() as worker:
+        (first,) = await results(app, poisons.echo.job(1))
+        (process,) = worker.processes._all
+        process.kill()
+        was_usable = process.is_usable
+        (second,) = await results(app, poisons.echo.job(2))
+
+    assert (first, second) == (1, 2)
+    assert not was_usable
 
 
 async def test_a_full_pool_blocks_nobody_and_who_waits_for_it_is_not_charged_time(

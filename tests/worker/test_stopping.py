@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import threading
 import time
@@ -11,7 +12,8 @@ import time
 import pytest
 
 from howdah import App, Conflict, Context, workers
-from howdah.events import WorkerStopped, WorkerStopping
+from howdah.events import WorkerStarted, WorkerStopped, WorkerStopping
+from howdah.runner import Foreground
 
 
 async def test_an_idle_worker_leaves_within_a_second_of_sigterm(work, store, eventually):
@@ -35,12 +37,12 @@ async def test_without_a_parent_too_a_worker_says_what_it_does_and_takes_signals
     await eventually(lambda: ledger.starts()[job_id] == 1)
 
     worker.send(signal.SIGUSR1)
-    said = await eventually(lambda: worker.errors.strip().startswith("{") and worker.errors)
+    said = await eventually(lambda: re.search("^{.*", worker.errors, re.MULTILINE))
     worker.send(signal.SIGTERM)
     await eventually(lambda: ledger.lines("stopping"))
     worker.send(signal.SIGTERM)
 
-    assert [job["id"] for job in json.loads(said)["running"]] == [str(job_id)]
+    assert [job["id"] for job in json.loads(said[0])["running"]] == [str(job_id)]
     assert await worker.ended() == 0
     assert (store.state(job_id), store.job(job_id).attempt) == ("ready", 0)
 
@@ -304,6 +306,62 @@ async def test_stop_while_it_starts_is_heeded(app, store):
         await start
         await worker.wait()
 
+    assert store.one("select count(*) from howdah.workers") == 0
+
+
+@pytest.mark.parametrize("how", ["cancelled", "stopped", "cancelled in the foreground"])
+async def test_a_start_that_is_given_up_once_it_has_registered_leaves_no_row(
+    app, store, eventually, how
+):
+    worker = app.worker()
+    foreground = Foreground(worker, signals=())
+    answered = lose_the_answer_to(worker, "registration")
+
+    entering = worker.__aenter__() if how == "cancelled" else foreground.run()
+    starting = asyncio.create_task(entering)
+    await asyncio.wait_for(answered.wait(), 5)
+    before = store.one("select count(*) from howdah.workers")
+    if how == "stopped":
+        foreground.stop("enough")
+    else:
+        starting.cancel()
+    await asyncio.wait({starting}, timeout=5)
+
+    assert starting.done()
+    assert before == 1
+    assert store.one("select count(*) from howdah.workers") == 0
+
+
+def lose_the_answer_to(worker, what):
+    """The store has taken it, and the worker waits for an answer for ever."""
+    answered, run = asyncio.Event(), worker._parts.looks.run
+    make = getattr(worker.identity, what)
+    made = []
+
+    def making():
+        made.append(make())
+        return made[-1]
+
+    async def running(call, **given):
+        answer = await run(call, **given)
+        if call in made:
+            answered.set()
+            await asyncio.Event().wait()
+        return answer
+
+    setattr(worker.identity, what, making)
+    worker._parts.looks.run = running
+    return answered
+
+
+async def test_a_start_that_is_cancelled_just_when_it_is_done_leaves_no_row(app, store, seen):
+    worker = app.worker()
+    foreground = asyncio.create_task(Foreground(worker, signals=()).run())
+    app.events.subscribe(lambda event: isinstance(event, WorkerStarted) and foreground.cancel())
+
+    await asyncio.wait({foreground}, timeout=5)
+
+    assert foreground.cancelled()
     assert store.one("select count(*) from howdah.workers") == 0
 
 

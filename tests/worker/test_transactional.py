@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from importlib import import_module
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -15,6 +16,7 @@ import psycopg
 import pytest
 
 from howdah import App, Cancel, Context, Retry, Snooze, jobs
+from howdah.call import Call
 from howdah.events import LeaseRefused
 from howdah.outcome import Released, Succeeded
 from howdah.worker import transactions as transactions_module
@@ -346,6 +348,51 @@ async def test_a_task_that_ends_the_transaction_by_itself_fails_and_is_not_tried
 
     assert "the task ended the transaction of ctx.connection by itself" in store.job(job_id).error
     assert store.attempts(job_id) == ["error"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["reset all", "set search_path = ''", "set local role {reader}", "set role {reader}"],
+)
+async def test_what_a_task_does_to_its_session_does_not_hinder_its_end(
+    body, quick, store, eventually, statement
+):
+    """A role without any grant of ours, too: tenants are told apart by SET LOCAL ROLE."""
+    reader = f"reader_{os.getpid()}"  # roles are the whole server's
+    store.do(f"create role {reader}")
+
+    def work(ctx):
+        yield EFFECT.format(ctx.job_id, "done")
+        yield statement.format(reader=reader)
+
+    body.task(work)
+    async with quick.worker(slots=1):
+        jobs = [store.enqueue("job") for _ in range(2)]
+        await eventually(lambda: not {"ready", "running"} & store.states().keys())
+        ended = [(store.state(each), store.job(each).error) for each in jobs]
+    store.do(f"drop role {reader}")
+
+    assert ended == [("succeeded", None)] * 2
+    assert effects(store) == ["done"] * 2
+
+
+async def test_a_task_that_makes_its_transaction_read_only_fails_and_says_so(
+    body, quick, store, eventually
+):
+    def work(ctx):
+        yield EFFECT.format(ctx.job_id, "done")
+        yield "set local transaction_read_only = on"
+
+    body.task(work, retry=Retry(max_attempts=2, first=0.05))
+    async with quick.worker():
+        job_id = store.enqueue("job")
+        await eventually(lambda: store.state(job_id) == "failed")
+        assert in_transaction(store) == 0
+
+    assert "the task made the transaction of ctx.connection read-only" in store.job(job_id).error
+    assert store.attempts(job_id) == ["error", "error"]
+    assert store.job(job_id).crashes == 0
+    assert effects(store) == []
 
 
 async def test_an_error_in_a_statement_that_the_task_swallowed_is_an_error(
@@ -717,6 +764,46 @@ async def test_a_job_waits_uncharged_while_no_connection_can_be_had(
 
     assert store.attempts(job_id)[0] == "no connection"
     assert (store.job(job_id).attempt, store.job(job_id).crashes) == (1, 0)
+
+
+async def test_no_task_starts_and_none_is_charged_while_the_server_takes_no_writes(
+    body, quick, store, eventually, monkeypatch
+):
+    """As on a standby: what begins a transaction there could not store its end."""
+
+    def work(ctx):
+        yield EFFECT.format(ctx.job_id, "done")
+
+    body.task(work)
+    with monkeypatch.context() as patched:
+        begin_as_on_a_standby(patched, body.name)
+        async with quick.worker():
+            job_id = store.enqueue("job")
+            await eventually(lambda: store.attempts(job_id))
+            assert in_transaction(store) == 0
+    store.do("select howdah.run_now(%s)", job_id)
+    async with quick.worker():
+        await eventually(lambda: store.state(job_id) == "succeeded")
+
+    assert {*store.attempts(job_id)} == {"no connection"}
+    assert "no writes" in store.one("select min(error) from howdah.attempts")
+    assert (store.job(job_id).attempt, store.job(job_id).crashes) == (1, 0)
+    assert effects(store) == ["done"]
+
+
+def begin_as_on_a_standby(patched, name):
+    module = import_module(f"howdah.worker.connections.{name}")
+    for kind in [*vars(module).values()]:
+        if isinstance(kind, type) and "begin" in vars(kind):
+            patched.setattr(kind, "begin", read_only_after(kind.begin))
+
+
+def read_only_after(begin):
+    async def begun(self):
+        await begin(self)
+        await self.run(Call("select set_config('transaction_read_only', 'on', true)", (), list))
+
+    return begun
 
 
 async def test_waiting_for_a_connection_does_not_count_as_running(dsn, store, eventually):

@@ -28,7 +28,8 @@ command = LazyGroup(
     commands=COMMANDS,
     help="Howdah: a job queue that rides on PostgreSQL.",
     epilog="Data go to stdout, all else to stderr. Exit codes: 0 ok, 1 failed, 2 bad input, "
-    "3 no database or schema not current, 4 not found, 5 refused, 130 interrupted.",
+    "3 no database or schema not current, 4 not found, 5 refused, 124 waited in vain, "
+    "130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 command = click.version_option(package_name="howdah", message="howdah %(version)s")(command)

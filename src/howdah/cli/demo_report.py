@@ -12,7 +12,7 @@ import click
 from howdah.cli import show
 from howdah.demo import QUEUE, Failure, Totals
 from howdah.durations import written
-from howdah.printable import last_line, printable
+from howdah.printable import gist, printable
 
 MOST_SHOWN = 20  # failures
 
@@ -53,7 +53,7 @@ def make_report(
         seconds=round(totals.seconds, 3),
         jobs_per_second=round(done / totals.seconds, 1) if totals.seconds > 0 else 0.0,
         failures=[
-            {"id": str(f.id), "path": f.path, "error": last_line(f.error), "attempts": f.attempts}
+            {"id": str(f.id), "path": f.path, "error": gist(f.error), "attempts": f.attempts}
             for f in failed
         ],
         interrupted=interrupted,

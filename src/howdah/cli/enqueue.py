@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import sys
 from collections.abc import Callable
@@ -13,9 +12,8 @@ import click
 import msgspec
 
 from howdah import jobs, store
-from howdah.app import App
 from howdah.arguments import encode
-from howdah.cli import database, show
+from howdah.cli import database, show, waiting
 from howdah.cli.apps import chosen_app
 from howdah.cli.lines import enqueue_lines
 from howdah.cli.options import DURATION, MOMENT
@@ -25,7 +23,6 @@ from howdah.errors import BadInput, Denied, UnknownTask
 from howdah.job import Job, check_task_name, make_options
 
 if TYPE_CHECKING:
-    from howdah.settings import Settings
     from howdah.task import Task
 
 
@@ -59,6 +56,12 @@ if TYPE_CHECKING:
 @click.option(
     "--wait", is_flag=True, help="Wait for its end and print its result; exit code 1 if it failed."
 )
+@click.option(
+    "--wait-timeout",
+    "within",
+    type=DURATION,
+    help="The same, for so long at most; exit code 124 if it has not ended by then: it goes on.",
+)
 @json_option
 def command(
     *,
@@ -69,6 +72,7 @@ def command(
     app_name: str | None,
     strict: bool,
     wait: bool,
+    within: float | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -77,7 +81,8 @@ def command(
     Prints the job's id. With --jsonl it stores a job for each line of a file, a thousand in a
     transaction, and prints how many; a line that does not fit stops it.
     """
-    _check_together(arguments, lines, is_one, wait, options["unique_key"])
+    waits = wait or within is not None
+    _check_together(arguments, lines, is_one, waits, options["unique_key"])
     app = chosen_app(app_name)
     known = app.tasks.get(task) if app else None
     options["tags"] = options["tags"] or None
@@ -100,8 +105,8 @@ def command(
     )
     settings = database.ready(app.settings if app else None)
     job_id = database.with_store(lambda door: _store(door, job, doubt), settings)
-    if wait:
-        _wait(settings, job_id, as_json)
+    if waits:
+        waiting.wait(settings, job_id, within=within, as_json=as_json)
     elif as_json:
         show.document({"id": str(job_id)})
     else:
@@ -179,19 +184,3 @@ def _object(task: str, text: bytes) -> str:
         )
     encode(task, value)
     return text.decode()
-
-
-def _wait(settings: Settings, job_id: UUID, as_json: bool) -> None:
-    show.said(f"{job_id} is stored; waiting for its end")
-    result = asyncio.run(_result(settings, job_id))
-    if as_json:
-        show.document({"id": str(job_id), "state": "succeeded", "result": result})
-    else:
-        click.echo(msgspec.json.encode(result).decode())
-
-
-async def _result(settings: Settings, job_id: UUID) -> object:
-    app = App()
-    app.use(settings)
-    async with app:
-        return await app.result(job_id)

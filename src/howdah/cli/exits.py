@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FAILED, USAGE, NO_DATABASE, NOT_FOUND, REFUSED, INTERRUPTED = 1, 2, 3, 4, 5, 130
+TIMED_OUT = 124  # as with timeout(1): what was waited for goes on
 
 # The first that fits; those that are more special stand before those that are less.
 CODES: Mapping[type[BaseException], int] = {

@@ -50,7 +50,12 @@ MOST_PROCESSES = 64
 )
 @click.option("--burst", is_flag=True, help="Leave when there is nothing left to do.")
 @click.option("--name", help="How the worker is called; host and process id, if not said.")
-@click.option("--reload", is_flag=True, help="Start anew when a file of the project changes.")
+@click.option(
+    "--reload",
+    is_flag=True,
+    help="Start anew when a file of the project changes; running jobs get 3 s to end, then they "
+    "are handed back and start over.",
+)
 @click.option(
     "--health-port",
     metavar="[HOST:]PORT",

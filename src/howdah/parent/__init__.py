@@ -8,6 +8,7 @@ once, and replaces it.
 from __future__ import annotations
 
 import asyncio
+import random
 import signal
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -18,7 +19,14 @@ from typing import Any
 import msgspec
 
 from howdah.errors import DatabaseError, HowdahError
-from howdah.events import ChildDied, ChildStarted, Events, FilesChanged, ParentStopping
+from howdah.events import (
+    ChildDied,
+    ChildStarted,
+    Events,
+    FilesChanged,
+    ParentStopped,
+    ParentStopping,
+)
 from howdah.parent.child import Child, Death
 from howdah.parent.guard import Guard
 from howdah.parent.heart import Heart
@@ -36,11 +44,13 @@ from howdah.parent.policy import (
     LIVED_WELL,
     LONGEST_AGAIN,
     LONGEST_WITHOUT_DATABASE,
+    knock_after,
     restart_after,
 )
 from howdah.runner import SIGNALS, say_json
 from howdah.settings import Settings
 from howdah.worker.link import Link
+from howdah.worker.starting import Starting
 
 ANSWER_WITHIN = 1.0  # seconds for a child to say how it is
 RESCUE_WITHIN = 3.0  # seconds for the last words to the store
@@ -134,6 +144,8 @@ class Parent:
                 raise self._failure
         finally:
             await self._end([work, *helpers])
+        if self._was_up:
+            self.events.emit(ParentStopped())
         return self._status
 
     async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
@@ -209,6 +221,8 @@ class Parent:
         length = restart_after(
             deaths, LONGEST_WITHOUT_DATABASE if child.without_database else LONGEST_AGAIN
         )
+        if child.refused_for_now:
+            length = knock_after(deaths, random.random())
         self._report(child, death, None if broken else length)
         if length > 0 or broken:
             self._nudged.clear()
@@ -221,7 +235,7 @@ class Parent:
         if child.worker is not None:
             if death.status != 0 or not child.has_left:
                 self._heart.rescue(child.worker, death)
-        elif not (self._was_up or self.is_stopping or child.leaving):
+        elif not (self._was_up or self.is_stopping or child.leaving or child.refused_for_now):
             self._give_up(child, death)  # it never got to work: nor would another
         told = child.leaving or child.ordered
         if not self.is_stopping and told not in TOLD_TO_LEAVE:
@@ -244,7 +258,8 @@ class Parent:
             ChildDied(
                 number=child.number,
                 pid=child.pid,
-                how=child.refusal or death.how,
+                how=child.refusal or child.killed_for or death.how,
+                fenced=child.fenced,
                 running=death.running,
                 again_in=again_in,
                 replaced=replaced,
@@ -259,8 +274,10 @@ class Parent:
         elif isinstance(message, Refused):
             error = message.error()
             child.refusal = error.message
-            child.without_database = isinstance(error, DatabaseError)
-            self._failure = self._failure or (None if self._was_up else error)
+            child.refused_for_now = message.for_now
+            child.without_database = message.for_now or isinstance(error, DatabaseError)
+            if not (self._was_up or message.for_now):
+                self._failure = self._failure or error
         elif isinstance(message, Registered):
             self._was_up = True
             self._heart.poke()
@@ -271,8 +288,9 @@ class Parent:
         """Let it connect: to the database that the first child's settings led to."""
         assert self._settings is not None
         if not self._settings.done():
+            starting, asked = Starting(self.events, lambda: self.is_stopping), settings_of(hello)
             try:
-                settings = await asyncio.to_thread(self._ready, settings_of(hello))
+                settings = await starting.until_done(lambda: asyncio.to_thread(self._ready, asked))
             except Exception as error:
                 self._failure = error
                 self.stop("start")
@@ -308,7 +326,7 @@ class Parent:
         """Have all children stop; with `hurry` they hand back what runs."""
         first = not self.is_stopping
         if first and self._was_up:
-            running = sum(len(child.running) for child in self.children.values())
+            running = sum(child.runs for child in self.children.values())
             self.events.emit(ParentStopping(why=why, running=running, within=self._shutdown_after))
         self._is_stopping = True
         self._nudged.set()

@@ -31,7 +31,7 @@ from howdah.parent.messages import (
     channel_on,
 )
 from howdah.system import how_it_ended, signal_group
-from howdah.worker.board import anonymous_file, read_board
+from howdah.worker.board import APART, HERE, anonymous_file, read_board
 
 # Without the current folder on the path, where a user's queue.py would pass for Python's own.
 PROGRAM = (sys.executable, "-P", "-m", "howdah.parent.program")
@@ -61,8 +61,10 @@ class Child:
         leaving: why it says that it stops; None: it does not.
         has_left: whether the store has taken its leave: nothing is to be brought back.
         ordered: what the store has ordered it to do, whether it has heard that or not.
-        refusal: why it could not start, in words; `without_database` if that was for want of one.
+        refusal: why it could not start, in words; `without_database` if that was for want of one,
+            `refused_for_now` if another may be let in soon.
         fenced: whether it was killed for its silence.
+        overstayed: whether it was killed because it had left, and still did not end.
         blameless: whether it was killed by us, and not for what its jobs did.
         gone: set once it has ended.
     """
@@ -72,6 +74,7 @@ class Child:
         self.worker: UUID | None = None
         self.started_at = self.heard_at = time.monotonic()
         self.is_loaded = self.fenced = self.blameless = self.without_database = False
+        self.overstayed = self.refused_for_now = False
         self.leaving: str | None = None
         self.has_left = False
         self.ordered: str | None = None
@@ -90,8 +93,20 @@ class Child:
 
     @property
     def running(self) -> list[UUID]:
-        """The jobs that run in it, by its board; it need not answer for that."""
+        """The jobs that die with it, by its board; it need not answer for that."""
         return [] if self._board is None else read_board(self._board)
+
+    @property
+    def runs(self) -> int:
+        """How many jobs it runs, those in processes of their own too."""
+        return 0 if self._board is None else len(read_board(self._board, HERE + APART))
+
+    @property
+    def killed_for(self) -> str | None:
+        """Why its parent killed it, in words."""
+        if self.overstayed:
+            return f"had left, but did not end within {LAST_BREATH:g} s (threads?): killed"
+        return "was killed for its silence" if self.fenced else None
 
     @property
     def silent(self) -> float:
@@ -137,6 +152,7 @@ class Child:
         # One may come without the other: a job may close the channel, or a fork of it keep it open.
         is_going = self.leaving is not None or self.refusal is not None
         await asyncio.wait(both, timeout=LAST_BREATH if is_going else LAST_GASP)
+        self.overstayed = self.has_left and not ended.done()
         self.kill()
         status = await ended
         reading.cancel()

@@ -64,11 +64,12 @@ class Hello(Message, frozen=True, kw_only=True, tag="hello"):
 
 
 class Refused(Message, frozen=True, kw_only=True, tag="refused"):
-    """It cannot work at all: the error, by its class in howdah.errors."""
+    """It cannot work: the error, by its class in howdah.errors; `for_now`: but soon, perhaps."""
 
     kind: str
     message: str
     hint: str | None = None
+    for_now: bool = False
 
     def error(self) -> errors.HowdahError:
         """The error again."""

@@ -36,3 +36,11 @@ def quiet_after(lost_after: float) -> float:
 def restart_after(deaths: int, longest: float = LONGEST_AGAIN) -> float:
     """Seconds until a child is replaced after so many deaths in a row: the first time at once."""
     return 0.0 if deaths <= 1 else min(longest, FIRST_AGAIN * 2 ** (min(deaths, 20) - 2))
+
+
+def knock_after(refusals: int, chance: float) -> float:
+    """Seconds until a server that has refused so many in a row, for a while, is asked again.
+
+    `chance`, of 0 to 1, keeps many from asking in step.
+    """
+    return restart_after(refusals + 1, LONGEST_WITHOUT_DATABASE) * (1 + chance) / 2

@@ -16,13 +16,14 @@ import sys
 import threading
 from contextlib import suppress
 from functools import partial
+from traceback import format_exception_only
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from howdah.errors import HowdahError
+from howdah.errors import HowdahError, NoDatabase
 from howdah.events import Event, WorkerStarted, WorkerStopped, WorkerStopping, WorkerSwept
-from howdah.logs import write_logs
+from howdah.logs import log, write_logs
 from howdah.parent.messages import (
     Ask,
     Beat,
@@ -42,13 +43,15 @@ from howdah.parent.messages import (
     settings_of,
 )
 from howdah.parent.policy import beat_every
-from howdah.refusals import translated
+from howdah.printable import gist
+from howdah.refusals import in_words, is_transient, translated
 from howdah.reporter import Reporter
 from howdah.runner import Foreground, loop_factory
 from howdah.settings import LOST_AFTER
 from howdah.system import die_with_parent
 from howdah.worker import Worker
 from howdah.worker.board import Board
+from howdah.worker.lifespan import users_frames
 
 if TYPE_CHECKING:
     from howdah.app import App
@@ -109,7 +112,7 @@ async def _main(wire: socket.socket, board: Board) -> int:
     try:
         app = start.source.load()
     except HowdahError as error:
-        return await _refused(channel, error)
+        return await _refused(channel, error, for_now=is_transient(error))
     channel.send(Hello(settings=msgspec.to_builtins(app.settings)))
     while isinstance(go := await channel.receive(), Ask):
         channel.send(Status(status={"waiting_for": "the database"}))
@@ -119,14 +122,26 @@ async def _main(wire: socket.socket, board: Board) -> int:
     try:
         return await Working(app, start, channel, board).run()
     except Exception as error:
-        known = error if isinstance(error, HowdahError) else translated(error)
+        known = _ours(error)
         if known is None:
             raise
-        return await _refused(channel, known)
+        return await _refused(channel, known, for_now=is_transient(error))
 
 
-async def _refused(channel: Channel[FromParent], error: HowdahError) -> int:
-    channel.send(Refused(kind=type(error).__name__, message=error.message, hint=error.hint))
+def _ours(error: Exception) -> HowdahError | None:
+    """What of ours it is; None for one that nobody expects."""
+    if isinstance(error, HowdahError):
+        return error
+    if (known := translated(error)) is not None or not is_transient(error):
+        return known
+    return NoDatabase(f"the connection was lost: {in_words(error)}", hint="Is the server running?")
+
+
+async def _refused(
+    channel: Channel[FromParent], error: HowdahError, *, for_now: bool = False
+) -> int:
+    kind = type(error).__name__
+    channel.send(Refused(kind=kind, message=error.message, hint=error.hint, for_now=for_now))
     await channel.drained()
     return 1
 
@@ -153,7 +168,6 @@ class Working:
             self._worker.processes.on_groups = self._tell_groups
         app.events.subscribe(
             Reporter(
-                self._worker,
                 app.settings,
                 process=start.number,
                 banner=start.banner,
@@ -171,6 +185,10 @@ class Working:
         ]
         try:
             await foreground.run(burst=self._start.burst)
+        except Exception as error:
+            if error is not self._worker.broken_lifespan or isinstance(error, HowdahError):
+                raise
+            raise _told_of_lifespan(error) from error
         finally:
             for helper in helpers:
                 helper.cancel()
@@ -203,6 +221,16 @@ class Working:
             with suppress(OSError, ValueError):
                 sys.stderr.flush()
             os._exit(SWEPT)
+
+
+def _told_of_lifespan(error: Exception) -> HowdahError:
+    """What to tell the parent, after its traceback was written for those who wrote it."""
+    frames = (type(error), error, users_frames(error))
+    log.error("the app's lifespan broke", exc_info=frames, extra={"event": "lifespan_broke"})
+    return HowdahError(
+        f"the app's lifespan broke: {gist(''.join(format_exception_only(error)))}",
+        hint="Its traceback stands above.",
+    )
 
 
 if __name__ == "__main__":

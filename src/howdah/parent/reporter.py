@@ -32,7 +32,7 @@ class ParentReporter:
             then = f"; another starts {_soon(event.again_in)}" if event.replaced else ""
             say(
                 f"{which} {event.how}{with_it}{then}",
-                logging.WARNING,
+                logging.INFO if event.fenced else logging.WARNING,
                 event="child_died",
                 number=event.number,
                 pid=event.pid,
@@ -41,6 +41,8 @@ class ParentReporter:
             )
         elif isinstance(event, events.ParentStopping):
             say_stopping(event.why, event.running, event.within)
+        elif isinstance(event, events.ParentStopped):
+            say("stopped", event="worker_stopped")
         elif isinstance(event, events.FilesChanged):
             more = f" and {len(event.paths) - 1} more" if len(event.paths) > 1 else ""
             say(f"{event.paths[0]}{more} changed: starting anew", event="files_changed")

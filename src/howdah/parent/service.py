@@ -128,6 +128,8 @@ def _watcher() -> Callable[[], AsyncIterator[set[str]]]:
         raise BadInput(
             "--reload needs watchfiles", hint='Install it: pip install "howdah[reload]"'
         ) from error
+    chatty = logging.getLogger("watchfiles")  # it counts changes; we say what changed
+    chatty.setLevel(max(chatty.level, logging.WARNING))
 
     async def changes() -> AsyncIterator[set[str]]:
         async for found in awatch(Path.cwd(), watch_filter=PythonFilter()):

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import msgspec
 
-from howdah import store
+from howdah import store, workers
 from howdah.connect import database_url
 from howdah.errors import Conflict
 from howdah.events import Events, WorkerStarted
@@ -21,6 +21,8 @@ from howdah.worker.identity import Identity
 from howdah.worker.lifespan import AnyContextManager
 from howdah.worker.parts import Parts
 from howdah.worker.processes import Processes
+from howdah.worker.starting import Starting
+from howdah.worker.stopping import LEAVE_WITHIN
 
 __all__ = ["Worker"]
 
@@ -78,6 +80,11 @@ class Worker:
         """The pool; None if there is no task for it and suspects are not isolated."""
         return self._parts.processes
 
+    @property
+    def broken_lifespan(self) -> Exception | None:
+        """What the app's lifespan raised."""
+        return self._parts.lifespan.broke
+
     async def __aenter__(self) -> Self:
         database_url(self._parts.settings)  # a worker that could never connect says so at once
         if self._event_loop is not None:
@@ -88,8 +95,7 @@ class Worker:
         parts = self._parts
         try:
             await parts.open()
-            await parts.looks.run(store.declare_tasks(declarations(parts.tasks)))
-            await parts.looks.run(self.identity.registration())
+            await self._register()
         except BaseException:
             self._event_loop = None
             await parts.close()
@@ -101,10 +107,24 @@ class Worker:
                 worker=self.identity.id,
                 name=self.identity.name,
                 queues=self.identity.queues,
+                slots=self.identity.slots,
                 tasks=self.identity.tasks,
             )
         )
         return self
+
+    async def _register(self) -> None:
+        parts = self._parts
+        starting = Starting(self.events, is_over=parts.stopping.asked.is_set)
+        declare = store.declare_tasks(declarations(parts.tasks))
+        await starting.until_done(lambda: parts.looks.run(declare))
+        try:
+            await starting.until_done(lambda: parts.looks.run(self.identity.registration()))
+        except BaseException:  # it may have arrived all the same: nobody is to be seen there
+            with suppress(Exception):
+                async with asyncio.timeout(LEAVE_WITHIN):
+                    await parts.looks.run(workers.leave(self.identity.id))
+            raise
 
     async def __aexit__(self, *_: object) -> None:
         await asyncio.sleep(0)  # a stop that was just asked for comes first: this one is no second

@@ -7,7 +7,8 @@ import os
 import tempfile
 from uuid import UUID
 
-PLACE = 16  # bytes: an id; zeros where nothing runs
+PLACE = 17  # bytes: how it runs, and its id; zeros where nothing runs
+HERE, APART = b"\x01", b"\x02"  # in this process, or in one that dies by itself
 LARGEST = 1 << 24  # bytes of a board: a million jobs
 _NOBODY = bytes(PLACE)
 
@@ -34,12 +35,12 @@ class Board:
         self._memory = mmap.mmap(self._file, places * PLACE)
         self._free = [*range(0, places * PLACE, PLACE)]
 
-    def enter(self, job_id: UUID) -> int:
+    def enter(self, job_id: UUID, how: bytes = HERE) -> int:
         """A job begins; gives its place. Where there is no room, nobody will know of it: -1."""
         if self._memory is None or not self._free:
             return -1
         place = self._free.pop()
-        self._memory[place : place + PLACE] = job_id.bytes
+        self._memory[place : place + PLACE] = how + job_id.bytes
         return place
 
     def leave(self, place: int) -> None:
@@ -49,9 +50,9 @@ class Board:
             self._free.append(place)
 
 
-def read_board(file: int) -> list[UUID]:
-    """The jobs on the board, for whoever holds its file."""
+def read_board(file: int, hows: bytes = HERE) -> list[UUID]:
+    """The jobs on the board that run so, for whoever holds its file."""
     found = os.pread(file, min(os.fstat(file).st_size, LARGEST), 0)
     whole = len(found) - len(found) % PLACE  # a job may have written to a file that is not its own
-    ids = (found[at : at + PLACE] for at in range(0, whole, PLACE))
-    return [UUID(bytes=each) for each in ids if each != _NOBODY]
+    places = (found[at : at + PLACE] for at in range(0, whole, PLACE))
+    return [UUID(bytes=each[1:]) for each in places if each[0] in hows]

@@ -45,12 +45,17 @@ class Finisher:
     @property
     def has_room(self) -> bool:
         """Whether more jobs may be started: their outcomes would not pile up beyond the bound."""
-        return len(self._waiting) + self._under_way < MOST_WAITING
+        return self.unstored < MOST_WAITING
 
     @property
     def is_empty(self) -> bool:
         """Whether everything is stored."""
         return self._all_stored.is_set()
+
+    @property
+    def unstored(self) -> int:
+        """How many outcomes are not stored yet."""
+        return len(self._waiting) + self._under_way
 
     def put(self, outcome: Outcome, *, is_stored: bool = False) -> None:
         """Have it stored soon; with `is_stored` take note that its own transaction saw to it."""

@@ -15,14 +15,23 @@ from howdah.worker.connections import Kind, Transaction
 if TYPE_CHECKING:
     from howdah.worker.attempt import Attempt
 
-# In each transaction: its mark, by which we know it again; and on Linux the server is to notice a
-# client that was killed even while a statement runs.
-BEGIN = """
-select pg_catalog.pg_backend_pid(),
-       cast(extract(epoch from pg_catalog.transaction_timestamp()) as text),
-       pg_catalog.set_config('howdah.lease', cast($1 as text), true),
+# A backend and the start of its transaction: no setting that the task could reset tells us more.
+MARK = """
+pg_catalog.pg_backend_pid(), cast(extract(epoch from pg_catalog.transaction_timestamp()) as text)
+"""
+READ_ONLY = "pg_catalog.current_setting('transaction_read_only') = 'on'"
+# On Linux the server is to notice a client that was killed even while a statement runs.
+BEGIN = f"""
+select {MARK}, {READ_ONLY}, pg_catalog.current_setting('role'),
        case when pg_catalog.strpos(pg_catalog.version(), 'linux') > 0
             then pg_catalog.set_config('client_connection_check_interval', '1s', true) end
+"""
+# Before the finish, which is ours to do: as the role that began, even after a set local role.
+LOOK = f"""
+select {MARK}, {READ_ONLY},
+       case when pg_catalog.current_setting('role') <> began.role
+            then pg_catalog.set_config('role', began.role, false) end
+from (select cast($1 as text) as role) as began
 """
 GONE = {"25006", "25P03", "57P01", "57P02", "57P03", "57P05"}  # SQLSTATEs, and class 08
 
@@ -53,17 +62,25 @@ class Hold:
     """An attempt and its transaction; and which came first, the finish or the word to stop.
 
     Attributes:
-        pid, since: of the backend, and of its transaction: by these the server finds it.
+        pid, since: of the backend, and of its transaction: by these it is known again.
+        role: which the session had taken on when it began; "none", as a rule.
         given_up: told to stop before it began to finish: it never will.
         is_over: the transaction is no longer ours to end.
         is_spoilt: the connection is of no further use.
     """
 
     def __init__(
-        self, attempt: Attempt, room: Room, transaction: Transaction, pid: int, since: str
+        self,
+        attempt: Attempt,
+        room: Room,
+        transaction: Transaction,
+        *,
+        pid: int,
+        since: str,
+        role: str,
     ) -> None:
         self.attempt, self.room, self.transaction = attempt, room, transaction
-        self.pid, self.since, self.is_async = pid, since, room.is_async
+        self.pid, self.since, self.role, self.is_async = pid, since, role, room.is_async
         self.given_up = self.is_over = self.is_spoilt = False
         self._is_finishing = False
         self._guard = threading.Lock()
@@ -86,21 +103,27 @@ class Hold:
 
 
 async def begun(room: Room, attempt: Attempt) -> Hold:
-    """A transaction that has begun; connections that died while they were idle are passed over."""
+    """A transaction that has begun; connections that died while they were idle are passed over.
+
+    Raises ReadOnly, and drops the connection, where the server takes no writes: it is a standby,
+    or was told so, and no task is to fail by that.
+    """
     for left in reversed(range(room.kind.size + 1)):
         transaction = await room.kind.open()
         try:
             await transaction.begin()
-            pid, since = await transaction.run(
-                Call(BEGIN, (str(attempt.job.lease),), lambda rows: (rows[0][0], rows[0][1]))
-            )
+            row = await transaction.run(Call(BEGIN, (), lambda rows: rows[0]))
         except BaseException as error:
             gone = is_gone(transaction, error)
             await transaction.drop()
             if not gone or not left:
                 raise
         else:
-            return Hold(attempt, room, transaction, pid, since)
+            pid, since, is_read_only, role = row[:4]
+            if is_read_only:
+                await transaction.drop()
+                raise ReadOnly("the server accepts no writes just now")
+            return Hold(attempt, room, transaction, pid=pid, since=since, role=role)
     raise AssertionError  # the last failure was raised
 
 

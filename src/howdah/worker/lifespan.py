@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
+from howdah.errors import BadInput
+
+NOT_THE_USERS = (str(Path(__file__).parents[1]), contextlib.__file__)  # where frames come from
 AnyContextManager = AbstractAsyncContextManager[Any] | AbstractContextManager[Any]
 
 
 class Lifespan:
     """Enters a context manager, async or not, and leaves it, both in one asyncio task of its own:
     what was opened there (a task group, a timeout) has to be closed by the task that opened it.
+
+    Attributes:
+        broke: what entering or leaving it raised.
     """
 
     def __init__(self, make: Callable[[], AnyContextManager] | None) -> None:
         self._make = make
+        self.broke: Exception | None = None
         self._opened: asyncio.Future[Any] | None = None
         self._end = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -48,12 +58,36 @@ class Lifespan:
     async def _live(
         self, make: Callable[[], AnyContextManager], opened: asyncio.Future[Any]
     ) -> None:
-        manager = make()
-        if isinstance(manager, AbstractAsyncContextManager):
-            async with manager as resources:
-                opened.set_result(resources)
-                await self._end.wait()
-        else:
-            with manager as resources:
-                opened.set_result(resources)
-                await self._end.wait()
+        try:
+            manager = _checked(make())
+            if isinstance(manager, AbstractAsyncContextManager):
+                async with manager as resources:
+                    opened.set_result(resources)
+                    await self._end.wait()
+            else:
+                with manager as resources:
+                    opened.set_result(resources)
+                    await self._end.wait()
+        except Exception as error:
+            when = "after the last job" if opened.done() else "before the first job"
+            error.add_note(f"(in the app's lifespan, {when})")
+            self.broke = error
+            raise
+
+
+def _checked(manager: object) -> Any:
+    if isinstance(manager, AbstractAsyncContextManager | AbstractContextManager):
+        return manager
+    kind = type(manager).__name__
+    raise BadInput(
+        f"the app's lifespan gives {kind}, which is no context manager",
+        hint="Decorate the function with @contextlib.asynccontextmanager, or @contextmanager.",
+    )
+
+
+def users_frames(error: Exception) -> TracebackType | None:
+    """Its traceback from the user's first frame on; None where none of it is the user's."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(NOT_THE_USERS):
+        frames = frames.tb_next
+    return frames

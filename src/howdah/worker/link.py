@@ -49,11 +49,11 @@ class Link:
             await self._ready()
             return await self._run(call, timeout)
 
-    async def close(self) -> None:
-        """Close the connection, if there is one."""
+    async def close(self, within: float = 2.0) -> None:
+        """Close the connection, if there is one; politely, if that is possible in time."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            await closed(connection)
+            await closed(connection, within)
 
     async def _ready(self) -> None:
         if self._connection is not None and not self._connection.is_closed():
@@ -98,10 +98,22 @@ class Link:
 
 
 class Patience:
-    """Does something again until the database lets it; reports when it goes and when it is back."""
+    """Does something again until the database lets it; reports when it goes and when it is back.
 
-    def __init__(self, loop: str, events: Events, longest: float = LONGEST_WAIT) -> None:
+    What `waits_for` denies is raised; `told` is called with each wait, after all others.
+    """
+
+    def __init__(
+        self,
+        loop: str,
+        events: Events,
+        longest: float = LONGEST_WAIT,
+        *,
+        waits_for: Callable[[BaseException], bool] = lambda _: True,
+        told: Callable[[DatabaseLost], None] = lambda _: None,
+    ) -> None:
         self._loop, self._events, self._longest = loop, events, longest
+        self._waits_for, self._told = waits_for, told
 
     async def until_done(self, do: Callable[[], Awaitable[T]]) -> T:
         """The result of `do`, however long the database is away.
@@ -134,9 +146,13 @@ class Patience:
                 return result
 
     async def _wait(self, tries: int, error: BaseException) -> None:
+        if not self._waits_for(error):
+            raise error
         longest = self._longest
         if is_read_only(error):  # a failover takes its time, and all our loops run into it
             tries, longest = tries + 3, 1.5 * longest
         again_in = min(longest, 0.1 * 2 ** min(tries, 10)) * random.uniform(0.5, 1.0)
-        self._events.emit(DatabaseLost(loop=self._loop, error=error, again_in=again_in))
+        lost = DatabaseLost(loop=self._loop, error=error, again_in=again_in)
+        self._events.emit(lost)
+        self._told(lost)
         await asyncio.sleep(again_in)

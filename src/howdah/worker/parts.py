@@ -104,7 +104,7 @@ class Parts:
             transactions=self._transactions,
             extend=self._extend,
         )
-        self._lifespan = Lifespan(lifespan)
+        self.lifespan = Lifespan(lifespan)
 
     def _make_links(self) -> None:
         def link(what: str, opened: Callable[[Link], Awaitable[None]] | None = None) -> Link:
@@ -152,9 +152,9 @@ class Parts:
         """Find the app for other processes, enter its lifespan, make room on the board."""
         if self.processes is not None:
             self.processes.find_app()
-        self._means.resources = await self._lifespan.open()
+        self._means.resources = await self.lifespan.open()
         if self.board is not None:
-            self.board.make_room(self.identity.slots)
+            self.board.make_room(sum(group.size for group in self.groups))
 
     async def run(self) -> None:
         """All loops together, until one of them breaks or this is cancelled."""
@@ -171,14 +171,15 @@ class Parts:
                 )
 
     async def close(self) -> None:
-        """End what may still be open."""
+        """End what may still be open; with little patience where the store did not answer."""
+        within = 0.1 if self.stopping.gave_up else 2.0
         self.runner.end()
-        await self._transactions.close()
+        await self._transactions.close(within)
         if self.processes is not None:
             await self.processes.close()
-        for link in (self._claims, self._finishes, self.looks, self._chores):
-            await link.close()
-        await self._lifespan.close()
+        links = (self._claims, self._finishes, self.looks, self._chores)
+        await asyncio.gather(*(link.close(within) for link in links))
+        await self.lifespan.close()
 
     async def _fetch(self) -> None:
         try:

@@ -50,16 +50,16 @@ class Pooled:
 
     Attributes:
         pid: of the process, and of its group; None before it was started.
-        attempt: what it runs now.
+        attempt: what it runs now; not replaced while another thread looks whether it is overdue.
         is_leaving: whether it was let go.
     """
 
     def __init__(self, ended: Callable[[Pooled], None]) -> None:
         self.pid: int | None = None
-        self.attempt: Attempt | None = None
-        self.is_leaving = False
+        self._attempt: Attempt | None = None
+        self.is_leaving = self._is_killed = False
         self._ended = ended
-        self._guard = threading.Lock()  # nobody signals a group whose leader has been waited for
+        self._guard = threading.RLock()  # nobody signals a group whose leader has been waited for
         self._is_gone = False
         self._why = ""
         self._code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -126,9 +126,19 @@ class Pooled:
         self._ended(self)
 
     @property
+    def attempt(self) -> Attempt | None:
+        """See above."""
+        return self._attempt
+
+    @attempt.setter
+    def attempt(self, attempt: Attempt | None) -> None:
+        with self._guard:
+            self._attempt = attempt
+
+    @property
     def is_usable(self) -> bool:
-        """Whether its pipe is open at the other end."""
-        return not self._reader.at_eof()
+        """Whether nobody has killed it, and its pipe is open at the other end."""
+        return not self._is_killed and not self._reader.at_eof()
 
     def interrupt(self) -> None:
         """SIGTERM to its group, and the word that it is meant: the job's `finally` blocks run."""
@@ -137,16 +147,18 @@ class Pooled:
 
     def kill(self) -> None:
         """SIGKILL to its group. May be called from any thread."""
+        self._is_killed = True
         self._signal(signal.SIGKILL)
 
     def kill_when_overdue(self) -> None:
         """The same if its attempt should long have ended. May be called from any thread."""
-        attempt = self.attempt
-        if attempt is None:
-            return
-        due = attempt.ends_at if attempt.stopping is None else attempt.stopped_at
-        if due is not None and time.monotonic() > due + GRACE:
-            self.kill()
+        with self._guard:
+            attempt = self.attempt
+            if attempt is None:
+                return
+            due = attempt.ends_at if attempt.stopping is None else attempt.stopped_at
+            if due is not None and time.monotonic() > due + GRACE:
+                self.kill()
 
     def let_go(self) -> None:
         """Let it end by itself: it leaves the app's lifespan when its pipe ends."""

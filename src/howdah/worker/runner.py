@@ -14,7 +14,7 @@ from howdah.outcome import Outcome, Released
 from howdah.rows import Claimed
 from howdah.task import Task
 from howdah.worker.attempt import GRACE, Attempt
-from howdah.worker.board import Board
+from howdah.worker.board import APART, HERE, Board
 from howdah.worker.finisher import Finisher
 from howdah.worker.means import Means
 from howdah.worker.slots import Slots
@@ -124,8 +124,8 @@ class Runner:
         attempt.handle.add_done_callback(partial(self._done, attempt))
         self._running[attempt] = slots
         self._empty.clear()
-        if self._board is not None and attempt.where != "process":  # which dies by itself
-            attempt.place = self._board.enter(job.id)
+        if self._board is not None:
+            attempt.place = self._board.enter(job.id, APART if attempt.where == "process" else HERE)
         if not self._sweeping:
             self._sweeping = True
             self._turned_at = attempt.started

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
+from collections.abc import Awaitable
 
 from howdah import workers
 from howdah.events import Events, WorkerStopped, WorkerStopping
+from howdah.logs import say
 from howdah.worker.fetcher import Fetcher
 from howdah.worker.finisher import Finisher
 from howdah.worker.identity import Identity
@@ -15,6 +18,8 @@ from howdah.worker.link import Link, Patience
 from howdah.worker.runner import Runner
 
 LEAVE_WITHIN = 3.0  # seconds for the last word to the store
+HURRIED = 1.5  # seconds from the word to hurry until the store is waited for no longer,
+AT_LEAST = 0.7  # but so many after the last job has ended
 
 
 class Stopping:
@@ -26,6 +31,7 @@ class Stopping:
         asked: set once it is to stop.
         asked_here: whether somebody in this process said so.
         claimed_last: set by the worker once no claim is under way any more.
+        gave_up: whether it left without the store, which did not answer in time.
     """
 
     def __init__(
@@ -43,14 +49,24 @@ class Stopping:
         self._fetcher, self._runner, self._finisher = fetcher, runner, finisher
         self.asked = asyncio.Event()
         self.claimed_last = asyncio.Event()
-        self.asked_here = False
+        self.asked_here = self.gave_up = False
+        self._hurried_at: float | None = None
+        self._limit: asyncio.Timeout | None = None  # on what the store is waited for now
         self._why, self._ends_at = "stop", math.inf  # when attempts are ended, monotonic
         self._sooner = asyncio.Event()
 
     def ask(self, why: str, *, hurry: bool) -> None:
         """Somebody here says so; the second time means to hurry."""
         again, self.asked_here = self.asked_here, True
+        if hurry or again:
+            self._hurry()
         self._begin(why, within=0.0 if hurry or again else self._within)
+
+    def _hurry(self) -> None:
+        self._hurried_at = self._hurried_at or time.monotonic()
+        if self._limit is not None and (ends_at := self._limit.when()) is not None:
+            soon = asyncio.get_running_loop().time() + self._patience(math.inf)
+            self._limit.reschedule(min(ends_at, soon))
 
     def tell(self, word: str) -> None:
         """The store says so, with each heartbeat: drain, kill, or now."""
@@ -82,9 +98,9 @@ class Stopping:
         await self._let_end()
         released += self._runner.stop_all("shutdown")
         await self._runner.empty()
-        has_left = await self._leave()
+        self.gave_up = not await self._leave()
         self._events.emit(
-            WorkerStopped(worker=self._identity.id, released=released, has_left=has_left)
+            WorkerStopped(worker=self._identity.id, released=released, has_left=not self.gave_up)
         )
 
     def _left(self) -> float | None:
@@ -106,12 +122,36 @@ class Stopping:
     async def _leave(self) -> bool:
         """Store what there is, as long as there is patience for it, and take the worker out."""
         try:
-            async with asyncio.timeout(max(self._within, LEAVE_WITHIN)):
-                await self._finisher.stored()
-            async with asyncio.timeout(LEAVE_WITHIN):
-                await Patience("looker", self._events).until_done(
-                    lambda: self._link.run(workers.leave(self._identity.id))
-                )
+            await self._in_time(self._finisher.stored(), max(self._within, LEAVE_WITHIN))
+            leave = workers.leave(self._identity.id)
+            patience = Patience("looker", self._events)
+            await self._in_time(patience.until_done(lambda: self._link.run(leave)), LEAVE_WITHIN)
         except Exception:  # the database is away: others will rescue what we could not hand back
+            self._say_unstored()
             return False
         return True
+
+    async def _in_time(self, stored: Awaitable[object], within: float) -> None:
+        """Wait for the store, no longer than that, nor than somebody who hurries has patience."""
+        async with asyncio.timeout(self._patience(within)) as limit:
+            self._limit = limit
+            try:
+                await stored
+            finally:
+                self._limit = None
+
+    def _patience(self, within: float) -> float:
+        if self._hurried_at is None:
+            return within
+        return min(within, max(AT_LEAST, self._hurried_at + HURRIED - time.monotonic()))
+
+    def _say_unstored(self) -> None:
+        n = self._finisher.unstored
+        if n:
+            say(
+                f"the database is away: what came of {n} job{'s' * (n > 1)} could not be stored; "
+                "their leases run out, and others take them over",
+                logging.WARNING,
+                event="outcomes_lost",
+                unstored=n,
+            )

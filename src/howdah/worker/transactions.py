@@ -39,16 +39,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from howdah import jobs
-from howdah.call import Call, scalar
+from howdah.call import Call
 from howdah.connect import closed, open_connection
-from howdah.errors import BadInput, NoDatabase
+from howdah.errors import BadInput, NoDatabase, ReadOnly
 from howdah.jobs import storable
 from howdah.outcome import Crashed, Failed, Outcome, Released, Retrying, Snoozed, Succeeded
 from howdah.refusals import server_word
 from howdah.rows import Refused
 from howdah.settings import Settings
 from howdah.worker.connections import kind_of
-from howdah.worker.holds import Hold, Room, begun, is_gone, leave_behind
+from howdah.worker.holds import LOOK, Hold, Room, begun, is_gone, leave_behind
 
 if TYPE_CHECKING:
     from howdah.worker.attempt import Attempt
@@ -57,7 +57,6 @@ T = TypeVar("T")
 MOST = 20  # connections of one kind in a process; more jobs than that wait for one
 GRACE = 0.5  # seconds for a coroutine that was cancelled to end by itself
 FINISH_WITHIN = 30.0  # seconds for finish and commit, until the connection counts as lost
-MARK: Call[str | None] = Call("select pg_catalog.current_setting('howdah.lease', true)", (), scalar)
 # Only while it is in the transaction that we mean: a process id may be somebody else's by now.
 END = """
 select pg_catalog.pg_terminate_backend(a.pid) from pg_catalog.pg_stat_activity a
@@ -89,17 +88,18 @@ class Transactions:
 
         return _without_loop(self._perform(attempt, called, is_async=False))
 
-    async def close(self) -> None:
+    async def close(self, within: float = 2.0) -> None:
         """Close what is idle; what a thread left behind still uses is closed by it."""
         if self._ends:
-            await asyncio.wait(self._ends, timeout=2)
+            await asyncio.wait(self._ends, timeout=within)
         with self._guard:
             rooms = [*self._kinds.values()]
             self._kinds.clear()
         for room in rooms:
             room.is_closed = True
             with suppress(Exception):
-                await room.kind.close()
+                async with asyncio.timeout(within + 0.1):  # most have an end of their own
+                    await room.kind.close()
 
     def _room(self, name: str, *, is_async: bool) -> Room:
         with self._guard:
@@ -255,6 +255,15 @@ class _NotOurs(Exception):
         )
 
 
+class _MadeReadOnly(Exception):
+    def __init__(self) -> None:
+        super().__init__(
+            "the task made the transaction of ctx.connection read-only: its end, which is a write, "
+            "cannot be stored in it.\nLeave transaction_read_only alone, or take another delivery "
+            "than transactional for a task that only reads."
+        )
+
+
 class _Aborted(Exception):
     def __init__(self) -> None:
         super().__init__(
@@ -265,7 +274,7 @@ class _Aborted(Exception):
 
 def _not_begun(attempt: Attempt, error: Exception) -> Outcome:
     """No connection, so the task did not start: later, if there is hope; no attempt is charged."""
-    is_away = isinstance(error, NoDatabase | OSError) or "OperationalError" in {
+    is_away = isinstance(error, NoDatabase | ReadOnly | OSError) or "OperationalError" in {
         kind.__name__ for kind in type(error).__mro__
     }
     if not is_away:
@@ -280,8 +289,12 @@ def _not_begun(attempt: Attempt, error: Exception) -> Outcome:
 
 async def _finish(hold: Hold, outcome: Outcome) -> list[Refused]:
     """Finish inside the transaction that was begun for it, and commit, unless it is refused."""
-    if await hold.transaction.run(MARK) != str(outcome.lease):
+    look = Call(LOOK, (hold.role,), lambda rows: rows[0])
+    pid, since, is_read_only = (await hold.transaction.run(look))[:3]
+    if (pid, since) != (hold.pid, hold.since):
         raise _NotOurs
+    if is_read_only:  # it was not when it began
+        raise _MadeReadOnly
     refused = await hold.transaction.run(jobs.finish([outcome]))
     if not refused:
         await hold.transaction.commit()

@@ -136,6 +136,7 @@ class Road:
 
     What was connected when it died stays dead, as on a network; the server keeps its end open.
     With `pooler` it refuses what PgBouncer refuses: settings at the start that it does not know.
+    While there is a `refusal` nobody gets through: SQLSTATE and words, or nothing but a hang-up.
     """
 
     def __init__(self, dsn: str, *, pooler: bool = False) -> None:
@@ -144,6 +145,7 @@ class Road:
         self._socket = f"{query['host']}/.s.PGSQL.{query['port']}"
         self._user, self._database = before, after.partition("?")[0].strip("/")
         self._pooler, self._open = pooler, True
+        self.refusal: str | None = None
         self._roads: set[asyncio.Task[None]] = set()
         self._dead: set[asyncio.Task[None]] = set()
         self.connections: list[float] = []
@@ -171,6 +173,12 @@ class Road:
         assert road is not None
         self._roads.add(road)
         self.connections.append(time.monotonic())
+        if self.refusal is not None:
+            await reader.read(65536)
+            writer.write(fatal(self.refusal) if self.refusal else b"")
+            writer.close()
+            self._roads.discard(road)
+            return
         if not self._open:
             self._dead.add(road)
         there, back = await asyncio.open_unix_connection(self._socket)
@@ -190,8 +198,8 @@ class Road:
         names = first[8:].split(b"\0")[::2]
         unknown = {*names} - {b"user", b"database", b"application_name", b"client_encoding", b""}
         if unknown:
-            refusal = REFUSAL % b",".join(sorted(unknown))
-            writer.write(b"E" + (len(refusal) + 4).to_bytes(4, "big") + refusal)
+            names = ",".join(name.decode() for name in sorted(unknown))
+            writer.write(fatal(f"08P01 unsupported startup parameter: {names}"))
             await writer.drain()
             self.refused.append(unknown)
             return False
@@ -209,7 +217,11 @@ class Road:
         writer.close()
 
 
-REFUSAL = b"SFATAL\0VFATAL\0C08P01\0Munsupported startup parameter: %b\0\0"
+def fatal(said: str) -> bytes:
+    """What a server says before it hangs up: SQLSTATE and words."""
+    code, _, words = said.partition(" ")
+    refusal = f"SFATAL\0VFATAL\0C{code}\0M{words}\0\0".encode()
+    return b"E" + (len(refusal) + 4).to_bytes(4, "big") + refusal
 
 
 @pytest.fixture

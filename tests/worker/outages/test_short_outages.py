@@ -12,6 +12,7 @@ import pytest
 from howdah import App, DatabaseError, Denied, NoDatabase
 from howdah.events import DatabaseBack, DatabaseLost, LeaseRefused
 from howdah.migrate import grant
+from howdah.reporter import Reporter
 
 
 @pytest.fixture
@@ -114,6 +115,42 @@ async def test_a_revoked_grant_is_said_in_an_event_and_given_back_is_all_it_take
     assert {type(event.error) for event in lost} == {Denied}
     assert "howdah db grant" in str(lost[0].error)
     assert set(ran.values()) == {1}
+
+
+async def test_a_function_taken_back_from_a_running_worker_is_said_in_the_log_and_waited_for(
+    server, guest, held, eventually, store_of, seen, caplog, monkeypatch
+):
+    monkeypatch.setattr("howdah.worker.chores.ROUNDS", [(("rescue",), 0.2)])
+    monkeypatch.setattr("howdah.reporter.LOST_AGAIN", 0.0)
+    monkeypatch.setattr("howdah.reporter.BACK_FOR", 0.0)
+    app, job, go, ran = held(guest, poll_every=0.2)
+    lost, store = seen(app, DatabaseLost), store_of(server.dsn)
+
+    async with app, app.worker() as worker:
+        app.events.subscribe(Reporter(worker, app.settings))
+        for n, function in enumerate(FUNCTIONS):
+            go.clear()
+            await app.enqueue(job.job(n))
+            await eventually(lambda n=n: ran[n] == 1)
+            store.do(f"revoke execute on function howdah.{function} from guest")
+            go.set()
+            await app.enqueue(job.job(n + 100))
+            until = len(lost) + 3
+            await eventually(lambda until=until: len(lost) >= until)
+            assert not worker._loops.done()
+            await granted(server)
+            await eventually(lambda n=n: store.states() == {"succeeded": 2 * n + 2})
+
+    said = "\n".join(each.getMessage() for each in caplog.records)
+    assert {type(event.error) for event in lost} == {Denied}
+    assert max(event.again_in for event in lost) <= 2.0
+    for function in FUNCTIONS:
+        assert f"the database refuses (permission denied for function {function})" in said
+    assert "Run: howdah db grant" in said
+    assert set(ran.values()) == {1}
+
+
+FUNCTIONS = ["claim", "finish", "heartbeat", "chores"]
 
 
 async def test_results_wait_while_the_server_is_out_of_space(

@@ -11,7 +11,7 @@ from howdah.cli import database, show
 from howdah.cli.options import ID, filters
 from howdah.cli.options import as_json as json_option
 from howdah.cli.show import Column
-from howdah.printable import last_line
+from howdah.printable import gist
 from howdah.rows import Found
 
 
@@ -20,15 +20,21 @@ def _when(job: Found) -> object:
     return job.finished_at or (job.started_at if job.state == "running" else job.run_at)
 
 
+def _tries(job: Found) -> str:
+    """Crashes charge no attempt, and have a limit of their own."""
+    crashed = f" and {job.crashes} crashed" if job.crashes else ""
+    return f"{job.attempt}/{job.max_attempts}{crashed}"
+
+
 COLUMNS: list[Column[Found]] = [
     Column("id", lambda job: job.id),
     Column("state", lambda job: job.state),
     Column("queue", lambda job: job.queue),
     Column("task", lambda job: job.task),
-    Column("try", lambda job: f"{job.attempt}/{job.max_attempts}", right=True),
+    Column("try", _tries, right=True),
     Column("when", _when),
     Column("args", lambda job: job.args),
-    Column("error", lambda job: last_line(job.error)),
+    Column("error", lambda job: gist(job.error)),
 ]
 
 

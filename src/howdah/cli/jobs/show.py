@@ -10,14 +10,14 @@ from howdah.cli.jobs.finding import one_job
 from howdah.cli.options import as_json as json_option
 from howdah.cli.show import Column
 from howdah.client import AsyncDoor
-from howdah.printable import last_line
+from howdah.printable import gist
 from howdah.rows import Attempt, Found
 
 COLUMNS: list[Column[Attempt]] = [
     Column("attempt", lambda attempt: attempt.attempt, right=True),
     Column("outcome", lambda attempt: attempt.outcome),
     Column("ended", lambda attempt: attempt.finished_at),
-    Column("error", lambda attempt: last_line(attempt.error)),
+    Column("error", lambda attempt: gist(attempt.error)),
 ]
 
 
@@ -53,7 +53,9 @@ def _facts(job: Found, why: str) -> dict[str, object]:
         "args": job.args,
         "priority": job.priority,
         "attempts": f"{job.attempt} of {job.max_attempts}",
-        "crashes": job.crashes or None,
+        "crashes": f"{job.crashes}, not counted above; max_crashes of them fail a job"
+        if job.crashes
+        else None,
         "timeout": job.timeout,
         "delivery": job.delivery,
         "unique key": job.unique_key,
