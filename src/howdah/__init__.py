@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         WorkerUnknown,
     )
     from howdah.job import Job, Options
-    from howdah.outcome import Cancel, Snooze
+    from howdah.outcome import Cancel, Fail, Snooze
     from howdah.retry import Retry
     from howdah.task import Task
 
@@ -48,6 +48,7 @@ __all__ = [
     "Context",
     "DatabaseError",
     "Denied",
+    "Fail",
     "HowdahError",
     "Job",
     "JobCancelled",
@@ -84,6 +85,7 @@ _HOMES = {
     "Job": "job",
     "Options": "job",
     "Cancel": "outcome",
+    "Fail": "outcome",
     "Snooze": "outcome",
     "Retry": "retry",
     "Task": "task",

@@ -104,12 +104,15 @@ class WorkerUnknown(HowdahError):
 
 
 class JobFailed(HowdahError):
-    """The job that was waited for failed; `error` is its last error."""
+    """The job that was waited for failed.
 
-    def __init__(self, job_id: UUID, error: str | None) -> None:
+    `error` is its last error; `result` what its task has said beside it, with `Fail`.
+    """
+
+    def __init__(self, job_id: UUID, error: str | None, result: Any = None) -> None:
         super().__init__(f"job {job_id} failed: {gist(error) or 'no error was recorded'}")
         self.job_id = job_id
-        self.error = error
+        self.error, self.result = error, result
 
 
 class JobCancelled(HowdahError):

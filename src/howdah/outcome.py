@@ -1,8 +1,8 @@
-"""What came of an attempt, as values; and the two words by which a task says "later" or "never"."""
+"""What came of an attempt, as values; and the words by which a task says "later" or "never"."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 import msgspec
@@ -81,3 +81,17 @@ class Cancel(Exception):
     def __init__(self, reason: str = "cancelled by its task") -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class Fail(Exception):
+    """Return or raise it in a task: this job has failed for good, whatever attempts are left.
+
+    `result` is stored with it as JSON, for whoever is to know more than the reason says.
+    """
+
+    def __init__(self, reason: str, result: Any = None) -> None:
+        super().__init__(reason)
+        self.reason, self.result = reason, result
+
+
+Word = Snooze | Cancel | Fail

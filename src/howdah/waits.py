@@ -99,8 +99,9 @@ def _value(job_id: UUID, end: End | None) -> Any:
         raise NotFound(
             f"there is no job {job_id}", hint="It never was, was deleted, or has left history."
         )
+    result = None if end.result is None else msgspec.json.decode(end.result)
     if end.state == "failed":
-        raise JobFailed(job_id, end.error)
+        raise JobFailed(job_id, end.error, result)
     if end.state == "cancelled":
         raise JobCancelled(job_id, end.error)
-    return None if end.result is None else msgspec.json.decode(end.result)
+    return result

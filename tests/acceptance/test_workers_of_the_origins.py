@@ -9,16 +9,19 @@ import socket
 import threading
 import time
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
-from howdah import App, Context, Retry, jobs
+from howdah import App, Context, Fail, JobFailed, Retry, jobs
 from howdah.outcome import Retrying, Succeeded
 
 
 async def test_d4_all_that_is_there_is_run_by_hand_and_each_outcome_is_a_value(app: App) -> None:
+    """D-4."""
+
     @app.task(name="half")
     def half(n: int) -> int:
         if n % 2:
@@ -40,6 +43,8 @@ async def test_d4_all_that_is_there_is_run_by_hand_and_each_outcome_is_a_value(a
 async def test_d15_the_connections_of_a_worker_carry_its_process(
     app: App, db: psycopg.Connection, until: Any
 ) -> None:
+    """D-15."""
+
     at_work = (
         "select application_name from pg_stat_activity where datname = current_database() "
         "and application_name like 'howdah worker%'"
@@ -55,6 +60,8 @@ async def test_d15_the_connections_of_a_worker_carry_its_process(
 async def test_d5_d17_log_lines_say_how_long_it_took_and_which_job_failed_and_why(
     app: App, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """D-5, D-17."""
+
     @app.task(name="work", retry=Retry(max_attempts=1))
     async def work(fails: bool) -> None:
         await asyncio.sleep(0.02)
@@ -77,6 +84,8 @@ async def test_d5_d17_log_lines_say_how_long_it_took_and_which_job_failed_and_wh
 async def test_m11_a_worker_is_called_after_host_and_process_and_says_what_it_does(
     app: App, until: Any
 ) -> None:
+    """M-11."""
+
     go_on = asyncio.Event()
 
     @app.task(name="t")
@@ -96,7 +105,32 @@ async def test_m11_a_worker_is_called_after_host_and_process_and_says_what_it_do
     assert (status["stopping"], worker.status()["stopping"]) == (False, True)
 
 
+async def test_m14_a_task_fails_for_good_with_a_result_of_its_own(
+    app: App, db: psycopg.Connection
+) -> None:
+    """M-14."""
+
+    @app.task(name="pay", retry=Retry(max_attempts=5))
+    async def pay() -> None:
+        raise Fail("the card was declined", {"code": 51, "advice": ["call", "the bank"]})
+
+    job_id = await pay.enqueue()
+    async with app.worker():
+        with pytest.raises(JobFailed, match="the card was declined") as failed:
+            await app.result(job_id, timeout=10)
+
+    assert failed.value.result == {"code": 51, "advice": ["call", "the bank"]}
+    assert db.execute(
+        "select state, attempt, error, result->>'code' from howdah.jobs"
+    ).fetchall() == [("failed", 1, "the card was declined", "51")]
+    assert db.execute("select outcome, error from howdah.attempts").fetchall() == [
+        ("error", "the card was declined")
+    ]
+
+
 async def test_m16_an_error_whose_arguments_are_cyclic_or_bytes_is_written_down(app: App) -> None:
+    """M-16."""
+
     class Odd(Exception):
         pass
 
@@ -119,6 +153,8 @@ async def test_m16_an_error_whose_arguments_are_cyclic_or_bytes_is_written_down(
 
 
 async def test_m17_a_flood_of_new_jobs_does_not_keep_a_worker_from_what_is_due(app: App) -> None:
+    """M-17."""
+
     ran: list[int] = []
 
     @app.task(name="t")
@@ -142,6 +178,8 @@ async def test_m17_a_flood_of_new_jobs_does_not_keep_a_worker_from_what_is_due(a
 async def test_m22_what_a_thread_logs_carries_the_job_that_it_runs(
     app: App, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """M-22."""
+
     @app.task(name="t")
     def task(context: Context) -> str:
         logging.getLogger("somebody.elses").warning("%s", context.job_id)
@@ -158,6 +196,34 @@ async def test_m22_what_a_thread_logs_carries_the_job_that_it_runs(
         True
     ] * 3
     assert not any(" job " in name for name in others)
+
+
+async def test_m22_how_late_a_job_has_started_stands_in_its_row_while_it_runs_and_after(
+    app: App, db: psycopg.Connection, until: Any
+) -> None:
+    """M-22."""
+
+    started, go_on = asyncio.Event(), asyncio.Event()
+
+    @app.task(name="t")
+    async def task() -> None:
+        started.set()
+        await go_on.wait()
+
+    def late() -> float:
+        how = "select extract(epoch from started_at - run_at)::float from howdah.jobs"
+        [(seconds,)] = db.execute(how).fetchall()
+        return seconds
+
+    job_id = await task.options(run_at=datetime.now(UTC) - timedelta(seconds=40)).enqueue()
+    async with app.worker():
+        await asyncio.wait_for(started.wait(), 10)
+        while_it_runs = late()
+        go_on.set()
+        await app.result(job_id, timeout=10)
+
+    assert 40 <= while_it_runs < 50
+    assert late() == while_it_runs
 
 
 async def test_mq11_four_threads_take_two_rounds_for_eight_jobs(app: App) -> None:

@@ -30,7 +30,7 @@ def test_each_outcome_sends_its_job_on_its_way(door):
         jobs,
         outcomes=outcomes,
         retry_in=[None, hour, None, None, hour, None],
-        results=[Jsonb(1), None, None, None, None, None],
+        results=[Jsonb(1), Jsonb(2), Jsonb({"code": 51}), None, None, None],
         errors=[None, "e1", "e2", "e3", None, None],
         reasons=[None, "timeout", "error", None, None, None],
     )
@@ -46,7 +46,7 @@ def test_each_outcome_sends_its_job_on_its_way(door):
         "ready",
     ]
     assert [row.attempt for row in rows] == [1, 1, 1, 1, 0, 0]
-    assert rows[0].result == 1
+    assert [row.result for row in rows] == [1, None, {"code": 51}, None, None, None]
     assert (rows[1].error, rows[2].error) == ("e1", "e2")
 
 

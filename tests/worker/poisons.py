@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from howdah import App, Context, Retry, Snooze
+from howdah import App, Context, Fail, Retry, Snooze
 
 
 @contextlib.contextmanager
@@ -103,6 +103,8 @@ def tell(words: str) -> None:
         raise KeyboardInterrupt
     if words == "Snooze":
         raise Snooze(3600)
+    if words == "Fail":
+        raise Fail("declined", {"code": 51})
     raise ValueError(words)
 
 

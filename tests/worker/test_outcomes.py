@@ -11,7 +11,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from howdah import Cancel, Context, Retry, Snooze
+from howdah import Cancel, Context, Fail, Retry, Snooze
 
 ONCE = Retry(max_attempts=1)
 
@@ -75,6 +75,34 @@ async def test_a_task_may_cancel_its_job(run, way):
     job = await run(task)
 
     assert (job.state, job.error) == ("cancelled", "the user has gone\ufffd\\ud800")
+
+
+@pytest.mark.parametrize("way", ["returned", "raised"])
+async def test_a_task_may_fail_its_job_for_good_and_leave_a_result(run, store, way):
+    def task():
+        word = Fail("declined\x00", {"code": 51})
+        if way == "raised":
+            raise word
+        return word
+
+    job = await run(task, retry=Retry(max_attempts=5))
+
+    assert (job.state, job.attempt) == ("failed", 1)
+    assert (job.error, job.result) == ("declined\ufffd", {"code": 51})
+    assert store.attempts(job.id) == ["error"]
+
+
+@pytest.mark.parametrize(("given", "error"), [
+    (None, "declined"), (object(), "the result cannot be stored: "),
+], ids=["none", "not JSON"])  # fmt: skip
+async def test_a_task_that_fails_for_good_needs_no_result_and_must_give_json(run, given, error):
+    async def task():
+        raise Fail("declined", given)
+
+    job = await run(task, retry=Retry(max_attempts=5))
+
+    assert (job.state, job.attempt, job.result) == ("failed", 1, None)
+    assert job.error.startswith(error)
 
 
 @pytest.mark.parametrize("length", [10.0**15, 900 * 365 * 86400])

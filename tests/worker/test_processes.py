@@ -115,16 +115,18 @@ async def test_what_a_job_raises_is_its_outcome_and_not_its_process_s_end(pool, 
         "KeyboardInterrupt": "KeyboardInterrupt",
         "broken": "ValueError: broken",
         "Snooze": None,
+        "Fail": "declined",
     }
 
     async with app.worker():
         [before] = await results(app, poisons.harmless.job())
         jobs = {words: await app.enqueue(poisons.tell.job(words)) for words in errors}
-        await eventually(lambda: store.states() == {"succeeded": 1, "failed": 3, "scheduled": 1})
+        await eventually(lambda: store.states() == {"succeeded": 1, "failed": 4, "scheduled": 1})
         [after] = await results(app, poisons.harmless.job())
 
     said = {words: store.job(job_id).error for words, job_id in jobs.items()}
     assert {words: error and error.splitlines()[-1] for words, error in said.items()} == errors
+    assert store.job(jobs["Fail"]).result == {"code": 51}
     assert after == before
 
 

@@ -29,6 +29,7 @@ from howdah.outcome import (
     Snooze,
     Snoozed,
     Succeeded,
+    Word,
 )
 from howdah.rows import Claimed
 from howdah.task import Task
@@ -266,11 +267,15 @@ class Attempt:
             return self.stopped()
         if returned is None:
             return self.end(Succeeded)
-        if isinstance(returned, Snooze | Cancel):
+        if isinstance(returned, Word):
             return self._word(returned)
+        return self._with_result(returned, Succeeded)
+
+    def _with_result(self, result: Any, kind: type[Outcome], **facts: Any) -> Outcome:
+        """An outcome of this kind, or what came of a result that cannot be stored."""
         assert self.task is not None
         try:
-            return self.end(Succeeded, result=encode_result(self.task.name, returned))
+            return self.end(kind, result=encode_result(self.task.name, result), **facts)
         except (BadArguments, TooLarge) as error:
             problem = getattr(error, "problem", error.message)
         except BaseException as error:  # what a result's own way to become JSON may raise
@@ -284,7 +289,7 @@ class Attempt:
         assert self.task is not None
         if self.stopping:
             return self.stopped()
-        if isinstance(error, Snooze | Cancel):
+        if isinstance(error, Word):
             return self._word(error)
         if self._ran_out_of_memory(error):
             return self._out_of_memory()
@@ -293,10 +298,15 @@ class Attempt:
             return self.end(Failed, error=text, reason="error")
         return self._failed(text, reason="error")
 
-    def _word(self, word: Snooze | Cancel) -> Outcome:
+    def _word(self, word: Word) -> Outcome:
         if isinstance(word, Snooze):
             return self.end(Snoozed, reason="snoozed", retry_in=word.delay)
-        return self.end(Cancelled, error=storable(word.reason), reason="cancelled")
+        said = storable(word.reason)
+        if isinstance(word, Cancel):
+            return self.end(Cancelled, error=said, reason="cancelled")
+        if word.result is None:
+            return self.end(Failed, error=said, reason="error")
+        return self._with_result(word.result, Failed, error=said, reason="error")
 
     def _failed(self, error: str, *, reason: str) -> Outcome:
         """Failed, to be tried again as far as the job's attempts go; the store sees to that."""

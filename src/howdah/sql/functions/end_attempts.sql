@@ -10,7 +10,8 @@ create or replace function _howdah.end_attempts(
     reasons   text[],                       -- what attempts.outcome says: error, timeout, lost, expired, …
     errors    text[],
     retry_in  interval[],                   -- NULL: the task's backoff
-    retry_at  timestamptz[] default null    -- instead of retry_in
+    retry_at  timestamptz[] default null,   -- instead of retry_in
+    results   jsonb[] default null          -- of those that failed for good, where they have any
 ) returns uuid[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -24,6 +25,7 @@ declare
 begin
     with ended as materialized (
         select j.id, j.lease, j.attempt, j.task, j.attempt - coalesce(j.base_attempt, 0) as tried, o.kind, o.reason, o.error,
+               case when o.kind = 'failed' then o.result end as result,
                case when o.retry_at is not null or o.retry_in is not null
                     then greatest(coalesce(o.retry_at, moment + o.retry_in), moment) end as again_at, o.ordinal, l.worker, l.claimed_at, j.delivery,
                o.kind = 'crashed' or j.crashes > 0 as is_suspect,
@@ -37,8 +39,8 @@ begin
                    when o.kind = 'snoozed' then 'retry'
                    else o.kind
                end as verdict
-        from unnest(ids, leases, kinds, reasons, errors, retry_in, retry_at) with ordinality
-             o (id, lease, kind, reason, error, retry_in, retry_at, ordinal)
+        from unnest(ids, leases, kinds, reasons, errors, retry_in, retry_at, results) with ordinality
+             o (id, lease, kind, reason, error, retry_in, retry_at, result, ordinal)
         join _howdah.job j on j.id = o.id and j.lease = o.lease
         left join _howdah.lease l on l.lease = j.lease
         order by j.id
@@ -52,6 +54,7 @@ begin
                           when e.reason not in ('lost', 'expired') then e.error when e.delivery = 'm' then 'lost'
                           when e.reason = 'lost' then 'worker lost' else e.error end)
                filter (where e.verdict = 'failed') as failed_errors,
+           array_agg(e.result) filter (where e.verdict = 'failed') as failed_results,
            array_agg(e.id) filter (where e.verdict = 'cancelled') as cancelled_ids,
            array_agg(e.lease) filter (where e.verdict = 'cancelled') as cancelled_leases,
            array_agg(e.error) filter (where e.verdict = 'cancelled') as cancelled_errors,
@@ -84,7 +87,7 @@ begin
     end if;
 
     return (case when judged.failed_ids is null then '{}'
-                 else _howdah.settle(judged.failed_ids, judged.failed_leases, 'F', null, judged.failed_errors) end)
+                 else _howdah.settle(judged.failed_ids, judged.failed_leases, 'F', judged.failed_results, judged.failed_errors) end)
         || (case when judged.cancelled_ids is null then '{}'
                  else _howdah.settle(judged.cancelled_ids, judged.cancelled_leases, 'C', null, judged.cancelled_errors) end)
         || (case when judged.retry_ids is null then '{}'

@@ -8,7 +8,7 @@ create or replace function howdah.finish(
     ids          uuid[],
     leases       uuid[],
     outcomes     text[]     default null,   -- NULL: all succeeded
-    results      jsonb[]    default null,
+    results      jsonb[]    default null,   -- of those that succeeded, or failed for good
     errors       text[]     default null,
     reasons      text[]     default null,
     retry_in     interval[] default null,
@@ -67,7 +67,8 @@ begin
                array_agg(o.reason) filter (where o.kind not in ('succeeded', 'unwanted')) as other_reasons,
                array_agg(o.error) filter (where o.kind not in ('succeeded', 'unwanted')) as other_errors,
                array_agg(o.retry_in) filter (where o.kind not in ('succeeded', 'unwanted')) as other_retry_in,
-               array_agg(o.retry_at) filter (where o.kind not in ('succeeded', 'unwanted')) as other_retry_at
+               array_agg(o.retry_at) filter (where o.kind not in ('succeeded', 'unwanted')) as other_retry_at,
+               array_agg(o.result) filter (where o.kind not in ('succeeded', 'unwanted')) as other_results
         into by_kind
         from (
             select u.id, u.lease, u.result, u.error, u.retry_in, u.retry_at,
@@ -88,7 +89,7 @@ begin
                       by_kind.unwanted_ids, by_kind.unwanted_leases, 'C', by_kind.unwanted_results) end)
               || (case when by_kind.other_ids is null then '{}' else _howdah.end_attempts(
                       by_kind.other_ids, by_kind.other_leases, by_kind.other_kinds, by_kind.other_reasons,
-                      by_kind.other_errors, by_kind.other_retry_in, by_kind.other_retry_at) end);
+                      by_kind.other_errors, by_kind.other_retry_in, by_kind.other_retry_at, by_kind.other_results) end);
     end if;
 
     -- Leases of which no job is left. A caller that does not say leaves large ones to the chores: to look through them at each
