@@ -16,6 +16,7 @@ class Claimer:
         self.door, self.options = door, options
         self.worker = door.worker("claimer")
         self.floors = Floors()
+        self.own: str | None = None  # the transaction id of the last claim
 
     def claim(self, n: int = 100, *, look: bool = True, **options: Any) -> list[Any]:
         """The jobs it got."""
@@ -26,6 +27,7 @@ class Claimer:
             **{**self.options, **options},
         )
         told = msgspec.convert(news.args, News)
+        self.own = told.own
         if self.floors.learn(told) and not jobs:
             return self.claim(n, look=look, **options)
         return jobs

@@ -134,6 +134,14 @@ def test_the_least_recently_used_floors_go_first():
     assert ("q", 1) not in floors.above
 
 
+def test_a_transaction_that_can_hide_nothing_is_nobody_s_concern():
+    floors = learned(news(50, "5:10:5", 10, floors=[]))
+    before = floors.hiding()
+    floors.learn(news(60, "5:11:5", 11))
+
+    assert (before, floors.hiding()) == ([], [5])
+
+
 def test_together_only_what_nobody_needs_is_left_out():
     one = learned(news(9, "5:9:5", 9, floors=[("a", 0, None), ("b", 0, None)]))
     other = learned(news(7, "6:9:6", 9, floors=[("a", 0, None)]))

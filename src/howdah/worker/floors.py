@@ -100,6 +100,11 @@ class Floors:
             self._hi = news.hi
         return self._drop([xid for xid in self.open if snapshot.has_ended(xid)])
 
+    def hiding(self) -> list[int]:
+        """The open transactions that may leave jobs below a floor."""
+        highest = max(self.above.values(), default=0)
+        return [xid for xid, seq in self.open.items() if seq < highest]
+
     def _raise(self, news: News) -> None:
         for queue, priority, waiting in news.floors or ():
             floor = news.hi if waiting is None else waiting - 1
@@ -128,7 +133,7 @@ def together(claimers: Sequence[Floors]) -> str:
     """Where nobody of several need look, as a heartbeat takes it, JSON."""
     shared = set.intersection(*(set(each.above) for each in claimers)) if claimers else set()
     above = {key: min(each.above[key] for each in claimers) for key in shared}
-    still_open = {str(xid) for each in claimers for xid in each.open}
+    still_open = {str(xid) for each in claimers for xid in each.hiding()}
     return msgspec.json.encode({"floors": _rows(above), "open": sorted(still_open)}).decode()
 
 
