@@ -27,6 +27,7 @@ QUICK = {
     "synchronous_commit": "on",
     "full_page_writes": "off",
     "max_connections": "200",
+    "max_prepared_transactions": "10",
 }
 OF_THE_RUN = ("HOWDAH_PG_BINDIR", "HOWDAH_PROOF_")
 _SERVER: list[embedded.Server] = []

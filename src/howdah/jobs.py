@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from howdah.call import Call, first_of, function, nothing, one_bool, one_int, rows_of, scalar
+from howdah.call import Call, Row, first_of, function, nothing, one_bool, one_int, rows_of, scalar
 from howdah.durations import Duration, span
 from howdah.errors import BadInput, TooLarge
 from howdah.ids import new_ids
@@ -126,12 +126,14 @@ def claim(
     idle: bool = False,
     except_queues: Sequence[str] = (),
     suspects: int | None = None,
+    floors: str | None = None,
 ) -> Call[_List[Claimed]]:
     """Lease up to `n` ready jobs, greatest priority first, then first come.
 
     Queues and tasks are names or patterns with a trailing `*`; None: all; `except_queues`, names or
     patterns too, are what a pattern is not to take. At most `suspects` of them are jobs that are to
-    run alone; None: any number. Without a worker each job is held for its own timeout.
+    run alone; None: any number. Without a worker each job is held for its own timeout. With floors
+    (JSON, of this claimer) it is to be run by itself, and read `with_news`.
     """
     if not 1 <= n <= 10_000:
         raise BadInput(f"cannot claim {n} jobs", hint="Ask for 1 to 10000.")
@@ -146,7 +148,21 @@ def claim(
         idle=("boolean", idle),
         except_queues=("text[]", check_patterns(except_queues) or None),
         suspects=("int", suspects),
+        floors=("jsonb", floors),
     )
+
+
+def with_news(claiming: Call[_List[Claimed]]) -> Call[tuple[_List[Claimed], str]]:
+    """What a claim with floors answers: jobs, and the news for the next floors, JSON."""
+    return Call(claiming.text, claiming.values, _with_news)
+
+
+def _with_news(rows: Sequence[Row]) -> tuple[_List[Claimed], str]:
+    *claimed, news = rows
+    return [Claimed(*row) for row in claimed], news[_ARGS]
+
+
+_ARGS = CLAIMED_COLUMNS.split(", ").index("args::text")
 
 
 def ack(job_id: UUID, lease: UUID, result: object = None) -> Call[None]:

@@ -93,11 +93,12 @@ def heartbeat(
     lost_after: Duration | None = None,
     lock_key: int | None = None,
     leases: Sequence[UUID] | None = None,
+    floors: str | None = None,
 ) -> Call[Control]:
     """Keep a worker and its leases alive; with a name, register it.
 
     `leases` states all that it holds: jobs under any other lease of its are released. Not to be
-    sent while a claim is under way.
+    sent while a claim is under way. `floors`, JSON, is below which its claims need not look.
     """
     return function(
         "heartbeat",
@@ -114,6 +115,7 @@ def heartbeat(
         lost_after=("interval", span(lost_after)),
         lock_key=("bigint", lock_key),
         leases=("uuid[]", None if leases is None else [*leases]),
+        floors=("jsonb", floors),
     )
 
 

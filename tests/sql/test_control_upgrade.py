@@ -6,32 +6,39 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
+from howdah import sql
 from howdah.migrate import migrate, script, status
 
-BEFORE = """
-delete from _howdah.migration where number >= 11;
-drop function howdah.kill(uuid, text, text, text, boolean);
+BEFORE = 10  # the last migration that it had
+KILL = """
 create function howdah.kill(worker uuid default null, name text default null,
                             host text default null, version text default null) returns int
-language sql as $$ select 0 $$;
-alter table _howdah.worker drop constraint worker_control_check,
-    add constraint worker_control_check check (control in ('go', 'drain', 'kill'));
-alter table _howdah.job drop column suspect;
-alter type howdah.claimed drop attribute suspect;
-alter type howdah.claimed add attribute crashes int;
+language sql as $$ select 0 $$
 """
+
+
+async def go_back(connection):
+    await connection.execute("drop schema howdah cascade; drop schema _howdah cascade")
+    await connection.execute(sql.BOOTSTRAP.format(schema="howdah"))
+    await connection.execute("set search_path = pg_catalog; set check_function_bodies = off")
+    for step in sql.migrations()[:BEFORE]:
+        await connection.execute(step.text)
+        await connection.execute(
+            "insert into _howdah.migration (number, name) values ($1, $2)", step.number, step.name
+        )
+    await connection.execute(KILL)
 
 
 @pytest.mark.parametrize("way", ["migrate", "script"])
 async def test_a_store_of_before_knows_one_kill_afterwards_and_it_takes_now(own_dsn, way):
     connection = await asyncpg.connect(own_dsn)
-    await connection.execute(BEFORE)
-    await connection.execute("select howdah.heartbeat(gen_random_uuid(), name => 'w')")
+    await go_back(connection)
 
     if way == "migrate":
         await migrate(connection, "howdah")
     else:
-        await connection.execute(script("howdah", from_version=10))
+        await connection.execute(script("howdah", from_version=BEFORE))
+    await connection.execute("select howdah.heartbeat(gen_random_uuid(), name => 'w')")
     told = [
         await connection.fetchval(f"select howdah.kill(name => 'w'{now})")
         for now in ("", ", now => true")

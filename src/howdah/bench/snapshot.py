@@ -100,6 +100,7 @@ class _Session:
 
     async def __aenter__(self) -> Self:
         self.connection = await open_connection(self._settings, name="howdah bench snapshot")
+        await self.connection.execute("set idle_in_transaction_session_timeout = 0")
         return self
 
     async def __aexit__(self, *_: object) -> None:

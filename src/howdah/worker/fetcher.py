@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
+import msgspec
+
 from howdah import jobs, workers
 from howdah.rows import Claimed
+from howdah.worker.floors import Floors, News, given, together
 from howdah.worker.identity import Identity
 from howdah.worker.leases import Leases
 from howdah.worker.link import Link, Patience
 from howdah.worker.slots import Slots
+
+LOOK_EVERY = 0.2  # seconds between two looks for queues without a floor while there is enough to do
+FORGET_EVERY = 60.0  # seconds; then one claim begins at the start, as a net
 
 
 class Fetcher:
@@ -39,6 +46,8 @@ class Fetcher:
         self._suspects = suspects
         self._leases, self._patience, self._fill = leases, patience, fill
         self._fell_idle = fell_idle
+        self._floors = {slots: Floors() for slots in self._groups}
+        self._forgot_at = self._looked_at = 0.0
         self._poked = asyncio.Event()
         self._marked: set[Slots] = set()
         self._turn = asyncio.Lock()
@@ -55,6 +64,10 @@ class Fetcher:
         async with self._turn:
             call = workers.heartbeat(self._identity.id, leases=held())
             await self._patience.until_done(lambda: self._link.run(call))
+
+    def floors(self) -> str:
+        """Below which nobody here need look, JSON for a heartbeat."""
+        return together([*self._floors.values()])
 
     def renewed(self) -> None:
         """The worker has a new identity: nothing is marked as idle under it."""
@@ -113,7 +126,7 @@ class Fetcher:
         n = slots.wants()
         if self._stopping or n <= 0:
             return []
-        worker = self._identity.id
+        worker, floors = self._identity.id, self._floors[slots]
         call = jobs.claim(
             slots.queues,
             n,
@@ -122,10 +135,28 @@ class Fetcher:
             idle=idle,
             except_queues=slots.but,
             suspects=None if self._suspects is None else self._suspects.free,
+            floors=given(floors.above, look=self._is_time_to_look(idle=idle)),
         )
-        claimed = await self._link.run(call)
+        try:
+            claimed, news = await self._link.run(jobs.with_news(call))
+        except BaseException:  # whether it claimed anything, nobody knows
+            floors.forget()
+            raise
+        if floors.learn(msgspec.json.decode(news, type=News)) and not claimed:
+            return await self._ask(slots, idle=idle)
         if worker != self._identity.id:  # swept in the meantime: they are no longer ours
             return []
         if idle and not claimed:
             self._marked.add(slots)
         return claimed
+
+    def _is_time_to_look(self, *, idle: bool) -> bool:
+        now = time.monotonic()
+        if now - self._forgot_at > FORGET_EVERY:
+            self._forgot_at = now
+            for floors in self._floors.values():
+                floors.forget()
+        if not idle and now - self._looked_at < LOOK_EVERY:
+            return False
+        self._looked_at = now
+        return True

@@ -20,7 +20,8 @@ FIRST_AGAIN = 0.02  # seconds until what is due and could not be staged is tried
 class Looker:
     """The heartbeat, the poll and the alarm clock of scheduled jobs, in one call.
 
-    `obey` is awaited with each answer; `work` is called when there may be something to claim.
+    `obey` is awaited with each answer; `work` is called when there may be something to claim;
+    `floors` says where to look for that.
     """
 
     def __init__(
@@ -32,7 +33,9 @@ class Looker:
         *,
         obey: Callable[[Control], Awaitable[None]],
         work: Callable[[], None],
+        floors: Callable[[], str],
     ) -> None:
+        self._floors = floors
         self._link, self._identity, self._patience = link, identity, patience
         self._obey, self._work = obey, work
         self._every = min(settings.poll_every, (settings.lost_after or LOST_AFTER) / 6)
@@ -54,7 +57,9 @@ class Looker:
             await self._sleep(await self._stage(control))
 
     def _beat(self) -> Call[Control]:
-        return workers.heartbeat(self._identity.id, queues=self._identity.queues)
+        return workers.heartbeat(
+            self._identity.id, queues=self._identity.queues, floors=self._floors()
+        )
 
     async def _stage(self, control: Control) -> float:
         """Seconds until the next look."""

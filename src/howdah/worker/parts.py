@@ -144,6 +144,7 @@ class Parts:
             Patience("looker", events, min(LONGEST_WAIT, (settings.lost_after or 30.0) / 4)),
             obey=self._obey,
             work=self.fetcher.poke,
+            floors=self.fetcher.floors,
         )
         self.listener = Listener(settings, self._heard, self._look_again)
 

@@ -4,6 +4,10 @@
 -- With a worker (howdah.heartbeat made its row) a lease lasts as long as the worker's heart beats; without one, as long as
 -- the job's own timeout, and the call does a bounded part of the chores, so that no Howdah worker need run.
 -- suspects is how many jobs it may take that are to run alone (after a crash); NULL: as many as there are.
+-- floors, {"floors": [[queue, priority, seq], …], "look": whether to look for other queues even if these hold enough}, say below
+-- which seq this claimer (the same filter, each time) need not look, and make the last row the news that its
+-- next floors follow from: lease is NULL, args is {"hi", "own", "snapshot", "history", "floors": [[queue, priority, next], …]};
+-- howdah.worker.floors tells how. Such a claim must not be part of a larger transaction.
 -- idle => true marks the worker as idle when nothing was found: claim once more before going to sleep.
 create or replace function howdah.claim(
     queues         text[]  default null,
@@ -12,24 +16,31 @@ create or replace function howdah.claim(
     tasks          text[]  default null,
     idle           boolean default false,
     except_queues  text[]  default null,
-    suspects       int     default null
+    suspects       int     default null,
+    floors         jsonb   default null
 ) returns setof howdah.claimed
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 -- The shape is the plan: an ordered walk over job_claim that stops after n, whatever the statistics say.
-set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
+    -- In this order: how far seqs are given out, who is in flight, and only then what there is.
+    hi       bigint := case when claim.floors is not null then (select s.last_value from _howdah.seq s) end;
+    flying   pg_snapshot := case when claim.floors is not null then pg_current_snapshot() end;
+    above    _howdah.floor[] := coalesce(_howdah.floors_of(claim.floors), '{}');
+    sources  text[];
+    heads    _howdah.head[];
     picked   tid[];
     doubted  tid[];  -- those of them that are suspects
     is_full  boolean;
-    sources  text[];
     names    text[] := array(select t from unnest(claim.tasks) t where t not like '%*');
     likes    text[] := _howdah.like_patterns(array(select t from unnest(claim.tasks) t where t like '%*'));
+    looks    boolean := above = '{}' or coalesce((claim.floors ->> 'look')::boolean, true);  -- for queues without floors
     overdue  boolean := false;
-    token    uuid;
-    moment   timestamptz;
+    own      xid8;
+    last     howdah.claimed;
 begin
     if claim.n is null or claim.n not between 1 and 10000 then
         perform _howdah.refuse('JQ001', format('cannot claim %s jobs', coalesce(claim.n::text, 'NULL')), 'Ask for 1 to 10000.');
@@ -42,26 +53,37 @@ begin
         perform _howdah.refuse('JQ001', 'a queue or task to claim from is no name and no pattern',
                                'Write a name, or a prefix with one * behind it.');
     end if;
+    if claim.floors is not null
+       and (pg_current_xact_id_if_assigned() is not null or current_setting('transaction_isolation') <> 'read committed') then
+        perform _howdah.refuse('JQ001', 'a claim with floors is part of a transaction', 'Commit first, or claim without floors.');
+    end if;
     if claim.worker is null then
         perform _howdah.beat();  -- before rescue: a gap in the beats may have been an outage
         perform _howdah.stage(1000), _howdah.expire(1000), _howdah.rescue(1000);
     end if;
 
     loop
-        sources := _howdah.sources(claim.queues, claim.except_queues);
+        sources := _howdah.sources(claim.queues, claim.except_queues, case when above <> '{}' then array(select distinct f.queue from unnest(above) f) end, looks);
+        heads := array(select h from _howdah.heads(sources, above, claim.n) h);
         select coalesce(array_agg(h.row), '{}'), array_agg(h.row) filter (where h.suspect) into picked, doubted
-        from (select head.row, head.suspect
-              from unnest(sources) with ordinality source (queue, place)
+        from (select job.row, job.suspect
+              from unnest(heads) head
               cross join lateral (
                   select j.ctid as row, j.suspect from _howdah.job j
-                  where j.state = 'r' and j.queue = source.queue
+                  where j.state = 'r' and j.queue = head.queue and j.priority = head.priority
+                    and j.seq >= head.seq and j.seq < head.before
                     and (claim.tasks is null or j.task = any (names) or j.task like any (likes))
                     and (claim.suspects is distinct from 0 or j.suspect is null)
-                  order by j.priority desc, j.seq
-                  limit claim.n for update skip locked) head
+                  order by j.seq
+                  limit claim.n for update skip locked) job
               limit claim.n) h;
+        exit when picked <> '{}';
+        if not looks then  -- known queues only, so far
+            looks := true;
+            continue;
+        end if;
         -- Nothing to do, and nobody stages what is due: do it, and look once more.
-        exit when picked <> '{}' or overdue or not coalesce(_howdah.next_due() < _howdah.clock() - interval '1 s', false);
+        exit when overdue or not coalesce(_howdah.next_due() < _howdah.clock() - interval '1 s', false);
         perform _howdah.stage(1000);
         overdue := true;
     end loop;
@@ -70,55 +92,80 @@ begin
         picked := array(select unnest(picked) except select unnest(doubted[claim.suspects + 1:]));
     end if;
 
-    if picked = '{}' then  -- without having taken a transaction id
-        if claim.idle then
-            insert into _howdah.idle as marked (worker, queues, tasks)
-            select w.id, coalesce(claim.queues, '{*}'), claim.tasks from _howdah.worker w where w.id = claim.worker
-            on conflict (worker) do update
-            set queues = marked.queues || excluded.queues,
-                tasks = case when excluded.tasks is not null then marked.tasks || excluded.tasks end
-            where not marked.queues @> excluded.queues
-               or not coalesce(marked.tasks @> excluded.tasks, marked.tasks is null);
+    if picked <> '{}' then
+        if claim.worker is not null then
+            perform from _howdah.worker w where w.id = claim.worker for key share;
+            if not found then
+                perform _howdah.refuse('JQ005', format('worker %s is unknown', claim.worker),
+                                       'It was swept, or never registered: call howdah.heartbeat with a new id and a name.');
+            end if;
+            delete from _howdah.idle i where i.worker = claim.worker;
         end if;
-        return;
+        return query select l.* from _howdah.lease_rows(picked, claim.worker) l;
+        -- It got all it asked for, so there may be more than it can take: somebody else may sleep beside it.
+        if is_full and exists (select from _howdah.idle) then
+            perform _howdah.wake(heads[1].queue, null, 1);
+        end if;
+    elsif claim.idle then
+        perform _howdah.mark_idle(claim.worker, claim.queues, claim.tasks);
+    elsif exists (select from unnest(above) f where f.seq < hi - 4096) then
+        perform pg_current_xact_id();  -- others take it all: worth one, not to walk over what they took each time
     end if;
 
-    if claim.worker is not null then
-        perform from _howdah.worker w where w.id = claim.worker for key share;
-        if not found then
-            perform _howdah.refuse('JQ005', format('worker %s is unknown', claim.worker),
-                                   'It was swept, or never registered: call howdah.heartbeat with a new id and a name.');
-        end if;
-        delete from _howdah.idle i where i.worker = claim.worker;
+    if claim.floors is not null then
+        own := pg_current_xact_id_if_assigned();
+        last.args := jsonb_build_object(
+            'hi', hi, 'own', own::text, 'snapshot', flying::text,
+            'history', concat_ws(' ', left(pg_walfile_name(pg_current_wal_lsn()), 8), extract(epoch from pg_postmaster_start_time())),
+            'floors', case when own is not null
+                           then _howdah.left_behind(hi, sources, above, heads, case when claim.tasks is not null then names end, likes) end);
+        return next last;
     end if;
+end $$;
 
+-- Leases these rows, which the caller has locked: one token, one attempt each.
+create or replace function _howdah.lease_rows(rows tid[], worker uuid) returns setof howdah.claimed
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    token   uuid := gen_random_uuid();
+    moment  timestamptz := _howdah.clock();
+begin
     -- A claim that must not be repeated has to survive a crash of the server.
     if current_setting('synchronous_commit') = 'off'
-       and exists (select from _howdah.job j where j.ctid = any (picked) and j.delivery = 'm') then
+       and exists (select from _howdah.job j where j.ctid = any (lease_rows.rows) and j.delivery = 'm') then
         perform set_config('synchronous_commit', 'on', true);
     end if;
-
-    token := gen_random_uuid();
-    moment := _howdah.clock();
     return query
     with leased as (
         update _howdah.job j
         set state = 'x', lease = token, attempt = j.attempt + 1,
-            leased_until = case when claim.worker is null then moment + _howdah.timeout_span(j.timeout_ms) end
-        where j.ctid = any (picked)
+            leased_until = case when lease_rows.worker is null then moment + _howdah.timeout_span(j.timeout_ms) end
+        where j.ctid = any (lease_rows.rows)
         returning j.id, j.queue, j.task, j.args, j.priority, j.seq, j.attempt, j.base_attempt, j.max_attempts, j.timeout_ms,
                   j.delivery, j.leased_until, j.headers, j.tags, j.suspect
     ), noted as (
         insert into _howdah.lease (lease, worker, claimed_at, ids)
-        select token, claim.worker, moment, array_agg(l.id) from leased l
+        select token, lease_rows.worker, moment, array_agg(l.id) from leased l
     )
     select l.id, token, l.queue::text, l.task::text, l.args, l.priority, l.attempt, coalesce(l.base_attempt, 0),
            coalesce(l.max_attempts, 4), case when l.timeout_ms is null then 60000 else nullif(l.timeout_ms, 0) end,
            _howdah.delivery_name(l.delivery), l.leased_until, l.headers, l.tags, l.suspect is true
     from leased l order by l.priority desc, l.seq;
+end $$;
 
-    -- It got all it asked for, so there may be more than it can take: somebody else may sleep beside it.
-    if is_full and exists (select from _howdah.idle) then
-        perform _howdah.wake(sources[1], null, 1);
-    end if;
+-- Marks a worker as one to be woken for these queues and tasks, beside those that it was marked for before.
+create or replace function _howdah.mark_idle(worker uuid, queues text[], tasks text[]) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    insert into _howdah.idle as marked (worker, queues, tasks)
+    select w.id, coalesce(mark_idle.queues, '{*}'), mark_idle.tasks from _howdah.worker w where w.id = mark_idle.worker
+    on conflict (worker) do update
+    set queues = marked.queues || excluded.queues,
+        tasks = case when excluded.tasks is not null then marked.tasks || excluded.tasks end
+    where not marked.queues @> excluded.queues
+       or not coalesce(marked.tasks @> excluded.tasks, marked.tasks is null);
 end $$;

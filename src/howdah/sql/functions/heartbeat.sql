@@ -14,7 +14,8 @@ create or replace function howdah.heartbeat(
     pid         int      default null,
     lost_after  interval default null,      -- NULL: the store's setting
     lock_key    bigint   default null,      -- a session advisory lock that shows an early death
-    leases      uuid[]   default null
+    leases      uuid[]   default null,
+    floors      jsonb    default null       -- below which its claims need not look, {"floors": …, "open": [transaction id, …]}
 ) returns howdah.control
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -24,6 +25,7 @@ declare
     answer  howdah.control;
     known   record;
     due     timestamptz;
+    above   _howdah.floor[];
 begin
     if heartbeat.worker is null or heartbeat.lost_after not between interval '1 s' and interval '10 years' or length(heartbeat.name) not between 1 and 200 then
         perform _howdah.refuse('JQ001', 'a heartbeat needs a worker id, a name of 1 to 200 characters, and lost_after between 1 s and ten years',
@@ -70,6 +72,11 @@ begin
         due := _howdah.next_due();
     end if;
     answer.next_due_in := case when due < moment + interval '1 day' then greatest(due - moment, interval '0') end;
-    answer.work := coalesce(cardinality(_howdah.sources(coalesce(heartbeat.queues, known.queues, '{*}'))) > 0, false);
+    above := coalesce(_howdah.floors_of(heartbeat.floors), '{}');
+    answer.work := exists (select from _howdah.heads(
+                              _howdah.sources(coalesce(heartbeat.queues, known.queues, '{*}'), null, array(select f.queue from unnest(above) f)),
+                              above, 1))
+        or exists (select from jsonb_array_elements_text(heartbeat.floors -> 'open') o
+                   where pg_visible_in_snapshot(o::xid8, pg_current_snapshot()));  -- it ended: a floor is no longer true
     return answer;
 end $$;

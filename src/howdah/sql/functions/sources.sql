@@ -1,46 +1,82 @@
--- The queues that a claim looks at, in the order of their heads: those that match, are not paused and hold ready jobs.
--- A plain name costs nothing; patterns cost a descent of job_claim for each queue that has ready jobs.
-create or replace function _howdah.sources(patterns text[], excluded text[] default null) returns text[]
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+-- The queues that a claim looks at: those that match and are not paused. Plain names and known queues cost nothing and may be
+-- empty; patterns cost a descent of job_claim for each queue that holds ready jobs and is not known, and for each gap between
+-- the known ones, whose dead rows are so not walked over.
+create or replace function _howdah.sources(patterns text[], excluded text[] default null, known text[] default null, look boolean default true) returns text[]
+language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 declare
     names  text[] := patterns;
 begin
     if patterns is null or exists (select from unnest(patterns) p where p like '%*') then
-        names := array(select q from unnest(_howdah.ready_queues()) q
-                       where (patterns is null or q like any (_howdah.like_patterns(patterns)))
-                         and not (q like any (_howdah.like_patterns(coalesce(excluded, '{}')))));
+        names := array(
+            select distinct q from unnest(known || case when look then _howdah.ready_queues(coalesce(patterns, '{*}'), known || excluded) end) q
+            where (patterns is null or q like any (_howdah.like_patterns(patterns)))
+              and not (q like any (_howdah.like_patterns(coalesce(excluded, '{}')))));
     end if;
     if exists (select from _howdah.queue q where q.paused) then
         names := array(select n from unnest(names) n
                        where not exists (select from _howdah.queue q where q.name = n and q.paused));
     end if;
-    if cardinality(names) > 1 then
-        names := array(
-            select n.queue from unnest(names) n (queue)
-            cross join lateral (
-                select j.priority, j.seq from _howdah.job j where j.state = 'r' and j.queue = n.queue
-                order by j.priority desc, j.seq limit 1) head
-            order by head.priority desc, head.seq);
-    end if;
     return names;
 end $$;
 
--- The queues that hold ready jobs: one descent of job_claim each, however many jobs there are.
-create or replace function _howdah.ready_queues() returns text[]
-language sql stable security definer
+-- The queues that match and hold ready jobs, but for those that match `but`, which it jumps over: one descent of job_claim for each
+-- queue and each gap, however many jobs there are.
+create or replace function _howdah.ready_queues(patterns text[] default '{*}', but text[] default null) returns text[]
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
-    with recursive ready (queue) as (
-        (select j.queue from _howdah.job j where j.state = 'r' order by j.queue limit 1)
-        union all
-        select (select j.queue from _howdah.job j where j.state = 'r' and j.queue > ready.queue order by j.queue limit 1)
-        from ready where ready.queue is not null
-    )
-    select array_agg(ready.queue::text) from ready where ready.queue is not null
+declare
+    lows   text[] collate "C";  -- what to jump over, in order
+    highs  text[] collate "C";
+    k      int;
+    place  text collate "C";
+    stop   text collate "C";
+    queue  text;
+    found_ones  text[] := '{}';
+begin
+    if but <> '{}' then
+        select array_agg(n.low order by n.low collate "C"), array_agg(n.high order by n.low collate "C") into lows, highs
+        from _howdah.names_of(but) n;
+    end if;
+    for place, stop in select n.low, n.high from _howdah.names_of(patterns) n loop
+        k := 1;
+        <<walk>>
+        loop
+            while lows[k] <= place loop
+                place := greatest(place, highs[k]);
+                k := k + 1;
+            end loop;
+            exit when place >= stop;
+            select j.queue into queue from _howdah.job j
+            where j.state = 'r' and j.queue >= place and j.queue < least(stop, lows[k]) order by j.queue limit 1;
+            if queue is not null then
+                found_ones := found_ones || queue;
+                place := queue || chr(1);  -- the next longer name
+            else
+                place := least(stop, lows[k]);
+            end if;
+        end loop;
+    end loop;
+    return found_ones;
+end $$;
+
+-- Names and patterns as what lies between: low <= name < high.
+create or replace function _howdah.names_of(patterns text[]) returns table (low text, high text)
+language sql stable
+as $$
+    select case when pg_catalog.right(p, 1) = '*' then pg_catalog.left(p, -1) else p end,
+           case when pg_catalog.right(p, 1) = '*' then pg_catalog.left(p, -1) || _howdah.last_name()
+                else p || pg_catalog.chr(1) end
+    from pg_catalog.unnest(patterns) p
 $$;
+
+-- Sorts behind all that begins alike, in the database's encoding.
+create or replace function _howdah.last_name() returns text
+language sql stable
+return case when pg_catalog.getdatabaseencoding() = 'UTF8' then pg_catalog.chr(1114111)
+            when pg_catalog.getdatabaseencoding() like any ('{EUC%,MULE%}') then pg_catalog.convert_from('\xfefe', pg_catalog.getdatabaseencoding())
+            else pg_catalog.chr(255) end;
 
 -- Since when the longest waiting ready job of a queue waits: the first of each priority, one descent each.
 create or replace function _howdah.oldest(queue text) returns timestamptz

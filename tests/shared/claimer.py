@@ -1,0 +1,42 @@
+"""A claimer with floors, as a worker is one, on a connection of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from howdah.worker.floors import Floors, News, given
+
+
+class Claimer:
+    """Claims what matches, above its floors, and looks again where its floors were lowered."""
+
+    def __init__(self, door: Any, **options: Any) -> None:
+        self.door, self.options = door, options
+        self.worker = door.worker("claimer")
+        self.floors = Floors()
+        self.own: str | None = None  # the transaction id of the last claim
+
+    def claim(self, n: int = 100, *, look: bool = True, **options: Any) -> list[Any]:
+        """The jobs it got."""
+        *jobs, news = self.door.claim(
+            n,
+            worker=self.worker,
+            floors=msgspec.json.decode(given(self.floors.above, look=look)),
+            **{**self.options, **options},
+        )
+        told = msgspec.convert(news.args, News)
+        self.own = told.own
+        if self.floors.learn(told) and not jobs:
+            return self.claim(n, look=look, **options)
+        return jobs
+
+    def ids(self, n: int = 100, **options: Any) -> list[Any]:
+        """Their ids."""
+        return [job.id for job in self.claim(n, **options)]
+
+    @property
+    def floor(self) -> int:
+        """Of the default queue and priority."""
+        return self.floors.above["default", 0]
