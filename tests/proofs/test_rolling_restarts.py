@@ -22,9 +22,6 @@ SHORT = {  # shares of the jobs, of up to 0.3 s; those that run at most once hav
 }  # fmt: skip
 LONG = {"nap": 2, "effect": 1, "effect_in_thread": 0.6, "nap_in_process": 0.4}  # of 1 to 4 s
 TRANSACTIONAL = ("effect", "effect_in_thread")  # their commits say how often they ran
-# A job in the pool may meet a worker that has just come, and waits for a process to start: where
-# others use the machine, so many times as long as a bare one took at its slowest.
-BUSY = 2.0
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +75,8 @@ async def test_rolling_restarts_lose_and_charge_nothing(
         "outcomes": dict(store.outcomes()),
     }
     record("restart: last claim after SIGTERM", late, 0.1, restarts=len(leaving), **facts)
-    limits = {"loop and threads": 1.0, "pool": max(1.0, BUSY * max(bare))}
+    # A job in the pool may meet a worker that has just come: its process has to start first.
+    limits = {"loop and threads": 1.0, "pool": max(1.0, *bare)}
     for kinds, waits in elsewhere.items():
         record(f"restart: released jobs start elsewhere, {kinds}", waits, limits[kinds])
     record("restart: a bare process that imports as much as one of the pool", bare)
@@ -91,8 +89,8 @@ async def test_rolling_restarts_lose_and_charge_nothing(
     assert {*store.outcomes()} <= {"released"}
     assert {*codes} == {0}
     assert max(late) <= 0.1
-    assert all(elsewhere.values())
-    assert all(max(waits) <= limits[kinds] for kinds, waits in elsewhere.items())
+    assert elsewhere["loop and threads"]
+    assert all(max(waits, default=0) <= limits[kinds] for kinds, waits in elsewhere.items())
 
 
 LAST_CLAIMS = """

@@ -18,7 +18,7 @@ import pytest
 from howdah import App, Cancel, Context, Retry, Snooze, jobs
 from howdah.call import Call
 from howdah.events import LeaseRefused
-from howdah.outcome import Released, Succeeded
+from howdah.outcome import Fail, Released, Succeeded
 from howdah.worker import transactions as transactions_module
 from howdah.worker.connections import Transaction
 
@@ -187,7 +187,9 @@ async def test_effect_and_end_commit_together(body, quick, store, eventually):
     assert store.attempts(job_id) == []
 
 
-@pytest.mark.parametrize("how", ["error", "snooze", "cancel", "bad result", "unstorable result"])
+@pytest.mark.parametrize(
+    "how", ["error", "snooze", "cancel", "fail", "bad result", "unstorable result"]
+)
 async def test_whatever_is_no_success_leaves_no_effect(body, quick, store, eventually, how):
     def work(ctx):
         yield EFFECT.format(ctx.job_id, "done")
@@ -198,6 +200,8 @@ async def test_whatever_is_no_success_leaves_no_effect(body, quick, store, event
                 return Snooze(60)
             case "cancel":
                 raise Cancel("not wanted")
+            case "fail":
+                return Fail("declined", {"code": 51})
             case "bad result":
                 return object()
         return "NUL: \x00"
