@@ -34,6 +34,12 @@ class Retrying(Outcome, frozen=True, kw_only=True):
     kind: ClassVar[str] = "retry"
 
 
+class Hung(Retrying, frozen=True, kw_only=True):
+    """Its time was over and it had to be killed: an attempt is charged, and a crash counted too."""
+
+    kind: ClassVar[str] = "hung"
+
+
 class Failed(Outcome, frozen=True, kw_only=True):
     """The job failed for good, whatever attempts are left."""
 

@@ -13,7 +13,8 @@ from jobs import app, note
 from howdah import Context, Retry
 
 __all__ = ["app"]
-thrice = Retry(max_attempts=3, first=0.1)  # one that is only late follows its retry policy
+often = Retry(max_attempts=10, first=0.1)
+thrice = Retry(max_attempts=3, first=0.1)  # what is only late, and kills nobody, follows its policy
 
 
 def exits() -> None:
@@ -43,7 +44,7 @@ def everywhere(do: Callable[[], None], *, timeout: float = 60.0) -> None:
         note("start", ctx)
         do()
 
-    named, rules = do.__name__, {"timeout": timeout, "retry": thrice}
+    named, rules = do.__name__, {"timeout": timeout, "retry": often}
     app.task(name=f"{named}_on_loop", **rules)(on_loop)
     app.task(name=f"{named}_in_thread", **rules)(elsewhere)
     app.task(name=f"{named}_in_process", executor="process", **rules)(elsewhere)
@@ -89,7 +90,7 @@ def is_deaf_in_thread(ctx: Context) -> None:
             time.sleep(600)
 
 
-@app.task(name="is_deaf_in_process", timeout=2, executor="process", retry=thrice)
+@app.task(name="is_deaf_in_process", timeout=2, executor="process", retry=often)
 def is_deaf_in_process(ctx: Context) -> None:
     note("start", ctx)
     signal.signal(signal.SIGTERM, lambda *_: note("deaf", ctx))

@@ -115,3 +115,32 @@ def test_whoever_leaves_suspects_behind_wakes_somebody_for_them(door, wanted):
     door.claim(3, worker=door.worker("busy"), suspects=wanted)
 
     assert door.rows("select from _howdah.idle") == []
+
+
+def test_who_hung_is_charged_the_attempt_and_a_crash_and_waits_as_after_an_error(door, clock):
+    job_id = door.enqueue()
+    job = door.take(worker=door.worker())
+
+    door.finish([job], outcomes=["hung"], errors=["timed out"], reasons=["timeout"])
+
+    found = door.job(job_id)
+    assert (found.state, found.attempt, found.crashes) == ("scheduled", 1, 1)
+    assert [each.outcome for each in door.attempts(job_id)] == ["timeout"]
+    clock.forward("1 min")
+    door.chores("stage")
+    assert suspects(door) == {job_id: True}
+
+
+@pytest.mark.parametrize(("max_attempts", "executions"), [(1, 1), (2, 2), (4, 3), (10, 3)])
+def test_who_hangs_each_time_ends_with_its_attempts_or_with_max_crashes(
+    door, max_attempts, executions
+):
+    job_id = door.enqueue(max_attempts=max_attempts)
+
+    for _ in range(executions):
+        assert door.state(job_id) == "ready"
+        hung = {"outcomes": ["hung"], "errors": ["hung"], "retry_in": ["0 s"]}
+        door.finish([door.take(worker=door.worker())], **hung)
+
+    job = door.job(job_id)
+    assert (job.state, job.error, job.crashes) == ("failed", "hung", executions)

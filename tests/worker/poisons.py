@@ -29,7 +29,7 @@ def opened(_: App) -> Iterator[dict[str, Any]]:
 
 app = App(lifespan=opened)
 once = Retry(max_attempts=1)
-thrice = Retry(max_attempts=3, first=0.01, jitter=0.0)
+often = Retry(max_attempts=10, first=0.01, jitter=0.0)
 
 
 def note(file: str, what: object) -> None:
@@ -195,13 +195,13 @@ def _context() -> Context:
 # What kills its process
 
 
-@app.task(executor="process", timeout=0.4, retry=thrice)
+@app.task(executor="process", timeout=0.4, retry=often)
 def poison(kind: str, notes: str) -> None:
     note(notes, kind)
     POISONS[kind]()
 
 
-@app.task(timeout=0.4, retry=thrice)
+@app.task(timeout=0.4, retry=often)
 async def poison_on_loop(kind: str, notes: str) -> None:
     note(notes, kind)
     POISONS[kind]()

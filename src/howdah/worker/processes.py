@@ -10,12 +10,11 @@ import time
 from collections.abc import Callable
 
 import msgspec
-from msgspec.structs import replace
 
 from howdah.events import Events, ProcessFailed
 from howdah.jobs import storable
 from howdah.logs import chosen_format
-from howdah.outcome import Crashed, Outcome, Released, Snoozed
+from howdah.outcome import Crashed, Hung, Outcome, Released, Snoozed
 from howdah.settings import Settings
 from howdah.system import usable_cores
 from howdah.worker.attempt import GRACE, Attempt
@@ -24,6 +23,7 @@ from howdah.worker.pooled import NoProcess, Pooled
 
 START_WITHIN = 60.0  # seconds to load the app and open its lifespan
 CLOSE_WITHIN = 5.0  # seconds to leave the lifespan
+SPARE_FOR = 5.0  # seconds that more processes are kept than were asked for
 LONGEST_REST = 60.0  # seconds between two tries to start a process
 
 
@@ -193,11 +193,23 @@ class Processes:
     def _put_back(self, process: Pooled, *, is_worn: bool) -> None:
         if process not in self._all:
             return
-        if is_worn or sum(not each.is_leaving for each in self._all) > self.size:
-            process.let_go()
-            asyncio.get_running_loop().call_later(CLOSE_WITHIN, process.kill)
-        else:
-            self._idle.append(process)
+        if is_worn or self._is_closed:
+            self._let_go(process)
+            return
+        self._idle.append(process)
+        if self._has_too_many():  # for suspects, of which there may be more
+            asyncio.get_running_loop().call_later(SPARE_FOR, self._let_one_go)
+
+    def _has_too_many(self) -> bool:
+        return sum(not each.is_leaving for each in self._all) > self.size
+
+    def _let_one_go(self) -> None:
+        if self._idle and self._has_too_many():
+            self._let_go(self._idle.pop(0))
+
+    def _let_go(self, process: Pooled) -> None:
+        process.let_go()
+        asyncio.get_running_loop().call_later(CLOSE_WITHIN, process.kill)
 
     def _ended(self, process: Pooled) -> None:
         self._all.discard(process)
@@ -229,6 +241,4 @@ def _stopped(attempt: Attempt, done: Done | None) -> Outcome:
         return outcome
     how = "its process was killed" if done is None else "it let nothing beside it run"
     error = f"{outcome.error}; {how}"
-    if attempt.job.suspect:  # or it would be a suspect for as many attempts as it has
-        return attempt.end(Crashed, error=error, reason="timeout")
-    return replace(outcome, error=error)
+    return attempt.end(Hung, error=error, reason=outcome.reason, retry_in=outcome.retry_in)

@@ -1,7 +1,7 @@
 -- Ends attempts that did not simply succeed: judges each, writes it down in _howdah.attempt, and sends the job on its way.
 -- kinds: retry (by the job's own limits), failed (never again), cancelled, snoozed and released (both uncharged), lost (its
 -- worker died: uncharged, but a crash), crashed (the same, and it may well have been this job that did it: it becomes a suspect,
--- as it does by its second crash). A job whose cancelling was asked for is not run again. An attempt that may never be repeated
+-- as it does by its second crash), hung (as retry, but a crash is counted as well). A job whose cancelling was asked for is not run again. An attempt that may never be repeated
 -- (at_most_once) fails instead. Returns the ids that it moved.
 create or replace function _howdah.end_attempts(
     ids       uuid[],
@@ -28,15 +28,15 @@ begin
                case when o.kind = 'failed' then o.result end as result,
                case when o.retry_at is not null or o.retry_in is not null
                     then greatest(coalesce(o.retry_at, moment + o.retry_in), moment) end as again_at, o.ordinal, l.worker, l.claimed_at, j.delivery,
-               o.kind = 'crashed' or j.crashes > 0 as is_suspect,
+               o.kind in ('crashed', 'hung') or j.crashes > 0 as is_suspect,
                case
                    when o.kind in ('failed', 'cancelled') then o.kind
                    when exists (select from _howdah.cancel_request c where c.job_id = j.id and c.lease = j.lease) then 'cancelled'
-                   when o.kind in ('retry', 'lost', 'crashed') and j.delivery = 'm' then 'failed'
-                   when o.kind = 'retry' and j.attempt >= coalesce(j.max_attempts, 4) then 'failed'
-                   when o.kind in ('lost', 'crashed') and j.crashes + 1 >= max_crashes then 'failed'
+                   when o.kind in ('retry', 'lost', 'crashed', 'hung') and j.delivery = 'm' then 'failed'
+                   when o.kind in ('retry', 'hung') and j.attempt >= coalesce(j.max_attempts, 4) then 'failed'
+                   when o.kind in ('lost', 'crashed', 'hung') and j.crashes + 1 >= max_crashes then 'failed'
                    when o.kind = 'crashed' then 'lost'
-                   when o.kind = 'snoozed' then 'retry'
+                   when o.kind in ('snoozed', 'hung') then 'retry'
                    else o.kind
                end as verdict
         from unnest(ids, leases, kinds, reasons, errors, retry_in, retry_at, results) with ordinality
@@ -58,10 +58,10 @@ begin
            array_agg(e.id) filter (where e.verdict = 'cancelled') as cancelled_ids,
            array_agg(e.lease) filter (where e.verdict = 'cancelled') as cancelled_leases,
            array_agg(e.error) filter (where e.verdict = 'cancelled') as cancelled_errors,
-           array_agg(e.id order by e.ordinal) filter (where e.verdict = 'retry' and e.kind = 'retry') as retry_ids,
-           array_agg(e.lease order by e.ordinal) filter (where e.verdict = 'retry' and e.kind = 'retry') as retry_leases,
+           array_agg(e.id order by e.ordinal) filter (where e.verdict = 'retry' and e.kind in ('retry', 'hung')) as retry_ids,
+           array_agg(e.lease order by e.ordinal) filter (where e.verdict = 'retry' and e.kind in ('retry', 'hung')) as retry_leases,
            array_agg(coalesce(e.again_at, moment + _howdah.backoff(e.task, e.tried)) order by e.ordinal)
-               filter (where e.verdict = 'retry' and e.kind = 'retry') as retry_at,
+               filter (where e.verdict = 'retry' and e.kind in ('retry', 'hung')) as retry_at,
            array_agg(e.id order by e.ordinal) filter (where e.verdict = 'retry' and e.kind = 'snoozed') as snoozed_ids,
            array_agg(e.lease order by e.ordinal) filter (where e.verdict = 'retry' and e.kind = 'snoozed') as snoozed_leases,
            array_agg(e.again_at order by e.ordinal)
@@ -70,10 +70,11 @@ begin
            array_agg(e.lease) filter (where e.verdict = 'released') as released_leases,
            array_agg(e.id) filter (where e.verdict = 'lost') as lost_ids,
            array_agg(e.lease) filter (where e.verdict = 'lost') as lost_leases,
-           array_agg(e.id) filter (where e.verdict = 'lost' and e.is_suspect) as suspect_ids,
-           array_agg(e.lease) filter (where e.verdict = 'lost' and e.is_suspect) as suspect_leases,
-           array_agg(e.id) filter (where e.verdict = 'failed' and e.kind in ('lost', 'crashed')) as died_ids,
-           array_agg(e.lease) filter (where e.verdict = 'failed' and e.kind in ('lost', 'crashed')) as died_leases
+           array_agg(e.id) filter (where e.verdict = 'lost' and e.is_suspect or e.verdict = 'retry' and e.kind = 'hung') as suspect_ids,
+           array_agg(e.lease) filter (where e.verdict = 'lost' and e.is_suspect or e.verdict = 'retry' and e.kind = 'hung') as suspect_leases,
+           array_agg((e.kind = 'hung')::int) filter (where e.verdict = 'lost' and e.is_suspect or e.verdict = 'retry' and e.kind = 'hung') as suspect_crashes,
+           array_agg(e.id) filter (where e.verdict = 'failed' and e.kind in ('lost', 'crashed', 'hung')) as died_ids,
+           array_agg(e.lease) filter (where e.verdict = 'failed' and e.kind in ('lost', 'crashed', 'hung')) as died_leases
     into judged from ended e;
 
     if judged.died_ids is not null then  -- history says of how many crashes it failed, this one included
@@ -82,8 +83,8 @@ begin
     end if;
 
     if judged.suspect_ids is not null then
-        update _howdah.job j set suspect = true
-        from unnest(judged.suspect_ids, judged.suspect_leases) s (id, lease) where j.id = s.id and j.lease = s.lease;
+        update _howdah.job j set suspect = true, crashes = j.crashes + s.crashes
+        from unnest(judged.suspect_ids, judged.suspect_leases, judged.suspect_crashes) s (id, lease, crashes) where j.id = s.id and j.lease = s.lease;
     end if;
 
     return (case when judged.failed_ids is null then '{}'

@@ -1,5 +1,5 @@
 -- Ends many attempts in one round trip; answers with those it refused, and why. Arrays run in parallel.
--- outcomes: succeeded, retry, failed, cancelled, snoozed, released, crashed. reasons is what howdah.attempts will say of one that did
+-- outcomes: succeeded, retry, failed, cancelled, snoozed, released, crashed, hung. reasons is what howdah.attempts will say of one that did
 -- not succeed (error, timeout, …). done: leases of which the caller holds no further job; NULL: it does not know.
 -- Refused: 'lost' (wrong, old or expired token: nothing was changed), 'done' (this very finish was taken before: a repeated
 -- one after a lost reply), 'busy' (somebody holds the row: send it again; only with skip_locked => true, otherwise the call
@@ -35,11 +35,11 @@ begin
         perform _howdah.refuse('JQ001', 'the arrays differ in length', 'They run in parallel: one element for each id.');
     end if;
     if exists (select from unnest(outcomes) o
-               where o is null or o not in ('succeeded', 'retry', 'failed', 'cancelled', 'snoozed', 'released', 'crashed'))
+               where o is null or o not in ('succeeded', 'retry', 'failed', 'cancelled', 'snoozed', 'released', 'crashed', 'hung'))
        or exists (select from unnest(retry_in) r where r < interval '0' or r > interval '10 years')
        or exists (select from unnest(retry_at) r where r > now() + interval '10 years' or r = '-infinity') then
         perform _howdah.refuse('JQ001', 'an outcome or a time to come back is none',
-            'An outcome is succeeded, retry, failed, cancelled, snoozed, released or crashed; times lie within ten years.');
+            'An outcome is succeeded, retry, failed, cancelled, snoozed, released, crashed or hung; times lie within ten years.');
     end if;
     if current_setting('synchronous_commit') = 'off' then
         perform _howdah.durable((select array_agg(distinct j.queue::text) from _howdah.job j where j.id = any (finish.ids)));
