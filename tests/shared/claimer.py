@@ -36,6 +36,16 @@ class Claimer:
         """Their ids."""
         return [job.id for job in self.claim(n, **options)]
 
+    def rises(self, door: Any) -> bool:
+        """Whether its floor comes to stand at the last seq; transactions of any other database that
+        end meanwhile lower it for a moment."""
+        for _ in range(100):
+            door.enqueue()
+            self.claim()
+            if self.floor == door.one("select last_value from _howdah.seq"):
+                return True
+        return False
+
     @property
     def floor(self) -> int:
         """Of the default queue and priority."""
