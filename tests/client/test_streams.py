@@ -187,7 +187,7 @@ async def test_a_lost_connection_is_told_what_is_known(dsn: str, db: psycopg.Con
         if count == 20:
             db.execute(
                 "select pg_terminate_backend(pid) from pg_stat_activity"
-                " where application_name = 'howdah client'"
+                " where datname = current_database() and application_name = 'howdah client'"
             )
 
     many = (Job("t", "{}") for _ in range(100))

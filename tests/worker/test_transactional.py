@@ -736,7 +736,7 @@ async def test_connections_that_died_while_idle_are_replaced(body, quick, store,
         await eventually(lambda: store.states()["succeeded"] == 30)
         store.do(
             "select pg_terminate_backend(pid) from pg_stat_activity "
-            "where application_name like '%%transactions'"
+            "where datname = current_database() and application_name like '%%transactions'"
         )
         job_id = store.enqueue("job")
         await eventually(lambda: store.state(job_id) == "succeeded")
