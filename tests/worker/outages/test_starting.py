@@ -105,7 +105,8 @@ async def test_a_session_that_is_cut_while_the_worker_registers_is_outlived(
 
 CUT = """
 select count(pg_terminate_backend(pid)) from pg_stat_activity
-where datname = current_database() and application_name like 'howdah worker%%' and wait_event_type = 'Lock'
+where datname = current_database() and application_name like 'howdah worker%%'
+    and wait_event_type = 'Lock'
 """
 
 
