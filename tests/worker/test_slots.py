@@ -102,6 +102,25 @@ async def test_queues_of_a_pattern_with_slots_of_its_own_share_them_and_no_other
     assert most["web"] > 2
 
 
+async def test_a_group_of_slots_looks_for_new_queues_however_often_another_does(
+    app, store, eventually
+):
+    ran = []
+
+    @app.task(name="job")
+    async def job(queue: str):
+        ran.append(queue)
+        await asyncio.sleep(0.25)
+
+    await app.enqueue_many([job.options(queue="known").job("known") for _ in range(40)])
+    async with app.worker(queues=["mail:2", "*:1"]):
+        await eventually(lambda: len(ran) > 2)
+        await job.options(queue="new", priority=5).enqueue("new")
+        await eventually(lambda: "new" in ran, 3)
+
+    assert store.states()["ready"] > 0
+
+
 @pytest.mark.parametrize("wrong", [{"slots": 0}, {"slots": -1}, {"queues": ["mail:2"], "slots": 0}])
 def test_a_worker_without_slots_is_refused(app, wrong):
     with pytest.raises(BadInput, match="slots cannot be had"):

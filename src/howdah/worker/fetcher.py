@@ -47,7 +47,8 @@ class Fetcher:
         self._leases, self._patience, self._fill = leases, patience, fill
         self._fell_idle = fell_idle
         self._floors = {slots: Floors() for slots in self._groups}
-        self._forgot_at = self._looked_at = 0.0
+        self._looked_at = dict.fromkeys(self._groups, 0.0)
+        self._forgot_at = 0.0
         self._poked = asyncio.Event()
         self._marked: set[Slots] = set()
         self._turn = asyncio.Lock()
@@ -135,7 +136,7 @@ class Fetcher:
             idle=idle,
             except_queues=slots.but,
             suspects=None if self._suspects is None else self._suspects.free,
-            floors=given(floors.above, look=self._is_time_to_look(idle=idle)),
+            floors=given(floors.above, look=self._is_time_to_look(slots, idle=idle)),
         )
         try:
             claimed, news = await self._link.run(jobs.with_news(call))
@@ -150,13 +151,13 @@ class Fetcher:
             self._marked.add(slots)
         return claimed
 
-    def _is_time_to_look(self, *, idle: bool) -> bool:
+    def _is_time_to_look(self, slots: Slots, *, idle: bool) -> bool:
         now = time.monotonic()
         if now - self._forgot_at > FORGET_EVERY:
             self._forgot_at = now
             for floors in self._floors.values():
                 floors.forget()
-        if not idle and now - self._looked_at < LOOK_EVERY:
+        if not idle and now - self._looked_at[slots] < LOOK_EVERY:
             return False
-        self._looked_at = now
+        self._looked_at[slots] = now
         return True
