@@ -48,12 +48,12 @@ class Command:
     """Another process of the project: it runs Python statements until it is told to go on."""
 
     PRELUDE = """
-import json, sys
+import json, os, sys
 from pathlib import Path
 from howdah.embedded import *
 root = Path(sys.argv[1])
 settings = json.loads(sys.argv[2])
-def say(what): print(what, flush=True)
+def say(what): os.write(1, f"{what}\\n".encode())
 def wait(): sys.stdin.readline()
 """
 
