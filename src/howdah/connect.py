@@ -61,7 +61,10 @@ async def open_connection(
         "server_settings": {"application_name": name[:63]},
     }
     if answer_within is not None and _is_direct(settings, where):
-        options["server_settings"]["idle_in_transaction_session_timeout"] = IDLE_IN_TRANSACTION
+        options["server_settings"] |= {
+            "default_transaction_isolation": "read committed",  # whatever the role has by default
+            "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION,
+        }
     try:
         connection = await _connect_to_a_writer(plain_url(where), timeout, options)
     except CANNOT_CONNECT as error:

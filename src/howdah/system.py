@@ -31,7 +31,8 @@ def die_with_parent() -> None:
 def shelter_parent(pipe: int) -> None:
     """Go on in a child of a process that waits and ends likewise: a signal to its parent hits that.
 
-    The process in between does not obey what its group is told, and leaves the pipe to the child.
+    The process in between does not obey what its group is told (a job may have a handler for it),
+    and leaves the pipe to the child.
     """
     parent, between = os.getppid(), os.getpid()
     child = os.fork()
@@ -40,7 +41,7 @@ def shelter_parent(pipe: int) -> None:
         if os.getppid() != between:
             os._exit(1)
         return
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:
         signal.signal(number, signal.SIG_IGN)
     os.close(pipe)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

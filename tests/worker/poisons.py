@@ -44,6 +44,17 @@ def pid(ctx: Context) -> list[int]:
 
 
 @app.task(executor="process", retry=once)
+def signals_its_group(name: str) -> str:
+    """Has a handler for what it sends to itself and its children."""
+    heard: list[int] = []
+    signal.signal(signal.Signals[name], lambda number, _: heard.append(number))
+    os.killpg(0, signal.Signals[name])
+    time.sleep(0.3)  # whoever else is in it hears it too
+    signal.signal(signal.Signals[name], signal.SIG_DFL)
+    return signal.Signals(heard.pop()).name
+
+
+@app.task(executor="process", retry=once)
 async def on_loop(ctx: Context) -> list[Any]:
     is_main = threading.current_thread() is threading.main_thread()
     return [ctx.resources["pid"], is_main]

@@ -431,6 +431,14 @@ async def test_what_tells_all_processes_to_end_leaves_the_jobs_to_their_worker(
     assert (ran, next_one) == (int(notes.read_text()),) * 2
 
 
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR1", "SIGALRM"])
+async def test_a_job_may_signal_its_own_group(pool, name):
+    app = pool()
+
+    async with app.worker():
+        assert await results(app, poisons.signals_its_group.job(name)) == [name]
+
+
 # Poison
 
 

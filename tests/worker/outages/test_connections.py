@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
+import psycopg
 import pytest
 
 from howdah import App, Job, NoDatabase
@@ -36,6 +37,25 @@ async def test_no_session_of_ours_may_idle_in_a_transaction_for_long(dsn, open_o
     connection = await open_one(dsn)
 
     assert await idle_limit(connection) == "15s"
+
+
+async def test_a_worker_works_whatever_isolation_the_database_has_by_default(own_dsn, eventually):
+    with psycopg.connect(own_dsn, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(
+            f"alter database {name} set default_transaction_isolation = 'serializable'"
+        )
+    ran = []
+
+    async with App(own_dsn) as app:
+
+        @app.task(name="job")
+        async def job() -> None:
+            ran.append(1)
+
+        await job.enqueue()
+        async with app.worker():
+            await eventually(lambda: bool(ran))
 
 
 async def test_a_dead_tcp_path_is_noticed_by_the_kernel(dsn, road_to, open_one):
@@ -99,7 +119,8 @@ async def test_a_pooler_that_nobody_declared_is_found_out(dsn, road_to, eventual
         job_id = await job.enqueue()
         await eventually(lambda: store.state(job_id) == "succeeded")
 
-    assert {b"idle_in_transaction_session_timeout"} in pooler.refused
+    ours = {b"default_transaction_isolation", b"idle_in_transaction_session_timeout"}
+    assert ours in pooler.refused
 
 
 async def test_a_server_that_never_answers_is_given_up_in_time(dsn, road_to, monkeypatch):
