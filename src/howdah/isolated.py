@@ -25,7 +25,7 @@ import msgspec
 from howdah.errors import DatabaseError, LeaseLost
 from howdah.logs import write_logs
 from howdah.source import Source
-from howdah.system import die_with_parent, shelter_parent
+from howdah.system import die_with_parent, hear_of_children, shelter_parent
 from howdah.worker.attempt import Attempt
 from howdah.worker.lifespan import Lifespan
 from howdah.worker.means import Means
@@ -44,6 +44,7 @@ Work = Callable[[], None]
 def main() -> None:
     """Run until the pipe ends."""
     die_with_parent()
+    hear_of_children()
     shelter_parent(file := int(sys.argv[1]))
     pipe = socket.socket(fileno=file)
     pipe.set_inheritable(False)

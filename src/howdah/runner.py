@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from howdah.system import hear_of_children
+
 if TYPE_CHECKING:
     from howdah.worker import Worker
 
@@ -42,6 +44,7 @@ class Foreground:
 
     async def run(self, *, burst: bool = False) -> None:
         """Until the worker has left."""
+        hear_of_children()
         loop = asyncio.get_running_loop()
         for number in self._signals:
             loop.add_signal_handler(number, self._take, number)

@@ -28,6 +28,12 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
 
 
+def hear_of_children() -> None:
+    """Have the kernel tell how processes end that we start: whoever started us may ignore that."""
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
 def shelter_parent(pipe: int) -> None:
     """Go on in a child of a process that waits and ends likewise: a signal to its parent hits that.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from signal import SIGINT, SIGTERM, SIGUSR1
+from signal import SIG_IGN, SIGCHLD, SIGINT, SIGKILL, SIGTERM, SIGUSR1, signal
 
 import pytest
 
@@ -24,6 +24,24 @@ async def test_ctrl_c_reaches_an_idle_parent_alone_and_ends_it_within_a_second(s
     assert "stopping (SIGINT)" in parent.errors
     assert "Traceback" not in parent.errors
     assert "KeyboardInterrupt" not in parent.errors
+
+
+async def test_a_parent_hears_of_its_children_though_whoever_started_it_ignores_such_news(start):
+    before = signal(SIGCHLD, SIG_IGN)  # inherited by what is started
+    try:
+        parent = start("-p", "1")
+    finally:
+        signal(SIGCHLD, before)
+    [pid] = await parent.ready()
+
+    os.kill(pid, SIGKILL)
+    await parent.ready(2)
+    parent.send(SIGTERM)
+    code = await parent.ended(within=5)
+
+    assert code == 0
+    assert parent.family() == []
+    assert "Traceback" not in parent.errors
 
 
 async def test_a_service_manager_that_signals_every_process_lets_jobs_end(

@@ -49,6 +49,7 @@ from howdah.parent.policy import (
 )
 from howdah.runner import SIGNALS, say_json
 from howdah.settings import Settings
+from howdah.system import hear_of_children
 from howdah.worker.link import Link
 from howdah.worker.starting import Starting
 
@@ -341,6 +342,7 @@ class Parent:
             child.kill(blameless=True)
 
     def _catch_signals(self) -> None:
+        hear_of_children()
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
             loop.add_signal_handler(number, self._take, number)
