@@ -13,7 +13,16 @@ from howdah.durations import written
 from howdah.errors import Denied, SchemaMismatch
 from howdah.events import Event
 from howdah.logs import log, say
-from howdah.outcome import Cancelled, Crashed, Failed, Released, Retrying, Snoozed, Succeeded
+from howdah.outcome import (
+    Cancelled,
+    Crashed,
+    Failed,
+    Hung,
+    Released,
+    Retrying,
+    Snoozed,
+    Succeeded,
+)
 from howdah.printable import gist
 from howdah.refusals import in_words
 from howdah.settings import Settings, without_password
@@ -27,8 +36,8 @@ MOST_NAMED = 8  # tasks in the banner
 LOST_AGAIN = 5.0  # seconds in which the loss of the database is said once
 BACK_FOR = 2.0  # seconds after its return in which other loops may still notice the loss
 _MARKS = {
-    Succeeded: "✓", Retrying: "✗", Failed: "✗", Crashed: "✗", Cancelled: "-", Snoozed: "…",
-    Released: "<",
+    Succeeded: "✓", Retrying: "✗", Hung: "✗", Failed: "✗", Crashed: "✗", Cancelled: "-",
+    Snoozed: "…", Released: "<",
 }  # fmt: skip
 
 
@@ -117,7 +126,7 @@ class Reporter:
         )
         if not log.isEnabledFor(level):
             return
-        mark = _MARKS.get(type(outcome), "?")
+        mark = _MARKS[type(outcome)]
         args = f"  {job.args}" if self._with_args else ""
         say(
             f"{mark} {job.task} {written(event.took)}  {_short(job.id)}{args}{_told(event)}",

@@ -124,9 +124,15 @@ class Fetcher:
         self._suspects.hold([job for job in claimed if job.suspect])
 
     async def _ask(self, slots: Slots, *, idle: bool) -> list[Claimed]:
-        n = slots.wants()
-        if self._stopping or n <= 0:
-            return []
+        looks_again = True
+        while looks_again and (n := slots.wants()) > 0 and not self._stopping:
+            claimed, looks_again = await self._ask_once(slots, n, idle=idle)
+            if claimed:
+                return claimed
+        return []
+
+    async def _ask_once(self, slots: Slots, n: int, *, idle: bool) -> tuple[list[Claimed], bool]:
+        """What it got; and whether there may be more where it did not look."""
         worker, floors = self._identity.id, self._floors[slots]
         call = jobs.claim(
             slots.queues,
@@ -143,13 +149,12 @@ class Fetcher:
         except BaseException:  # whether it claimed anything, nobody knows
             floors.forget()
             raise
-        if floors.learn(msgspec.json.decode(news, type=News)) and not claimed:
-            return await self._ask(slots, idle=idle)
+        looks_again = floors.learn(msgspec.json.decode(news, type=News))
         if worker != self._identity.id:  # swept in the meantime: they are no longer ours
-            return []
+            return [], False
         if idle and not claimed:
             self._marked.add(slots)
-        return claimed
+        return claimed, looks_again
 
     def _is_time_to_look(self, slots: Slots, *, idle: bool) -> bool:
         now = time.monotonic()

@@ -41,6 +41,22 @@ def busy(eventually, seen):
     return make
 
 
+@pytest.fixture
+def waiting(busy, eventually):
+    """A worker whose server is down, and which was told once to stop: only results are left."""
+
+    async def make(server, store):
+        _, worker, lost = await busy(server.dsn, lambda: asyncio.to_thread(server.stop), store)
+        await eventually(lambda: "finisher" in {event.loop for event in lost})
+        for each in [*worker._parts.runner._running]:
+            each.stop("cancel")
+        worker.stop()
+        await eventually(lambda: not worker.status()["running"])
+        return worker
+
+    return make
+
+
 async def is_gone(worker):
     """Seconds until the worker has ended."""
     began = time.monotonic()
@@ -67,19 +83,9 @@ async def test_the_second_word_ends_a_worker_whose_database_is_down(
     assert "what came of 2 jobs could not be stored" in caplog.text
 
 
-async def test_the_second_word_is_heard_while_results_are_waited_for(
-    server, busy, store_of, eventually
-):
+async def test_the_second_word_is_heard_while_results_are_waited_for(server, waiting, store_of):
     """No job runs any more when it comes."""
-    _, worker, lost = await busy(
-        server.dsn, lambda: asyncio.to_thread(server.stop), store_of(server.dsn)
-    )
-    await eventually(lambda: "finisher" in {event.loop for event in lost})
-    for each in [*worker._parts.runner._running]:
-        each.stop("cancel")
-
-    worker.stop()
-    await eventually(lambda: not worker.status()["running"])
+    worker = await waiting(server, store_of(server.dsn))
     still = asyncio.create_task(worker.wait())
     await asyncio.wait({still}, timeout=3.5)
     waited = not still.done()
@@ -106,18 +112,8 @@ async def test_the_second_word_ends_a_worker_whose_path_to_the_database_is_dead(
     assert took < 2.8
 
 
-async def test_one_word_keeps_results_until_the_database_is_back(
-    server, busy, store_of, eventually
-):
-    _, worker, lost = await busy(
-        server.dsn, lambda: asyncio.to_thread(server.stop), store_of(server.dsn)
-    )
-    await eventually(lambda: "finisher" in {event.loop for event in lost})
-    for each in [*worker._parts.runner._running]:
-        each.stop("cancel")
-
-    worker.stop()
-    await eventually(lambda: not worker.status()["running"])
+async def test_one_word_keeps_results_until_the_database_is_back(server, waiting, store_of):
+    worker = await waiting(server, store_of(server.dsn))
     await server.started()
     await is_gone(worker)
 
