@@ -5,11 +5,22 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from howdah.embedded import StartFailed, ensure, find_binaries, reset, running, start, status, stop
+from howdah.embedded import (
+    StartFailed,
+    ensure,
+    find_binaries,
+    postmaster,
+    reset,
+    running,
+    start,
+    status,
+    stop,
+)
 from howdah.embedded import start_staying as stay
 
 FAST = {"fsync": "off"}
@@ -151,6 +162,16 @@ def test_a_second_way_to_stop_is_to_reset_which_deletes_the_data(project, postgr
     assert postgres_of(project) == []
     assert status(project).data_dir is None
     assert not deleted[0].exists()
+
+
+def test_a_reset_waits_for_what_ends_a_moment_after_the_server(project):
+    server = stay(project, settings=FAST)
+    server.stop()
+    left_over = postmaster.hold(server.data_dir)
+    assert left_over is not None
+    threading.Timer(0.3, os.close, [left_over]).start()
+
+    assert reset(project) == [server.data_dir]
 
 
 def test_a_server_that_was_killed_heals_at_the_next_start(project, postgres_of, kill, eventually):

@@ -42,7 +42,7 @@ def test_wheel_and_sdist_contain_every_sql_file(built: Path) -> None:
 
 
 @pytest.mark.xdist_group("packaging")
-@pytest.mark.parametrize("kind", ["*.whl", "*.tar.gz"])
+@pytest.mark.parametrize("kind", ["*.whl", pytest.param("*.tar.gz", marks=pytest.mark.slow)])
 def test_a_built_package_runs_a_job_in_an_empty_environment(
     kind: str, built: Path, tmp_path: Path, empty_dsn: str
 ) -> None:
