@@ -56,11 +56,12 @@ def worker_processes(dsn: str) -> int:
     return found
 
 
-LONG = {"snapshot", "backlog"}
+FOR_PROOFS = {"snapshot", "backlog"}  # they take ten seconds each
 
 
 @pytest.mark.parametrize(
-    "mode", [pytest.param(mode, marks=pytest.mark.slow) if mode in LONG else mode for mode in SMALL]
+    "mode",
+    [pytest.param(mode, marks=pytest.mark.slow) if mode in FOR_PROOFS else mode for mode in SMALL],
 )
 def test_each_mode_gives_one_document_and_leaves_nothing(howdah, db, mode):
     ran = howdah("bench", mode, "--rounds=1", *SMALL[mode], "--json")
