@@ -32,6 +32,11 @@ def enter(make: Callable[[], Context]) -> None:
     _current.set(make)
 
 
+def leave() -> None:
+    """No job runs here any more."""
+    _current.set(None)
+
+
 class Context:
     """One attempt at one job.
 

@@ -66,27 +66,17 @@ def test_what_is_asked_for_is_never_negative_nor_more_than_one_call_takes(
 
 
 def test_no_more_jobs_start_than_there_are_slots() -> None:
-    slots, started = Slots(["*"], 2), []
+    slots = Slots(["*"], 2)
     jobs = [claimed() for _ in range(3)]
-    slots.waiting.extend(jobs)
+    slots.hold(jobs)
 
-    slots.fill(lambda _, job: started.append(job), lambda: True)
-    first = [*started]
+    first = [slots.take() for _ in range(3)]
     slots.ended()
-    slots.fill(lambda _, job: started.append(job), lambda: True)
+    then = [slots.take() for _ in range(2)]
 
-    assert first == jobs[:2]
-    assert started == jobs
-
-
-def test_nothing_starts_while_outcomes_pile_up() -> None:
-    slots, started = Slots(["*"], 2), []
-    slots.waiting.append(claimed())
-
-    slots.fill(lambda _, job: started.append(job), lambda: False)
-
-    assert started == []
-    assert slots.running == 0
+    assert first == [*jobs[:2], None]
+    assert then == [jobs[2], None]
+    assert slots.running == 2
 
 
 def test_what_has_not_started_is_taken_back_once() -> None:

@@ -68,7 +68,7 @@ class Attempt:
         self.ends_at = None if job.timeout_ms is None else self.started + job.timeout_ms / 1000
         self.stopping: str | None = None
         self.stopped_at = 0.0
-        self.handle: asyncio.Task[Outcome] | None = None
+        self.handle: asyncio.Task[Any] | None = None
         self.in_thread = self.is_stored = False
         self.place = -1
         self.connection: Any = None
@@ -329,7 +329,7 @@ class Attempt:
     @property
     def _is_final(self) -> bool:
         """Whether it has begun and may not be begun again."""
-        begun = self.handle is None or not self.handle.cancelled()
+        begun = self.handle is not None and not self.handle.cancelled()
         return begun and self.job.delivery == "at_most_once"
 
     async def more(self, duration: float) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +14,7 @@ from howdah.rows import Claimed
 from howdah.task import Task
 from howdah.worker.attempt import GRACE, Attempt
 from howdah.worker.board import APART, HERE, Board
+from howdah.worker.carrier import Carriers
 from howdah.worker.finisher import Finisher
 from howdah.worker.means import Means
 from howdah.worker.slots import Slots
@@ -45,11 +45,11 @@ class Runner:
         self._turned_at: float | None = None  # the loop's last turn; None while nothing runs
         self._tasks, self._groups, self._finisher, self._events = tasks, groups, finisher, events
         self._means, self._has_room = means, has_room
+        self._carriers = Carriers(self._following, self._ended, self.fill)
         # By attempt: a job may come back before its last attempt has ended.
         self._running: dict[Attempt, Slots] = {}
         self._sweeping = self._closed = False
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._may_be_empty = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._running)
@@ -73,7 +73,8 @@ class Runner:
         if self._closed:
             return
         for slots in self._groups:
-            slots.fill(self._start, self._may_start)
+            if slots.waiting:
+                self._carriers.go()
             if slots.wants():
                 self._has_room()
 
@@ -102,45 +103,46 @@ class Runner:
 
     def drop_waiting(self) -> list[Claimed]:
         """Take out all that has not started."""
+        self._may_be_empty.set()
         return [job for slots in self._groups for job in slots.take_back()]
 
     async def empty(self) -> None:
-        """Wait until nothing runs."""
-        await self._empty.wait()
+        """Wait until nothing runs, nor waits for a slot."""
+        while self._running or any(slots.waiting for slots in self._groups):
+            self._may_be_empty.clear()
+            await self._may_be_empty.wait()
 
     def end(self) -> None:
         """Let idle threads end."""
         self.watchdog.stop()
         self._means.threads.stop()
 
-    def _may_start(self) -> bool:
-        return self._finisher.has_room
+    def _following(self) -> Attempt | None:
+        """The attempt that begins now; None: nothing waits, or there is no room."""
+        if self._closed or not self._finisher.has_room:
+            return None
+        for slots in self._groups:
+            if (job := slots.take()) is not None:
+                return self._begun(slots, job)
+        return None
 
-    def _start(self, slots: Slots, job: Claimed) -> None:
-        loop = asyncio.get_running_loop()
+    def _begun(self, slots: Slots, job: Claimed) -> Attempt:
         where = "process" if slots.in_processes else None
         attempt = Attempt(job, self._tasks.get(job.task), self._means, where)
-        attempt.handle = loop.create_task(attempt.run())
-        attempt.handle.add_done_callback(partial(self._done, attempt))
         self._running[attempt] = slots
-        self._empty.clear()
         if self._board is not None:
             attempt.place = self._board.enter(job.id, APART if attempt.where == "process" else HERE)
         if not self._sweeping:
             self._sweeping = True
             self._turned_at = attempt.started
             self.watchdog.wake()
-            loop.call_later(SWEEP_EVERY, self._sweep)
+            asyncio.get_running_loop().call_later(SWEEP_EVERY, self._sweep)
+        return attempt
 
-    def _done(self, attempt: Attempt, handle: asyncio.Task[Outcome]) -> None:
+    def _ended(self, attempt: Attempt, outcome: Outcome) -> None:
         if attempt not in self._running:
             return  # it was given up before
-        if handle.cancelled():  # before its first step: it never reached its own code
-            self._take(attempt, attempt.stopped())
-        elif (error := handle.exception()) is not None:
-            self._take(attempt, attempt.broken(error))
-        else:
-            self._take(attempt, handle.result())
+        self._take(attempt, outcome)
         if attempt.in_thread:
             asyncio.get_running_loop().call_later(GRACE, self._report_thread, attempt)
 
@@ -153,11 +155,7 @@ class Runner:
         if attempt.stopping != "lost":
             self._finisher.put(outcome, is_stored=attempt.is_stored)
         if not self._running:
-            self._empty.set()
-        if not self._closed:
-            slots.fill(self._start, self._may_start)
-            if not slots.waiting:
-                self._has_room()
+            self._may_be_empty.set()
         if self._events:
             took = time.monotonic() - attempt.started
             self._events.emit(AttemptFinished(job=attempt.job, outcome=outcome, took=took))
@@ -180,6 +178,7 @@ class Runner:
         if self._finisher.has_room:  # else it is the store that holds everything up
             for slots in self._groups:
                 self._hand_back(slots.take_back_held())
+            self._may_be_empty.set()
 
     def _blocked(self, block: Block) -> None:
         """In the watchdog's thread."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from howdah.errors import BadInput
@@ -82,12 +82,13 @@ class Slots:
             self._moved_at = time.monotonic()
             self.waiting.extend(jobs)
 
-    def fill(self, start: Callable[[Slots, Claimed], None], may_start: Callable[[], bool]) -> None:
-        """Start waiting jobs while there is room."""
-        while self.waiting and self.running < self.size and may_start():
-            self.running += 1
-            self._moved_at = time.monotonic()
-            start(self, self.waiting.popleft())
+    def take(self) -> Claimed | None:
+        """The next job, which takes a slot; None: there is none, or no room for it."""
+        if not self.waiting or self.running >= self.size:
+            return None
+        self.running += 1
+        self._moved_at = time.monotonic()
+        return self.waiting.popleft()
 
     def ended(self) -> None:
         """A job has left its slot."""
@@ -106,7 +107,9 @@ class Slots:
 
     def take_back_held(self) -> list[Claimed]:
         """What has waited for long although nothing moves: the pace of its claim is over."""
-        return self.take_back() if time.monotonic() - self._moved_at >= HELD else []
+        if self.running < self.size or time.monotonic() - self._moved_at < HELD:
+            return []
+        return self.take_back()
 
     def _measured_pace(self) -> float:
         """Jobs a second, smoothed over some tenths of a second."""
