@@ -39,6 +39,7 @@ _MARKS = {
     Succeeded: "✓", Retrying: "✗", Hung: "✗", Failed: "✗", Crashed: "✗", Cancelled: "-",
     Snoozed: "…", Released: "<",
 }  # fmt: skip
+_BAD = (Retrying, Failed, Crashed)
 
 
 class Reporter:
@@ -121,9 +122,7 @@ class Reporter:
 
     def _finished(self, event: events.AttemptFinished) -> None:
         job, outcome = event.job, event.outcome
-        level = (
-            logging.WARNING if isinstance(outcome, Retrying | Failed | Crashed) else self._each_job
-        )
+        level = logging.WARNING if isinstance(outcome, _BAD) else self._each_job
         if not log.isEnabledFor(level):
             return
         mark = _MARKS[type(outcome)]

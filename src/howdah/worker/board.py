@@ -7,10 +7,9 @@ import os
 import tempfile
 from uuid import UUID
 
-PLACE = 17  # bytes: how it runs, and its id; zeros where nothing runs
+PLACE = 17  # bytes: how it runs, 0 where nothing does, and its id
 HERE, APART = b"\x01", b"\x02"  # in this process, or in one that dies by itself
 LARGEST = 1 << 24  # bytes of a board: a million jobs
-_NOBODY = bytes(PLACE)
 
 
 def anonymous_file() -> int:
@@ -46,7 +45,7 @@ class Board:
     def leave(self, place: int) -> None:
         """The job in that place has ended."""
         if self._memory is not None and place >= 0:
-            self._memory[place : place + PLACE] = _NOBODY
+            self._memory[place] = 0
             self._free.append(place)
 
 

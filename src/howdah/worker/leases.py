@@ -18,8 +18,7 @@ class Leases:
 
     def taken(self, jobs: Iterable[Claimed]) -> None:
         """Jobs were claimed."""
-        for job in jobs:
-            self._open[job.lease] += 1
+        self._open.update([job.lease for job in jobs])
 
     def held(self) -> list[UUID]:
         """All leases of which a job is still open: to be stated to the store."""
@@ -27,20 +26,19 @@ class Leases:
 
     def done_with(self, outcomes: Iterable[Outcome]) -> list[UUID]:
         """The leases of which no job is left once these outcomes are stored."""
-        ending = Counter(outcome.lease for outcome in outcomes)
+        ending = Counter([outcome.lease for outcome in outcomes])
         return [lease for lease, n in ending.items() if self._open[lease] <= n]
 
     def stored(self, outcomes: Iterable[Outcome]) -> None:
         """The store has taken, or refused, these outcomes."""
-        for outcome in outcomes:
-            self._open[outcome.lease] -= 1
-            if self._open[outcome.lease] <= 0:
-                del self._open[outcome.lease]
+        for lease, n in Counter([outcome.lease for outcome in outcomes]).items():
+            self._open[lease] -= n
+            if self._open[lease] <= 0:
+                del self._open[lease]
 
     def again(self, outcomes: Iterable[Outcome]) -> None:
         """These outcomes go into a later batch: they stay open for it."""
-        for outcome in outcomes:
-            self._open[outcome.lease] += 1
+        self._open.update([outcome.lease for outcome in outcomes])
 
     def forget(self) -> None:
         """The worker was swept: nothing is held any more."""
