@@ -39,6 +39,8 @@ declare
     likes    text[] := _howdah.like_patterns(array(select t from unnest(claim.tasks) t where t like '%*'));
     looks    boolean := above = '{}' or coalesce((claim.floors ->> 'look')::boolean, true);  -- for queues without floors
     overdue  boolean := false;
+    token    uuid;
+    moment   timestamptz;
     own      xid8;
     last     howdah.claimed;
 begin
@@ -93,6 +95,8 @@ begin
     end if;
 
     if picked <> '{}' then
+        token := gen_random_uuid();
+        moment := _howdah.clock();
         if claim.worker is not null then
             perform from _howdah.worker w where w.id = claim.worker for key share;
             if not found then
@@ -101,7 +105,27 @@ begin
             end if;
             delete from _howdah.idle i where i.worker = claim.worker;
         end if;
-        return query select l.* from _howdah.lease_rows(picked, claim.worker) l;
+        -- A claim that must not be repeated has to survive a crash of the server.
+        if current_setting('synchronous_commit') = 'off'
+           and exists (select from _howdah.job j where j.ctid = any (picked) and j.delivery = 'm') then
+            perform set_config('synchronous_commit', 'on', true);
+        end if;
+        return query
+        with leased as (
+            update _howdah.job j
+            set state = 'x', lease = token, attempt = j.attempt + 1,
+                leased_until = case when claim.worker is null then moment + _howdah.timeout_span(j.timeout_ms) end
+            where j.ctid = any (picked)
+            returning j.id, j.queue, j.task, j.args, j.priority, j.seq, j.attempt, j.base_attempt, j.max_attempts, j.timeout_ms,
+                      j.delivery, j.leased_until, j.headers, j.tags, j.suspect
+        ), noted as (
+            insert into _howdah.lease (lease, worker, claimed_at, ids)
+            select token, claim.worker, moment, array_agg(l.id) from leased l
+        )
+        select l.id, token, l.queue::text, l.task::text, l.args, l.priority, l.attempt, coalesce(l.base_attempt, 0),
+               coalesce(l.max_attempts, 4), case when l.timeout_ms is null then 60000 else nullif(l.timeout_ms, 0) end,
+               _howdah.delivery_name(l.delivery), l.leased_until, l.headers, l.tags, l.suspect is true
+        from leased l order by l.priority desc, l.seq;
         -- It got all it asked for, so there may be more than it can take: somebody else may sleep beside it.
         if is_full and exists (select from _howdah.idle) then
             perform _howdah.wake(heads[1].queue, null, 1);
@@ -121,38 +145,6 @@ begin
                            then _howdah.left_behind(hi, sources, above, heads, case when claim.tasks is not null then names end, likes) end);
         return next last;
     end if;
-end $$;
-
--- Leases these rows, which the caller has locked: one token, one attempt each.
-create or replace function _howdah.lease_rows(rows tid[], worker uuid) returns setof howdah.claimed
-language plpgsql volatile set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-declare
-    token   uuid := gen_random_uuid();
-    moment  timestamptz := _howdah.clock();
-begin
-    -- A claim that must not be repeated has to survive a crash of the server.
-    if current_setting('synchronous_commit') = 'off'
-       and exists (select from _howdah.job j where j.ctid = any (lease_rows.rows) and j.delivery = 'm') then
-        perform set_config('synchronous_commit', 'on', true);
-    end if;
-    return query
-    with leased as (
-        update _howdah.job j
-        set state = 'x', lease = token, attempt = j.attempt + 1,
-            leased_until = case when lease_rows.worker is null then moment + _howdah.timeout_span(j.timeout_ms) end
-        where j.ctid = any (lease_rows.rows)
-        returning j.id, j.queue, j.task, j.args, j.priority, j.seq, j.attempt, j.base_attempt, j.max_attempts, j.timeout_ms,
-                  j.delivery, j.leased_until, j.headers, j.tags, j.suspect
-    ), noted as (
-        insert into _howdah.lease (lease, worker, claimed_at, ids)
-        select token, lease_rows.worker, moment, array_agg(l.id) from leased l
-    )
-    select l.id, token, l.queue::text, l.task::text, l.args, l.priority, l.attempt, coalesce(l.base_attempt, 0),
-           coalesce(l.max_attempts, 4), case when l.timeout_ms is null then 60000 else nullif(l.timeout_ms, 0) end,
-           _howdah.delivery_name(l.delivery), l.leased_until, l.headers, l.tags, l.suspect is true
-    from leased l order by l.priority desc, l.seq;
 end $$;
 
 -- Marks a worker as one to be woken for these queues and tasks, beside those that it was marked for before.

@@ -96,7 +96,7 @@ begin
     -- of their finishes would be quadratic.
     delete from _howdah.lease l
     where l.lease = any (coalesce(finish.done, finish.leases)) and (finish.done is not null or cardinality(l.ids) <= 50)
-      and not exists (select from unnest(l.ids) i (id) join _howdah.job j on j.id = i.id and j.lease = l.lease);
+      and not exists (select from _howdah.job j where j.id = any (l.ids) and j.lease = l.lease);
     if cardinality(moved) < cardinality(ids) then
         return query
         select o.id, case when o.id = any (busy) then 'busy'

@@ -16,9 +16,13 @@ as $$
 #variable_conflict use_column
 declare
     moment  timestamptz := _howdah.clock();
+    keeps_none  text[] := array(select q.name from _howdah.queue q where not q.keep_history);
+    held    record;  -- the leases, each once, in parallel arrays
     moved   uuid[];
     told    text;
 begin
+    select array_agg(l.lease) as leases, array_agg(l.claimed_at) as claimed_at, array_agg(l.worker) as workers into held
+    from _howdah.lease l where l.lease = any (settle.leases);
     with gone as (
         delete from _howdah.job j
         using unnest(settle.ids, settle.leases, settle.results, settle.errors) o (id, lease, result, error)
@@ -29,16 +33,15 @@ begin
         insert into _howdah.finished
             (created_at, started_at, finished_at, run_at, timeout_ms, priority, attempt, base_attempt, max_attempts, crashes, id,
              lease, worker, state, delivery, queue, task, args, result, error, unique_key, headers, tags)
-        select g.created_at, l.claimed_at, moment, g.run_at, g.timeout_ms, g.priority, g.attempt, g.base_attempt,
-               g.max_attempts, g.crashes, g.id, g.lease, l.worker, settle.state, g.delivery, g.queue, g.task, g.args, g.result,
+        select g.created_at, held.claimed_at[array_position(held.leases, g.lease)], moment, g.run_at, g.timeout_ms, g.priority, g.attempt, g.base_attempt,
+               g.max_attempts, g.crashes, g.id, g.lease, held.workers[array_position(held.leases, g.lease)], settle.state, g.delivery, g.queue, g.task, g.args, g.result,
                g.error, g.unique_key, g.headers, g.tags
         from gone g
-        left join _howdah.lease l on l.lease = g.lease
-        where settle.state = 'F' or not exists (select from _howdah.queue q where q.name = g.queue and not q.keep_history)
+        where settle.state = 'F' or g.queue <> all (keeps_none)
     )
     select array_agg(g.id) into moved from gone g;
 
-    if exists (select from _howdah.queue q where not q.keep_history) then  -- what history does not keep: count from here
+    if keeps_none <> '{}' then  -- what history does not keep: count from here
         update _howdah.given_id g set created_at = moment
         where g.id = any (moved) and not exists (select from _howdah.finished f where f.id = g.id);
     end if;
