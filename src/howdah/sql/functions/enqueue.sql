@@ -60,7 +60,7 @@ begin
         case when enqueue.delivery is null then t.delivery else _howdah.delivery_code(enqueue.delivery) end,
         coalesce(enqueue.queue, t.queue, 'default'), enqueue.task, coalesce(enqueue.args, '{}'), enqueue.headers, enqueue.tags
     from (select) one left join _howdah.task t on t.name = enqueue.task
-    returning id, queue, exists (select from _howdah.idle) into job_id, queue, is_heard;
+    returning id, queue, (select m.is_called from _howdah.idle_mark m) into job_id, queue, is_heard;
 
     if current_setting('synchronous_commit') = 'off' then
         perform _howdah.durable(array[enqueue.queue]);
