@@ -103,13 +103,13 @@ begin
         end if;
         return query select l.* from _howdah.lease_rows(picked, claim.worker) l;
         -- It got all it asked for, so there may be more than it can take: somebody else may sleep beside it.
-        if is_full and (select m.is_called from _howdah.idle_mark m) then
+        if is_full and _howdah.anybody_idle() then
             perform _howdah.wake(heads[1].queue, null, 1);
         end if;
     elsif claim.idle then
         perform _howdah.mark_idle(claim.worker, claim.queues, claim.tasks);
     else
-        if claim.worker is not null and not (select m.is_called from _howdah.idle_mark m) then
+        if claim.worker is not null and not _howdah.anybody_idle() then
             perform _howdah.keep_mark(claim.worker);
         end if;
         if exists (select from unnest(above) f where f.seq < hi - 4096) then

@@ -1,6 +1,12 @@
+-- Whether anybody may be idle: one read of a sequence's page. PostgreSQL's own view of sequences asks so too; a sub-select would
+-- keep it from being inlined.
+create or replace function _howdah.anybody_idle() returns boolean
+language sql volatile
+return pg_catalog.pg_sequence_last_value('_howdah.idle_mark'::regclass) is not null;
+
 -- Wakes up to `n` idle workers that listen to the queue and know the task (NULL: any): one notification, naming them; the
 -- others do not stir. Picked at random. A hint only: whoever misses it polls.
--- Callers look first whether anybody may be idle: (select m.is_called from _howdah.idle_mark m).
+-- Callers look first whether anybody may be idle.
 -- While somebody holds an old snapshot, cleared marks stay as dead rows. So marks are numbered, and whoever looks at them notes
 -- for the next what it found: that nobody is idle; or, now and then, below which number no mark lies. Numbers of the last 32
 -- are looked at always: they may not be committed yet.
