@@ -23,6 +23,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
+    declared  record;
     moment    timestamptz;
     due       timestamptz;
     own       xid8;
@@ -35,10 +36,12 @@ begin
        and (queue is null or length(queue) between 1 and 120 and strpos(queue, '*') = 0)
        and num_nonnulls(id, priority, run_at, delay, max_attempts, timeout, delivery, unique_key, headers, tags) = 0
        and not no_timeout and current_setting('synchronous_commit') <> 'off' then
+        select t.queue, t.priority, t.max_attempts, t.timeout_ms, t.delivery into declared
+        from _howdah.task t where t.name = enqueue.task;
         insert into _howdah.job (seq, created_at, timeout_ms, priority, max_attempts, id, state, delivery, queue, task, args)
-        select nextval('_howdah.seq'), _howdah.clock(), t.timeout_ms, coalesce(t.priority, 0), t.max_attempts, _howdah.new_id(), 'r',
-               t.delivery, coalesce(enqueue.queue, t.queue, 'default'), enqueue.task, enqueue.args
-        from (select) one left join _howdah.task t on t.name = enqueue.task
+        values (nextval('_howdah.seq'), _howdah.clock(), declared.timeout_ms, coalesce(declared.priority, 0), declared.max_attempts,
+                _howdah.new_id(), 'r', declared.delivery, coalesce(enqueue.queue, declared.queue, 'default'), enqueue.task,
+                enqueue.args)
         returning id into job_id;
         if enqueue.wake and _howdah.anybody_idle() then
             perform _howdah.wake(j.queue, j.task, 1) from _howdah.job j where j.id = job_id;
