@@ -34,7 +34,8 @@ class Settings:
         app: where the App is, as "package.module:name".
         env: "production" forbids the embedded PostgreSQL.
         slots: jobs that a worker runs at once.
-        poll_every: how often a worker looks around, and says that it lives.
+        poll_every: how often a worker looks around, and says that it lives; of eight or more
+            processes of a parent that sleep, each looks more seldom, all together more often.
         lost_after: how long a silent worker keeps its jobs; None: the store's setting (30 s).
         shutdown_after: how long running jobs get to end when a worker is told to stop.
         process_slots: processes for jobs of tasks with executor="process"; None: one for each core.

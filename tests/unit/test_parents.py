@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from howdah import errors
-from howdah.parent.child import Death
+from howdah.parent.child import Child, Death
 from howdah.parent.messages import (
     Beat,
     Channel,
@@ -31,12 +31,14 @@ from howdah.parent.policy import (
     heartbeat_within,
     knock_after,
     quiet_after,
+    quiet_for,
     restart_after,
     silence_allowed,
 )
 from howdah.parent.service import address_of
 from howdah.settings import Settings
 from howdah.worker.board import PLACE, Board, anonymous_file, read_board
+from howdah.worker.chores import turns_of
 
 
 @pytest.mark.parametrize("lost_after", [1.0, 2.0, 6.0, 30.0, 600.0])
@@ -44,9 +46,37 @@ def test_a_child_is_ended_well_before_its_jobs_are_lost(lost_after):
     assert 0 < silence_allowed(lost_after) < lost_after
     assert lost_after - silence_allowed(lost_after) >= min(5.0, lost_after / 4)
     assert beat_every(lost_after) * 8 < silence_allowed(lost_after)
+    longest = quiet_for(beat_every(lost_after), turns=5.0)
+    assert silence_allowed(lost_after) + longest < lost_after - min(1.0, lost_after / 20)
     assert heartbeat_every(lost_after) * 10 < lost_after
     assert quiet_after(lost_after) < silence_allowed(lost_after)
     assert heartbeat_within(lost_after) <= max(1.0, lost_after / 2)
+
+
+@pytest.mark.parametrize(("siblings", "turns"), [(1, 1), (2, 1), (4, 1), (8, 2), (20, 5), (64, 5)])
+def test_workers_alike_share_the_looking_around_and_together_do_it_more_often_than_one(
+    siblings, turns
+):
+    assert turns_of(siblings) == turns
+    assert siblings / turns >= min(siblings, 4)
+
+
+def test_a_worker_without_siblings_beats_as_usual():
+    assert quiet_for(1.0, turns_of(1)) == 0
+
+
+def test_a_child_that_sleeps_is_silent_only_after_it_was_to_be_heard_again():
+    child = Child(1)
+    child.heard_at = child.quiet_until = child.started_at - 10
+
+    before = child.silent
+    child._take(Beat(quiet=8.0))
+    overdue = child.silent
+    child._take(Beat(quiet=13.0))
+
+    assert before >= 10
+    assert 2 <= overdue < 3
+    assert child.silent == 0
 
 
 def test_the_first_death_costs_no_time_and_the_later_ones_more_and_more():

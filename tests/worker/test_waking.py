@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import time
 from collections import Counter
@@ -116,14 +117,16 @@ async def test_a_worker_that_looks_around_seldom_is_not_taken_for_dead(lazy, sto
         assert worker._parts.looker._every <= longest / 6
 
 
-async def test_one_job_wakes_few_of_five_idle_workers(
+async def test_of_twenty_idle_workers_one_stirs_for_one_job(
     lazy, store, eventually, idle, record_property
 ):
+    """It claims the job, finds nothing more, and claims once more before it sleeps."""
+
     @lazy.task(name="job")
     async def job(): ...
 
     async with lazy:
-        workers = [lazy.worker(name=f"worker {n}") for n in range(5)]
+        workers = [lazy.worker(name=f"worker {n}") for n in range(20)]
         claims: Counter[str] = Counter()
         for worker in workers:
             await worker.__aenter__()
@@ -135,18 +138,44 @@ async def test_one_job_wakes_few_of_five_idle_workers(
 
             worker._parts._claims.run = counted
         try:
-            await eventually(lambda: idle(5))
+            await eventually(lambda: idle(20), within=20)
+            for worker in workers:
+                await eventually(worker._parts.fetcher.found_nothing.is_set)
             claims.clear()
             job_id = await job.enqueue()
-            await eventually(lambda: store.state(job_id) == "succeeded")
-            await eventually(lambda: idle(5))
+            await asyncio.sleep(1.0)  # the second that is looked at
+            assert store.state(job_id) == "succeeded"
+            assert idle(20)
         finally:
             for worker in workers:
                 await worker.__aexit__()
 
     record_property("claims", dict(claims))
-    assert len([name for name in claims if claims[name]]) <= 2
-    assert sum(claims.values()) <= 8
+    assert len([name for name in claims if claims[name]]) == 1
+    assert sum(claims.values()) <= 3
+
+
+async def test_a_thousand_jobs_for_a_saturated_worker_are_enqueued_without_one_notification(
+    lazy, dsn, store, eventually
+):
+    end = asyncio.Event()
+
+    @lazy.task(name="long")
+    async def long():
+        await end.wait()
+
+    with psycopg.connect(dsn, autocommit=True) as listener:
+        async with lazy, lazy.worker(slots=2):
+            await lazy.enqueue_many([long.job() for _ in range(6)])
+            await eventually(lambda: store.states().get("running", 0) >= 2)
+            listener.execute(f'listen "{store.one("select howdah.channel()")}"')
+            for _ in range(1000):
+                await long.enqueue()
+            heard = [notice.payload for notice in listener.notifies(timeout=0.2)]
+            end.set()
+            await eventually(lambda: store.states() == {"succeeded": 1006}, within=30)
+
+    assert heard == []
 
 
 async def test_a_paused_queue_is_left_alone_until_it_is_resumed(lazy, store, eventually, idle):

@@ -11,7 +11,7 @@ from howdah.bench.staff import Staff
 from howdah.bench.tasks import QUEUE
 from howdah.settings import Settings
 
-SETTLE = 3.0  # seconds after the last worker has become idle
+SETTLE = 12.0  # seconds after the last worker has become idle: sessions count late what they did
 
 
 async def idle(settings: Settings, *, workers: int, seconds: float, rounds: int) -> Found:

@@ -189,7 +189,9 @@ class Parent:
         banner = child.number == 1 and not self._was_up
         try:
             await child.start(
-                msgspec.structs.replace(self._start, number=child.number, banner=banner)
+                msgspec.structs.replace(
+                    self._start, number=child.number, siblings=self.processes, banner=banner
+                )
             )
         except OSError as error:  # too little memory, too many processes: in a while, perhaps
             child.refusal = f"could not be started: {error}"

@@ -18,6 +18,7 @@ from uuid import UUID
 
 from howdah.parent.messages import (
     Ask,
+    Beat,
     Channel,
     FromChild,
     FromParent,
@@ -58,6 +59,7 @@ class Child:
     Attributes:
         worker: its id in the store; None before it registered.
         heard_at: when it last said something, monotonic.
+        quiet_until: until when it has said that it would say nothing, monotonic.
         leaving: why it says that it stops; None: it does not.
         has_left: whether the store has taken its leave: nothing is to be brought back.
         ordered: what the store has ordered it to do, whether it has heard that or not.
@@ -72,7 +74,7 @@ class Child:
     def __init__(self, number: int) -> None:
         self.number = number
         self.worker: UUID | None = None
-        self.started_at = self.heard_at = time.monotonic()
+        self.started_at = self.heard_at = self.quiet_until = time.monotonic()
         self.is_loaded = self.fenced = self.blameless = self.without_database = False
         self.overstayed = self.refused_for_now = False
         self.leaving: str | None = None
@@ -110,8 +112,8 @@ class Child:
 
     @property
     def silent(self) -> float:
-        """Seconds since it was last heard of."""
-        return time.monotonic() - self.heard_at
+        """Seconds since it was last heard of, or was to be."""
+        return max(0.0, time.monotonic() - max(self.heard_at, self.quiet_until))
 
     async def start(self, start: Start) -> None:
         """Start the process; from the main thread, since it dies with the thread that did.
@@ -185,6 +187,8 @@ class Child:
             self.worker = message.worker
         elif isinstance(message, Groups):
             self.groups = message.ids
+        elif isinstance(message, Beat):
+            self.quiet_until = self.heard_at + message.quiet
         elif isinstance(message, Leaving):
             self.leaving = message.why
         elif isinstance(message, Left):

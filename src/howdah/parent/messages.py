@@ -29,6 +29,7 @@ class Start(Message, frozen=True, kw_only=True, tag="start"):
     source: Source
     number: int
     name: str
+    siblings: int = 1
     queues: tuple[str, ...] | None = None
     slots: int | None = None
     burst: bool = False
@@ -86,7 +87,9 @@ class Registered(Message, frozen=True, kw_only=True, tag="registered"):
 
 
 class Beat(Message, frozen=True, kw_only=True, tag="beat"):
-    """The event loop turns."""
+    """My loop turns; I am asleep, and will be quiet for so many seconds."""
+
+    quiet: float = 0.0
 
 
 class Groups(Message, frozen=True, kw_only=True, tag="groups"):

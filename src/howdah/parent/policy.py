@@ -15,7 +15,15 @@ def silence_allowed(lost_after: float) -> float:
 
 def beat_every(lost_after: float) -> float:
     """Seconds between two beats of a child to its parent."""
-    return min(0.5, lost_after / 16)
+    return min(1.0, lost_after / 16)
+
+
+def quiet_for(every: float, turns: float) -> float:
+    """Seconds for which a child says nothing beyond its usual beat, asleep: it holds no jobs.
+
+    Were it to claim some and hang at once, it would still be ended before they are lost.
+    """
+    return every * (min(turns, 4.0) - 1)
 
 
 def heartbeat_every(lost_after: float) -> float:

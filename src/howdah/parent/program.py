@@ -42,7 +42,7 @@ from howdah.parent.messages import (
     channel_on,
     settings_of,
 )
-from howdah.parent.policy import beat_every
+from howdah.parent.policy import beat_every, quiet_for
 from howdah.printable import gist
 from howdah.refusals import in_words, is_transient, translated
 from howdah.reporter import Reporter
@@ -163,6 +163,7 @@ class Working:
             lifespan=None if app.lifespan is None else partial(app.lifespan, app),
             source=lambda: start.source,
             isolate=True,
+            siblings=start.siblings,
         )
         if self._worker.processes is not None:
             self._worker.processes.on_groups = self._tell_groups
@@ -199,8 +200,10 @@ class Working:
 
     async def _beat(self) -> None:
         while True:
-            self._channel.send(Beat())
-            await asyncio.sleep(beat_every(self._lost_after))
+            every = beat_every(self._lost_after)
+            quiet = quiet_for(every, self._worker.turns)
+            self._channel.send(Beat(quiet=quiet))
+            await asyncio.sleep(every + quiet)
 
     async def _obey(self, foreground: Foreground) -> None:
         while (message := await self._channel.receive()) is not None:

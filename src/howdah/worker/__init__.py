@@ -38,6 +38,8 @@ class Worker:
 
     With `isolate`, such a job runs alone, in a process of the pool. `source` says where the app can
     be loaded from by the pool's processes; it is called when the worker starts, if it has a pool.
+    `siblings` is how many workers alike a parent keeps, which beats for them: asleep, they share
+    the looking around.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Worker:
         lifespan: Callable[[], AnyContextManager] | None = None,
         source: Callable[[], msgspec.Struct],
         isolate: bool = False,
+        siblings: int = 1,
     ) -> None:
         self.events = events
         self._parts = Parts(
@@ -66,6 +69,7 @@ class Worker:
             lifespan=lifespan,
             source=source,
             isolate=isolate,
+            siblings=siblings,
         )
         self._loops: asyncio.Task[None] | None = None
         self._event_loop: asyncio.AbstractEventLoop | None = None
@@ -164,6 +168,11 @@ class Worker:
             await self._parts.runner.empty()
             if self._parts.finisher.is_empty and self._parts.fetcher.found_nothing.is_set():
                 return
+
+    @property
+    def turns(self) -> float:
+        """How many times as seldom as usual it need stir: above 1 while it and siblings sleep."""
+        return self._parts.turns()
 
     def status(self) -> dict[str, object]:
         """What it does at the moment, for people."""

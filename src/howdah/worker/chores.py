@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from typing import NoReturn
 
 from howdah import store
@@ -16,11 +17,24 @@ SELDOM_EVERY = 300.0
 ROUNDS = ((OFTEN, OFTEN_EVERY), (SELDOM, SELDOM_EVERY))
 
 
+def turns_of(siblings: int) -> float:
+    """How many times as seldom one of so many workers of a parent need look around while asleep.
+
+    They serve the same queues: what one sees is seen for all, and together they still look four
+    times as often as one alone.
+    """
+    return max(1.0, min(5.0, siblings / 4))
+
+
 async def keep_doing(
-    link: Link, patience: Patience, names: tuple[str, ...], every: float
+    link: Link,
+    patience: Patience,
+    names: tuple[str, ...],
+    every: float,
+    turns: Callable[[], float] = lambda: 1.0,
 ) -> NoReturn:
-    """These chores, for ever."""
+    """These chores, for ever; `turns` says how many times as seldom as usual."""
     longest = min(30.0, 2 * every)
     while True:
         await patience.until_done(lambda: link.run(store.chores(*names), timeout=longest))
-        await asyncio.sleep(every * random.uniform(0.8, 1.2))
+        await asyncio.sleep(every * turns() * random.uniform(0.8, 1.2))

@@ -51,6 +51,7 @@ class Fetcher:
         self._forgot_at = 0.0
         self._poked = asyncio.Event()
         self._marked: set[Slots] = set()
+        self._in_vain: dict[Slots, tuple[int, int]] = {}  # what was asked for since the last find
         self._turn = asyncio.Lock()
         self._stopping = False
         self.found_nothing = asyncio.Event()  # by a round over all queues, and no poke since
@@ -59,6 +60,16 @@ class Fetcher:
         """Look again: there may be work, or room."""
         self.found_nothing.clear()
         self._poked.set()
+
+    def has_room(self) -> None:
+        """Look again if there is more room than for what was asked in vain."""
+        if not self._in_vain or any(
+            n > self._in_vain.get(slots, (0, 0))[0] or suspects > self._in_vain[slots][1]
+            for slots in self._groups
+            for n, suspects in [self._room(slots)]
+            if n > 0
+        ):
+            self.poke()
 
     async def state(self, held: Callable[[], list[UUID]]) -> None:
         """State the leases that are held, between two claims: others of ours are released."""
@@ -93,15 +104,15 @@ class Fetcher:
 
     async def _claim_for(self, slots: Slots) -> bool:
         """Whether it found something; marks this worker as idle when it did not."""
-        if await self._claim(slots, idle=False):
-            return True
         if slots in self._marked:
-            return False
+            return await self._claim(slots, idle=False)
         if await self._claim(slots, idle=True):
             return True
         if slots not in self._marked:  # there was no room left to ask for
             return False
         self._fell_idle()
+        if len(self._groups) == 1:  # this claim will see what the pokes until now were about
+            self._poked.clear()
         return await self._claim(slots, idle=False)
 
     async def _claim(self, slots: Slots, *, idle: bool) -> bool:
@@ -111,6 +122,7 @@ class Fetcher:
         if not claimed:
             return False
         self._marked.clear()  # the claim that found something cleared the mark
+        self._in_vain.clear()
         self._place(slots, claimed)
         self._fill()
         return True
@@ -123,6 +135,10 @@ class Fetcher:
         slots.hold([job for job in claimed if not job.suspect])
         self._suspects.hold([job for job in claimed if job.suspect])
 
+    def _room(self, slots: Slots) -> tuple[int, int]:
+        """How many jobs there is room for, and how many of them may be suspects."""
+        return slots.wants(), 0 if self._suspects is None else self._suspects.free
+
     async def _ask(self, slots: Slots, *, idle: bool) -> list[Claimed]:
         looks_again = True
         while looks_again and (n := slots.wants()) > 0 and not self._stopping:
@@ -133,7 +149,7 @@ class Fetcher:
 
     async def _ask_once(self, slots: Slots, n: int, *, idle: bool) -> tuple[list[Claimed], bool]:
         """What it got; and whether there may be more where it did not look."""
-        worker, floors = self._identity.id, self._floors[slots]
+        worker, floors, room = self._identity.id, self._floors[slots], self._room(slots)
         call = jobs.claim(
             slots.queues,
             n,
@@ -142,27 +158,30 @@ class Fetcher:
             idle=idle,
             except_queues=slots.but,
             suspects=None if self._suspects is None else self._suspects.free,
-            floors=given(floors.above, look=self._is_time_to_look(slots, idle=idle)),
+            floors=given(floors.above, look=self._is_time_to_look(slots)),
         )
         try:
             claimed, news = await self._link.run(jobs.with_news(call))
         except BaseException:  # whether it claimed anything, nobody knows
             floors.forget()
+            self._in_vain.clear()
             raise
         looks_again = floors.learn(msgspec.json.decode(news, type=News))
         if worker != self._identity.id:  # swept in the meantime: they are no longer ours
             return [], False
-        if idle and not claimed:
-            self._marked.add(slots)
+        if not claimed:
+            self._in_vain[slots] = room
+            if idle:
+                self._marked.add(slots)
         return claimed, looks_again
 
-    def _is_time_to_look(self, slots: Slots, *, idle: bool) -> bool:
+    def _is_time_to_look(self, slots: Slots) -> bool:
         now = time.monotonic()
         if now - self._forgot_at > FORGET_EVERY:
             self._forgot_at = now
             for floors in self._floors.values():
                 floors.forget()
-        if not idle and now - self._looked_at[slots] < LOOK_EVERY:
+        if now - self._looked_at[slots] < LOOK_EVERY:
             return False
         self._looked_at[slots] = now
         return True

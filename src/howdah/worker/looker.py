@@ -21,7 +21,7 @@ class Looker:
     """The heartbeat, the poll and the alarm clock of scheduled jobs, in one call.
 
     `obey` is awaited with each answer; `work` is called when there may be something to claim;
-    `floors` says where to look for that.
+    `floors` says where to look for that, `turns` how many times as seldom it need look.
     """
 
     def __init__(
@@ -34,11 +34,13 @@ class Looker:
         obey: Callable[[Control], Awaitable[None]],
         work: Callable[[], None],
         floors: Callable[[], str],
+        turns: Callable[[], float] = lambda: 1.0,
     ) -> None:
-        self._floors = floors
+        self._floors, self._turns = floors, turns
         self._link, self._identity, self._patience = link, identity, patience
         self._obey, self._work = obey, work
-        self._every = min(settings.poll_every, (settings.lost_after or LOST_AFTER) / 6)
+        self._longest = (settings.lost_after or LOST_AFTER) / 6
+        self._every = min(settings.poll_every, self._longest)
         self._poked = asyncio.Event()
         self._again = FIRST_AGAIN
 
@@ -63,7 +65,7 @@ class Looker:
 
     async def _stage(self, control: Control) -> float:
         """Seconds until the next look."""
-        usual = self._every * random.uniform(0.9, 1.1)
+        usual = min(self._every * self._turns(), self._longest) * random.uniform(0.9, 1.1)
         if control.next_due_in is None:
             return usual
         due_in = control.next_due_in.total_seconds()

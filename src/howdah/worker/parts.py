@@ -57,8 +57,10 @@ class Parts:
         lifespan: Callable[[], AnyContextManager] | None,
         source: Callable[[], msgspec.Struct],
         isolate: bool,
+        siblings: int,
     ) -> None:
         self.tasks, self.settings, self.events, self.board = tasks, settings, events, board
+        self._siblings = siblings
         groups = groups_of(queues, settings.slots if slots is None else slots)
         self.groups = with_processes(groups, tasks, slots_of(settings), isolate=isolate)
         self.identity = Identity(
@@ -124,7 +126,7 @@ class Parts:
             means=self._means,
             finisher=self.finisher,
             events=events,
-            has_room=lambda: self.fetcher.poke(),  # noqa: PLW0108 - made below
+            has_room=lambda: self.fetcher.has_room(),  # noqa: PLW0108 - made below
             board=self.board,
         )
         self.fetcher = Fetcher(
@@ -145,6 +147,7 @@ class Parts:
             obey=self._obey,
             work=self.fetcher.poke,
             floors=self.fetcher.floors,
+            turns=self.turns,
         )
         self.listener = Listener(settings, self._heard, self._look_again)
 
@@ -166,9 +169,8 @@ class Parts:
             group.create_task(self.listener.run(), name="listener")
             group.create_task(self._restate(), name="leases")
             for names, every in chores.ROUNDS:
-                group.create_task(
-                    chores.keep_doing(self._chores, often("chores"), names, every), name="chores"
-                )
+                doing = chores.keep_doing(self._chores, often("chores"), names, every, self.turns)
+                group.create_task(doing, name="chores")
 
     async def close(self) -> None:
         """End what may still be open; with little patience where the store did not answer."""
@@ -180,6 +182,11 @@ class Parts:
         links = (self._claims, self._finishes, self.looks, self._chores)
         await asyncio.gather(*(link.close(within) for link in links))
         await self.lifespan.close()
+
+    def turns(self) -> float:
+        """How many times as seldom it need look around, while it sleeps and would be woken."""
+        asleep = self.fetcher.found_nothing.is_set() and not len(self.runner)
+        return chores.turns_of(self._siblings) if asleep and self.listener.up.is_set() else 1.0
 
     async def _fetch(self) -> None:
         try:

@@ -103,7 +103,7 @@ begin
                 perform _howdah.refuse('JQ005', format('worker %s is unknown', claim.worker),
                                        'It was swept, or never registered: call howdah.heartbeat with a new id and a name.');
             end if;
-            delete from _howdah.idle i where i.worker = claim.worker;
+            delete from _howdah.idle i where i.worker = claim.worker and i.mark > (select f.last_value from _howdah.idle_floor f);
         end if;
         -- A claim that must not be repeated has to survive a crash of the server.
         if current_setting('synchronous_commit') = 'off'
@@ -127,13 +127,18 @@ begin
                _howdah.delivery_name(l.delivery), l.leased_until, l.headers, l.tags, l.suspect is true
         from leased l order by l.priority desc, l.seq;
         -- It got all it asked for, so there may be more than it can take: somebody else may sleep beside it.
-        if is_full and exists (select from _howdah.idle) then
+        if is_full and _howdah.anybody_idle() then
             perform _howdah.wake(heads[1].queue, null, 1);
         end if;
     elsif claim.idle then
         perform _howdah.mark_idle(claim.worker, claim.queues, claim.tasks);
-    elsif exists (select from unnest(above) f where f.seq < hi - 4096) then
-        perform pg_current_xact_id();  -- others take it all: worth one, not to walk over what they took each time
+    else
+        if claim.worker is not null and not _howdah.anybody_idle() then
+            perform _howdah.keep_mark(claim.worker);
+        end if;
+        if exists (select from unnest(above) f where f.seq < hi - 4096) then
+            perform pg_current_xact_id();  -- others take it all: worth one, not to walk over what they took each time
+        end if;
     end if;
 
     if claim.floors is not null then
@@ -147,17 +152,3 @@ begin
     end if;
 end $$;
 
--- Marks a worker as one to be woken for these queues and tasks, beside those that it was marked for before.
-create or replace function _howdah.mark_idle(worker uuid, queues text[], tasks text[]) returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-begin
-    insert into _howdah.idle as marked (worker, queues, tasks)
-    select w.id, coalesce(mark_idle.queues, '{*}'), mark_idle.tasks from _howdah.worker w where w.id = mark_idle.worker
-    on conflict (worker) do update
-    set queues = marked.queues || excluded.queues,
-        tasks = case when excluded.tasks is not null then marked.tasks || excluded.tasks end
-    where not marked.queues @> excluded.queues
-       or not coalesce(marked.tasks @> excluded.tasks, marked.tasks is null);
-end $$;

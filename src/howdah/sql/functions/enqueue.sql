@@ -23,22 +23,36 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    moment    timestamptz := _howdah.clock();
-    due       timestamptz := coalesce(enqueue.run_at, moment + enqueue.delay);
+    declared  record;
+    moment    timestamptz;
+    due       timestamptz;
     own       xid8;
     job_id    uuid;
-    is_heard  boolean;
     flaw      text;
 begin
-    -- Most jobs are plain: an expression as long as the whole flaw would be set up anew in each transaction.
-    if (length(task) between 1 and 120 and strpos(task, '*') = 0 and jsonb_typeof(args) = 'object' and pg_column_size(args) < 512
-        and num_nonnulls(queue, priority, run_at, delay, max_attempts, timeout, delivery, unique_key, headers, tags) = 0
-        and not no_timeout) is not true then
-        flaw := _howdah.flaw(task, args, queue, priority, run_at, delay, max_attempts, timeout, no_timeout, delivery, unique_key,
-                             headers, tags);
-        if flaw is not null then
-            perform _howdah.refuse('JQ001', flaw, 'Nothing was enqueued. Correct this and enqueue again.');
+    own := pg_current_xact_id();  -- before nextval: a transaction is always older than its seqs (the scan floor)
+    -- Most jobs are plain, and take the short road: each expression is set up anew in each transaction, so what is not needed costs.
+    if length(task) between 1 and 120 and strpos(task, '*') = 0 and jsonb_typeof(args) = 'object' and pg_column_size(args) < 512
+       and (queue is null or length(queue) between 1 and 120 and strpos(queue, '*') = 0)
+       and num_nonnulls(id, priority, run_at, delay, max_attempts, timeout, delivery, unique_key, headers, tags) = 0
+       and not no_timeout and current_setting('synchronous_commit') <> 'off' then
+        select t.queue, t.priority, t.max_attempts, t.timeout_ms, t.delivery into declared
+        from _howdah.task t where t.name = enqueue.task;
+        insert into _howdah.job (seq, created_at, timeout_ms, priority, max_attempts, id, state, delivery, queue, task, args)
+        values (nextval('_howdah.seq'), _howdah.clock(), declared.timeout_ms, coalesce(declared.priority, 0), declared.max_attempts,
+                _howdah.new_id(), 'r', declared.delivery, coalesce(enqueue.queue, declared.queue, 'default'), enqueue.task,
+                enqueue.args)
+        returning id into job_id;
+        if enqueue.wake and _howdah.anybody_idle() then
+            perform _howdah.wake(j.queue, j.task, 1) from _howdah.job j where j.id = job_id;
         end if;
+        return job_id;
+    end if;
+
+    flaw := _howdah.flaw(task, args, queue, priority, run_at, delay, max_attempts, timeout, no_timeout, delivery, unique_key, headers,
+                         tags);
+    if flaw is not null then
+        perform _howdah.refuse('JQ001', flaw, 'Nothing was enqueued. Correct this and enqueue again.');
     end if;
     if enqueue.id is not null or enqueue.unique_key is not null then
         select p.id into job_id from _howdah.put(array[row(
@@ -48,8 +62,8 @@ begin
         return job_id;
     end if;
 
-    own := pg_current_xact_id();  -- before nextval: a transaction is always older than its seqs (the scan floor)
-    -- One statement finds the declaration, stores the job and looks for idle workers: each of its own would cost 10 µs.
+    moment := _howdah.clock();
+    due := coalesce(enqueue.run_at, moment + enqueue.delay);
     insert into _howdah.job
         (seq, created_at, run_at, timeout_ms, priority, max_attempts, id, state, delivery, queue, task, args, headers, tags)
     select
@@ -60,12 +74,12 @@ begin
         case when enqueue.delivery is null then t.delivery else _howdah.delivery_code(enqueue.delivery) end,
         coalesce(enqueue.queue, t.queue, 'default'), enqueue.task, coalesce(enqueue.args, '{}'), enqueue.headers, enqueue.tags
     from (select) one left join _howdah.task t on t.name = enqueue.task
-    returning id, queue, exists (select from _howdah.idle) into job_id, queue, is_heard;
+    returning id, queue into job_id, queue;
 
     if current_setting('synchronous_commit') = 'off' then
         perform _howdah.durable(array[enqueue.queue]);
     end if;
-    if is_heard and enqueue.wake and (due is null or due < moment + interval '1.5 s') then
+    if enqueue.wake and (due is null or due < moment + interval '1.5 s') and _howdah.anybody_idle() then
         perform _howdah.wake(enqueue.queue, enqueue.task, 1);
     end if;
     return job_id;

@@ -58,6 +58,7 @@ begin
     end if;
 
     perform _howdah.beat();
+    perform _howdah.keep_mark(heartbeat.worker);
     if heartbeat.leases is not null then
         perform _howdah.release_leases(heartbeat.worker, heartbeat.leases);
     end if;

@@ -42,7 +42,7 @@ begin
     select array_agg(m.id), array_agg(m.queue::text) filter (where m.state = 'r'), array_agg(m.task::text) filter (where m.state = 'r')
     into moved, ready, tasks from moving m;
 
-    if ready is not null and exists (select from _howdah.idle) then
+    if ready is not null and _howdah.anybody_idle() then
         perform _howdah.wake(q.queue, q.task, q.n)
         from (select r.queue, r.task, count(*) as n from unnest(ready, tasks) r (queue, task) group by r.queue, r.task) q;
     end if;

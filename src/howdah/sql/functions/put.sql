@@ -72,7 +72,7 @@ begin
         return next;
     end loop;
 
-    if put.wake and exists (select from _howdah.idle) then
+    if put.wake and _howdah.anybody_idle() then
         perform _howdah.wake(j.queue, j.task, j.n)
         from (select j.queue, j.task, count(*) as n from _howdah.job j
               where j.id = any (made) and (j.state = 'r' or j.run_at < moment + interval '1.5 s') group by j.queue, j.task) j;

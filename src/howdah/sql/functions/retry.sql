@@ -28,7 +28,7 @@ begin
         perform _howdah.refuse('JQ003', format('job %s cannot come back: another unfinished job has its unique key', retry.id),
                                'Wait for that job, or cancel it, and retry again.');
     end if;
-    if exists (select from _howdah.idle) then
+    if _howdah.anybody_idle() then
         perform _howdah.wake(job.queue, job.task, 1);
     end if;
     return true;

@@ -1,18 +1,93 @@
+-- Whether anybody may be idle: one read of a sequence's page. PostgreSQL's own view of sequences asks so too; a sub-select would
+-- keep it from being inlined.
+create or replace function _howdah.anybody_idle() returns boolean
+language sql volatile
+return pg_catalog.pg_sequence_last_value('_howdah.idle_mark'::regclass) is not null;
+
 -- Wakes up to `n` idle workers that listen to the queue and know the task (NULL: any): one notification, naming them; the
 -- others do not stir. Picked at random. A hint only: whoever misses it polls.
+-- Callers look first whether anybody may be idle.
+-- While somebody holds an old snapshot, cleared marks stay as dead rows. So marks are numbered, and whoever looks at them notes
+-- for the next what it found: that nobody is idle; or, now and then, below which number no mark lies. Numbers of the last 32
+-- are looked at always: they may not be committed yet.
 create or replace function _howdah.wake(queue text, task text, n bigint) returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
-    names text;
+    drawn   bigint := (select m.last_value from _howdah.idle_mark m);  -- before the look
+    bottom  bigint := (select f.last_value from _howdah.idle_floor f);
+    lowest  bigint;
+    names   text;
 begin
-    select string_agg(left(i.worker::text, 8), ',') into names
-    from (select i.worker from _howdah.idle i
-          where (wake.queue = any (i.queues) or wake.queue like any (_howdah.like_patterns(i.queues)))
-            and (wake.task is null or i.tasks is null or wake.task = any (i.tasks)
-                 or wake.task like any (_howdah.like_patterns(i.tasks)))
-          order by random() limit least(n, 100)) i;
+    with marked as materialized (
+        select i.mark, i.worker,
+               (wake.queue = any (i.queues) or wake.queue like any (_howdah.like_patterns(i.queues)))
+               and (wake.task is null or i.tasks is null or wake.task = any (i.tasks)
+                    or wake.task like any (_howdah.like_patterns(i.tasks))) as fits
+        from _howdah.idle i where i.mark > bottom
+    )
+    select (select min(m.mark) from marked m),
+           (select string_agg(left(p.worker::text, 8), ',')
+            from (select m.worker from marked m where m.fits order by random() limit least(wake.n, 100)) p)
+    into lowest, names;
     if names is not null then
         perform pg_notify(_howdah.channel(), 'w' || names);
+    end if;
+
+    if current_setting('transaction_isolation') <> 'read committed' then
+        return;  -- an older snapshot shows no newer marks
+    end if;
+    if lowest is null and drawn = (select m.last_value from _howdah.idle_mark m) then
+        perform setval('_howdah.idle_mark', drawn + 1, false);
+    end if;
+    if coalesce(lowest, drawn) - 32 >= bottom + 32 then
+        perform setval('_howdah.idle_floor', coalesce(lowest, drawn) - 32);
+    end if;
+end $$;
+
+-- Marks a worker as one to be woken for these queues and tasks, beside those that it was marked for before.
+create or replace function _howdah.mark_idle(worker uuid, queues text[], tasks text[]) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
+as $$
+#variable_conflict use_column
+declare
+    bottom  bigint := (select f.last_value from _howdah.idle_floor f);
+    drawn   bigint;
+begin
+    if bottom > (select m.last_value from _howdah.idle_mark m) then  -- in a copy: a dump reads sequences at different moments
+        perform setval('_howdah.idle_mark', bottom);
+    end if;
+    update _howdah.idle i
+    set mark = nextval('_howdah.idle_mark'),
+        queues = i.queues || coalesce(mark_idle.queues, '{*}'),
+        tasks = case when mark_idle.tasks is not null then i.tasks || mark_idle.tasks end
+    where i.worker = mark_idle.worker and i.mark > bottom
+      and not (i.queues @> coalesce(mark_idle.queues, '{*}') and coalesce(i.tasks @> mark_idle.tasks, i.tasks is null));
+    if not found and not exists (select from _howdah.idle i where i.worker = mark_idle.worker and i.mark > bottom) then
+        insert into _howdah.idle (worker, queues, tasks)
+        select w.id, coalesce(mark_idle.queues, '{*}'), mark_idle.tasks from _howdah.worker w where w.id = mark_idle.worker;
+    end if;
+end $$;
+
+-- Has the mark of a worker that is about to sleep, or asleep, be seen: somebody may have looked before it was committed, and
+-- noted that nobody is idle; and an old one would keep the floor low.
+create or replace function _howdah.keep_mark(worker uuid) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
+as $$
+#variable_conflict use_column
+declare
+    drawn  record;
+    mine   bigint;
+begin
+    select m.last_value, m.is_called into drawn from _howdah.idle_mark m;
+    select max(i.mark) into mine from _howdah.idle i
+    where i.worker = keep_mark.worker and i.mark > (select f.last_value from _howdah.idle_floor f);
+    if mine < drawn.last_value - 256 then
+        update _howdah.idle i set mark = nextval('_howdah.idle_mark') where i.worker = keep_mark.worker and i.mark = mine;
+    elsif mine is not null and not drawn.is_called then
+        perform nextval('_howdah.idle_mark');
     end if;
 end $$;
