@@ -18,5 +18,5 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$ select case when _howdah.next_due() <= _howdah.clock() then _howdah.stage(1000) else 0 end $$;
 
 create or replace function _howdah.next_due() returns timestamptz
-language sql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off
+language sql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$ select j.run_at from _howdah.job j where j.state = 's' order by j.run_at limit 1 $$;
