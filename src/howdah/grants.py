@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from howdah.errors import BadInput
 
 _EVERYONE = ("schema_version", "channel")
-_LOOK = ("why", "backlog", "outcome", "list_jobs")
+_LOOK = ("why", "backlog", "outcome", "list_jobs", "list_end", "ids_ending")
 _VIEWS = (
     "jobs", "ready", "scheduled", "running", "expired", "failed", "attempts", "queues", "workers",
     "tasks", "settings",
 )  # fmt: skip
 # Functions inside a view run with the rights of whoever selects from it.
-_VIEW_HELPERS = ("clock", "state_name", "delivery_name", "timeout_span", "ready_queues", "oldest")
+_VIEW_HELPERS = (
+    "clock", "state_name", "delivery_name", "timeout_span", "ready_queues", "oldest", "count_ready",
+    "count_scheduled",
+)  # fmt: skip
 
 FUNCTIONS = {
     "producer": ("enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "outcome"),

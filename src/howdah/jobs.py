@@ -316,11 +316,14 @@ def list(  # noqa: A001 - jobs.list reads as it should
     older_than: Duration | None = None,
     newer_than: Duration | None = None,
     before: UUID | None = None,
+    down_to: UUID | None = None,
     limit: int = 50,
 ) -> Call[Sequence[Found]]:
     """Jobs, newest id first, a page at a time; `before` is the last id of the page before.
 
-    Age counts from creation. No job is counted, so a page costs the same however many there are.
+    Age counts from creation. No job is counted: a page costs what has to be looked at to fill it.
+    With filters that few jobs pass that may be all there are; `down_to`, from `list_end`, is where
+    to stop.
     """
     if state is not None and state not in STATES:
         raise BadInput(f"{state!r} is no state", hint=f"States are {', '.join(STATES)}.")
@@ -338,6 +341,23 @@ def list(  # noqa: A001 - jobs.list reads as it should
         newer_than=("interval", span(newer_than)),
         before=("uuid", before),
         n=("int", limit),
+        down_to=("uuid", down_to),
+    )
+
+
+def list_end(*, before: UUID | None = None, jobs: int = 50_000) -> Call[UUID | None]:
+    """The id so many jobs below `before`, or below the newest; None if there are fewer."""
+    return function("list_end", "list_end", scalar, before=("uuid", before), jobs=("int", jobs))
+
+
+def ids_ending(text: str, *, newest: int) -> Call[_List[UUID]]:
+    """Which of the newest jobs have an id that ends so: five at most."""
+    return function(
+        "ids_ending",
+        "ids_ending",
+        lambda rows: [row[0] for row in rows],
+        ending=("text", text),
+        n=("int", newest),
     )
 
 

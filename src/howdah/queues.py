@@ -11,7 +11,10 @@ from howdah.call import Call, function, nothing, one_bool, rows_of
 
 
 class Queue(msgspec.Struct, frozen=True):
-    """A queue as it stands; counts stop at 10,000. `oldest` is how long its next job has waited."""
+    """A queue as it stands; counts but that of running jobs stop at 1,000.
+
+    `oldest` is how long its next job has waited.
+    """
 
     queue: str
     paused: bool

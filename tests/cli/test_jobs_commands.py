@@ -53,6 +53,20 @@ def test_a_full_page_says_how_to_go_on(run, store):
     assert "--before" not in run("jobs", "list").err
 
 
+def test_a_list_that_looked_at_many_says_where_to_go_on(run, store, monkeypatch):
+    monkeypatch.setattr("howdah.cli.jobs.list.AT_A_TIME", 2)
+    old = _job(store, tags=["rare"])
+    ids = sorted(_job(store) for _ in range(3))
+
+    first = run("jobs", "list", "--tag", "rare")
+    rest = run("jobs", "list", "--tag", "rare", "--before", ids[1], "--json").json
+    at_once = run("jobs", "list", "--tag", "rare", "--all", "--json").json
+
+    assert f"2 jobs were looked at, and there may be more: --before {ids[1]}" in first.err
+    assert old not in first.out
+    assert [job["id"] for job in rest] == [job["id"] for job in at_once] == [old]
+
+
 def test_each_filter_filters(run, store):
     one = _job(store, "a", queue="mail", tags=["blue"])
     two = _job(store, "b", delay="1h")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
+from touching import VACUUM, touched
 
 BACKLOG = """
 select howdah.enqueue_many((select array_agg(row('t' || mod(n, 3), null, 'q' || mod(n, 4),
@@ -16,22 +17,9 @@ select howdah.enqueue_many((select array_agg(row('t' || mod(n, 3), null, 'q' || 
 
 @pytest.fixture
 def crowded(door):
+    door.rows(VACUUM)
     door.rows(BACKLOG)
     return door
-
-
-def touched(door, work):
-    """Sequential scans of the live jobs, and rows read from them, by a piece of work."""
-    count = (
-        "select sum(seq_scan)::int as scans, sum(seq_tup_read + coalesce(idx_tup_fetch,"
-        " 0))::int as rows"
-        " from pg_stat_xact_all_tables where schemaname = '_howdah' and relname = 'job'"
-    )
-    with door.transaction():
-        [before] = door.rows(count)
-        work()
-        [after] = door.rows(count)
-    return after.scans - before.scans, after.rows - before.rows
 
 
 WORK = {
@@ -57,7 +45,7 @@ def test_a_call_reads_a_few_rows_of_ten_thousand(crowded, work, analyzed):
     if analyzed:
         crowded.rows("analyze _howdah.job")
 
-    scans, rows = touched(crowded, lambda: WORK[work](crowded))
+    scans, rows, _ = touched(crowded, lambda: WORK[work](crowded))
 
     assert scans == 0
     assert rows <= 120
@@ -70,7 +58,7 @@ def test_a_finish_reads_its_own_rows_although_nothing_ran_when_statistics_were_t
     crowded.rows("analyze _howdah.job")
     jobs = crowded.claim(100)
 
-    scans, rows = touched(crowded, lambda: crowded.finish(jobs, outcomes=[outcome] * 100))
+    scans, rows, _ = touched(crowded, lambda: crowded.finish(jobs, outcomes=[outcome] * 100))
 
     assert scans == 0
     assert rows <= 1000
@@ -80,7 +68,7 @@ def test_staging_reads_what_is_due(crowded, clock):
     crowded.enqueue(delay="1 min")
     clock.forward("2 min")
 
-    scans, rows = touched(crowded, lambda: crowded.rows("select howdah.stage()"))
+    scans, rows, _ = touched(crowded, lambda: crowded.rows("select howdah.stage()"))
 
     assert scans == 0
     assert rows <= 50
@@ -93,7 +81,7 @@ def test_the_views_of_running_jobs_read_what_runs_and_not_what_waits(crowded, vi
         crowded.rows("analyze _howdah.job")
     crowded.take()
 
-    scans, rows = touched(crowded, lambda: crowded.rows(f"select * from howdah.{view}"))
+    scans, rows, _ = touched(crowded, lambda: crowded.rows(f"select * from howdah.{view}"))
 
     assert scans == 0
     assert rows <= 20

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import asyncpg
@@ -275,3 +279,39 @@ def test_chores_go_on_when_the_default_already_holds_rows_of_today(own_door):
 
     assert [own_door.state(job_id) for job_id in ended] == ["succeeded", "failed", "succeeded"]
     assert any(name.endswith(day(own_door, 1)) for name in own_door.partitions())
+
+
+def keep_asking_for_a_lock(dsn, until):
+    """The longest time, in seconds, that whoever writes history waited for its lock."""
+    longest = 0.0
+    with psycopg.connect(dsn, autocommit=True) as writer:
+        while not until.is_set():
+            with writer.transaction():
+                began = time.perf_counter()
+                writer.execute("lock table _howdah.finished_succeeded in row exclusive mode")
+                longest = max(longest, time.perf_counter() - began)
+    return longest
+
+
+@pytest.mark.parametrize("held", ["a snapshot", "old days", "every day"])
+def test_no_finish_waits_long_for_days_that_go_whoever_reads_them(own_door, own_dsn, held):
+    own_door.forward("25 days")
+    [*days] = sorted(n for n in own_door.partitions() if re.fullmatch(r"finished_failed_\d+", n))
+    read = {"a snapshot": ["queue"], "old days": days[1:13], "every day": ["finished", "attempt"]}[
+        held
+    ]
+
+    ended = threading.Event()
+    with psycopg.connect(own_dsn) as reader, ThreadPoolExecutor() as pool:
+        reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        for table in read:
+            reader.execute(f"select count(*) from _howdah.{table}").fetchall()
+        waited = pool.submit(keep_asking_for_a_lock, own_dsn, ended)
+        gone = [own_door.chores("prune")["prune"] for _ in range(4)]
+        ended.set()
+
+    assert waited.result() < 0.25  # 40 ms for a lock, 20 ms of work; the rest is the machine's
+    assert (sum(gone) > 0) == (held != "every day")
+    while own_door.chores("prune")["prune"]:
+        pass
+    assert not {*days} & own_door.partitions()

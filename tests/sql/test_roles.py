@@ -34,12 +34,14 @@ MAY = {
         "outcome",
         "backlog",
     },
-    "viewer": {"why", "backlog", "outcome", "list_jobs"},
+    "viewer": {"why", "backlog", "outcome", "list_jobs", "list_end", "ids_ending"},
     "operator": {
         "why",
         "backlog",
         "outcome",
         "list_jobs",
+        "list_end",
+        "ids_ending",
         "cancel",
         "retry",
         "run_now",
@@ -73,6 +75,8 @@ ALLOWED_INTERNALS = {
     "timeout_span",
     "ready_queues",
     "oldest",
+    "count_ready",
+    "count_scheduled",
 }
 
 

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from howdah import jobs
-from howdah.call import Call
 from howdah.cli.ids import whole_or_end
 from howdah.client import AsyncDoor
 from howdah.errors import Conflict, NotFound
@@ -66,7 +65,7 @@ async def _job_id(store: AsyncDoor, text: str) -> UUID:
     end = whole_or_end(text)
     if isinstance(end, UUID):
         return end
-    found = await store.run(_ending(end))
+    found = await store.run(jobs.ids_ending(end, newest=NEWEST))
     if not found:
         raise NotFound(
             f"none of the newest {NEWEST:,} jobs has an id that ends in {end}",
@@ -75,11 +74,3 @@ async def _job_id(store: AsyncDoor, text: str) -> UUID:
     if len(found) > 1:
         raise Conflict(f"several ids end in {end}", hint=f"They are {', '.join(map(str, found))}.")
     return found[0]
-
-
-def _ending(end: str) -> Call[list[UUID]]:
-    text = (
-        "select n.id from (select id from {schema}.jobs order by id desc limit cast($1 as int)) n "
-        "where right(cast(n.id as text), length(cast($2 as text))) = cast($3 as text) limit 5"
-    )
-    return Call(text, (NEWEST, end, end), lambda rows: [row[0] for row in rows])

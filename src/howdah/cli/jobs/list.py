@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import click
@@ -11,8 +12,11 @@ from howdah.cli import database, show
 from howdah.cli.options import ID, filters
 from howdah.cli.options import as_json as json_option
 from howdah.cli.show import Column
+from howdah.client import AsyncDoor
 from howdah.printable import gist
 from howdah.rows import Found
+
+AT_A_TIME = 50_000  # jobs that are looked at for one page
 
 
 def _when(job: Found) -> object:
@@ -42,6 +46,7 @@ COLUMNS: list[Column[Found]] = [
 @filters
 @click.option("--before", type=ID, help="Go on below this id, the last of the page before.")
 @click.option("--limit", "-n", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option("--all", "look_at_all", is_flag=True, help="Look at every job, if it takes long.")
 @json_option
 def command(
     *,
@@ -53,20 +58,30 @@ def command(
     newer: float | None,
     before: UUID | None,
     limit: int,
+    look_at_all: bool,
     as_json: bool,
 ) -> None:
-    """Jobs, the newest first. Nothing is counted: a page costs the same however many there are."""
-    call = jobs.list(
-        state=state,
-        queue=queue,
-        task=task,
-        tag=tag,
-        older_than=older,
-        newer_than=newer,
-        before=before,
-        limit=limit,
-    )
-    page = database.ask(call)
+    """Jobs, the newest first. Nothing is counted; for a page the newest 50,000 are looked at."""
+    filters = {
+        "state": state,
+        "queue": queue,
+        "task": task,
+        "tag": tag,
+        "older_than": older,
+        "newer_than": newer,
+    }
+    is_bounded = any(filters.values()) and not look_at_all
+
+    async def look(store: AsyncDoor) -> tuple[Sequence[Found], UUID | None]:
+        end = await store.run(jobs.list_end(before=before, jobs=AT_A_TIME)) if is_bounded else None
+        call = jobs.list(**filters, before=before, down_to=end, limit=limit)  # type: ignore[arg-type]
+        return await store.run(call), end
+
+    page, end = database.with_store(look)
     show.listed(page, COLUMNS, as_json=as_json)
     if len(page) == limit and not as_json:
         show.said(f"there may be more: --before {page[-1].id}")
+    elif end is not None and len(page) < limit:
+        show.said(
+            f"{AT_A_TIME:,} jobs were looked at, and there may be more: --before {end}, or --all"
+        )

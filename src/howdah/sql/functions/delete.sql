@@ -1,6 +1,6 @@
 -- Removes a job that does not run, and what history has of it. A running one is refused: cancel it first.
 create or replace function howdah.delete(id uuid) returns boolean
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare

@@ -2,7 +2,7 @@
 -- job's end is notified: 'f' and its id on the channel.
 create or replace function howdah.outcome(id uuid, waiter uuid default null)
 returns table (state text, result jsonb, error text)
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
 begin

@@ -35,29 +35,39 @@ begin
 end $$;
 
 -- Drops days whose last moment is past the retention. A leaf is truncated first, then dropped: a plain drop would wait behind
--- one reader, and every finish behind the drop. What cannot be had within 50 ms is left for the next round.
-create or replace function _howdah.drop_partitions(parent text, keep interval) returns int
+-- one reader, and every finish behind the drop. What cannot be had at once is left for the next round.
+-- After the first drop every finish waits for the commit: from then on nothing is waited for, and little more is done.
+create or replace function _howdah.drop_partitions(retention interval, failed_retention interval) returns int
 language plpgsql volatile
-set search_path = pg_catalog, pg_temp set lock_timeout = '50ms' set datestyle = 'ISO, YMD' set timezone = 'UTC'
+set search_path = pg_catalog, pg_temp set lock_timeout = '40ms' set datestyle = 'ISO, YMD' set timezone = 'UTC'
 as $$
 declare
-    last_day  date := ((_howdah.clock() - keep) at time zone 'UTC')::date - 1;
+    moment    timestamptz := _howdah.clock();
+    since     timestamptz;  -- of the first drop
     dropped   int := 0;
     child     text;
 begin
     for child in
-        select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
-        where i.inhparent = ('_howdah.' || quote_ident(parent))::regclass
-          and c.relname ~ '_\d{8}$' and to_date(right(c.relname, 8), 'YYYYMMDD') <= last_day
-        order by c.relname
+        select c.relname
+        from (values ('finished_succeeded', retention), ('finished_failed', failed_retention),
+                     ('attempt', greatest(retention, failed_retention))) kept (parent, span)
+        join pg_inherits i on i.inhparent = ('_howdah.' || quote_ident(kept.parent))::regclass
+        join pg_class c on c.oid = i.inhrelid
+        where c.relname ~ '_\d{8}$' and to_date(right(c.relname, 8), 'YYYYMMDD') < ((moment - kept.span) at time zone 'UTC')::date
+        order by right(c.relname, 8), c.relname
     loop
+        exit when clock_timestamp() > since + interval '20 ms';
         begin
             execute format('truncate _howdah.%I', child);
             execute format('drop table _howdah.%I', child);
             dropped := dropped + 1;
+            since := coalesce(since, clock_timestamp());
         exception when lock_not_available then
             raise log 'howdah: partition % was not dropped: %', child, sqlerrm;
         end;
+        if since is not null then
+            perform set_config('lock_timeout', '1ms', true);
+        end if;
     end loop;
     return dropped;
 end $$;
@@ -100,9 +110,7 @@ begin
     end loop;
     delete from _howdah.waiter w where w.until < moment;
     delete from _howdah.idle i where not exists (select from _howdah.worker w where w.id = i.worker);
-    return done + _howdah.drop_partitions('finished_succeeded', kept.retention)
-                + _howdah.drop_partitions('finished_failed', kept.failed_retention)
-                + _howdah.drop_partitions('attempt', longer);
+    return done + _howdah.drop_partitions(kept.retention, kept.failed_retention);
 end $$;
 
 -- Rows that had no partition of their own and are past the retention: some of them.

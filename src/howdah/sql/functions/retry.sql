@@ -1,6 +1,6 @@
 -- Brings a finished job back as the same id. It goes on counting attempts, with as much room for them as it had at first.
 create or replace function howdah.retry(id uuid) returns boolean
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare

@@ -1,6 +1,6 @@
 -- A scheduled job becomes ready now.
 create or replace function howdah.run_now(id uuid) returns boolean
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
 begin

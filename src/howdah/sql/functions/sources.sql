@@ -95,3 +95,18 @@ as $$
     )
     select min(since) from (select head.since from head limit 100) heads
 $$;
+
+-- How many ready jobs a queue holds, counted up to `cap`. Walks along job_claim and stops: a bitmap would be made of them all.
+create or replace function _howdah.count_ready(queue text, cap int) returns bigint
+language sql stable security definer
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
+as $$ select count(*) from (select from _howdah.job j where j.state = 'r' and j.queue = count_ready.queue limit count_ready.cap) r $$;
+
+-- The jobs that are due next, of each queue, counted up to `cap` in all.
+create or replace function _howdah.count_scheduled(cap int) returns table (queue text, n bigint)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+as $$
+    select s.queue, count(*) from (select j.queue from _howdah.job j where j.state = 's' order by j.run_at limit count_scheduled.cap) s
+    group by s.queue
+$$;

@@ -1,6 +1,6 @@
 -- Why this job is not running, in one sentence.
 create or replace function howdah.why(id uuid) returns text
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
