@@ -46,6 +46,7 @@ async def _round(r: Rig, jobs: int, processes: int, slots: int | None) -> Round:
         "drain": (drained.rate, "jobs/s"),
         "workers at work": (drained.workers, "processes"),
         "between their first claims": (drained.skew * 1000, "ms"),
+        "cores at work, server's and workers'": (spent.cores, "cores"),
         "enqueue, a thousand a call": (jobs / took, "jobs/s"),
         **{f"{name}, claim to finish": value for name, value in spent.per_job(jobs).items()},
         **_of_enqueue(enqueued, jobs),

@@ -17,6 +17,7 @@ from howdah.ids import new_ids
 from howdah.jobs import enqueue as enqueue_call
 from howdah.jobs import enqueue_many
 from howdah.settings import Settings
+from howdah.stream import stream
 
 WARM_UP = 100  # jobs
 One = Callable[[], Awaitable[object]]  # stores one job, or one row
@@ -111,6 +112,7 @@ async def _round(roads: _Roads, jobs: int, bulk: int, batch: int) -> Round:
     before = await meter.read()
     in_bulk = await _bulk_rate(roads.client, bulk, batch)
     of_bulk = (await meter.read()).since(before).per_job(bulk)
+    streamed = await _stream_rate(roads.client, bulk, batch)
     return {
         "one by one": (python, "jobs/s"),
         "one by one, in SQL": (sql, "jobs/s"),
@@ -123,6 +125,7 @@ async def _round(roads: _Roads, jobs: int, bulk: int, batch: int) -> Round:
         f"{len(many)} clients / bare insert": (python_many / bare_many, "ratio"),
         f"{len(many)} clients, in SQL / bare insert": (sql_many / bare_many, "ratio"),
         "bulk": (in_bulk, "jobs/s"),
+        "bulk, as a stream": (streamed, "jobs/s"),
         "WAL, one by one": one_by_one["WAL"],
         "WAL, bulk": of_bulk["WAL"],
         "server's CPU, one by one": one_by_one["server's CPU"],
@@ -150,4 +153,11 @@ async def _bulk_rate(client: AsyncClient, count: int, batch: int) -> float:
         await client.run(
             enqueue_many([noop.job(n=n) for n in range(done, min(count, done + batch))])
         )
+    return count / (time.perf_counter() - started)
+
+
+async def _stream_rate(client: AsyncClient, count: int, batch: int) -> float:
+    """The same, while the store works on the batch before."""
+    started = time.perf_counter()
+    await stream(client.run, (noop.job(n=n) for n in range(count)), batch=batch)
     return count / (time.perf_counter() - started)

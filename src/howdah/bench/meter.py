@@ -46,6 +46,13 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
         }
         return Spent(**differences)
 
+    @property
+    def cores(self) -> float | None:
+        """How many cores were kept busy, on average."""
+        if self.server_cpu is None:
+            return None
+        return (self.server_cpu + self.client_cpu) / self.seconds
+
     def per_job(self, jobs: int) -> Round:
         """The server's and the workers' cost of one job, by name."""
 
