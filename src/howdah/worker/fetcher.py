@@ -146,7 +146,7 @@ class Fetcher:
         looks_again = True
         while looks_again and (n := slots.wants()) > 0 and not self._stopping:
             claimed, looks_again = await self._ask_once(slots, n, idle=idle)
-            if claimed:
+            if claimed or idle:  # before it sleeps it claims once more, and then looks everywhere
                 return claimed
         return []
 
