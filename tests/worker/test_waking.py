@@ -164,7 +164,7 @@ async def test_of_twenty_idle_workers_one_stirs_for_one_job(
 
 
 async def test_a_thousand_jobs_for_a_saturated_worker_are_enqueued_without_one_notification(
-    lazy, dsn, store, eventually
+    lazy, dsn, store, eventually, idle
 ):
     end = asyncio.Event()
 
@@ -174,6 +174,7 @@ async def test_a_thousand_jobs_for_a_saturated_worker_are_enqueued_without_one_n
 
     with psycopg.connect(dsn, autocommit=True) as listener:
         async with lazy, lazy.worker(slots=2):
+            await eventually(idle)
             await lazy.enqueue_many([long.job() for _ in range(6)])
             await eventually(lambda: store.states().get("running", 0) >= 2)
             listener.execute(f'listen "{store.one("select howdah.channel()")}"')

@@ -166,7 +166,9 @@ class Worker:
             await self._parts.fetcher.found_nothing.wait()
             await self._parts.finisher.stored()
             await self._parts.runner.empty()
-            if self._parts.finisher.is_empty and self._parts.fetcher.found_nothing.is_set():
+            self._parts.fetcher.poke()  # for what the last of them enqueued
+            await self._parts.fetcher.found_nothing.wait()
+            if self._parts.finisher.is_empty and not len(self._parts.runner):
                 return
 
     @property

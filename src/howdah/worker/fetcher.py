@@ -51,7 +51,7 @@ class Fetcher:
         self._forgot_at = 0.0
         self._poked = asyncio.Event()
         self._marked: set[Slots] = set()
-        self._in_vain: dict[Slots, tuple[int, int]] = {}  # what was asked for since the last find
+        self._in_vain: dict[Slots, int] = {}  # asked for since the last find; with suspects
         self._turn = asyncio.Lock()
         self._stopping = False
         self.found_nothing = asyncio.Event()  # by a round over all queues, and no poke since
@@ -62,12 +62,9 @@ class Fetcher:
         self._poked.set()
 
     def has_room(self) -> None:
-        """Look again if there is more room than for what was asked in vain."""
-        if not self._in_vain or any(
-            n > self._in_vain.get(slots, (0, 0))[0] or suspects > self._in_vain[slots][1]
-            for slots in self._groups
-            for n, suspects in [self._room(slots)]
-            if n > 0
+        """Look again, unless there was room before and nothing to fill it with."""
+        if len(self._in_vain) < len(self._groups) or self._suspect_room() > min(
+            self._in_vain.values()
         ):
             self.poke()
 
@@ -138,9 +135,8 @@ class Fetcher:
         slots.hold([job for job in claimed if not job.suspect])
         self._suspects.hold([job for job in claimed if job.suspect])
 
-    def _room(self, slots: Slots) -> tuple[int, int]:
-        """How many jobs there is room for, and how many of them may be suspects."""
-        return slots.wants(), 0 if self._suspects is None else self._suspects.free
+    def _suspect_room(self) -> int:
+        return 0 if self._suspects is None else self._suspects.free
 
     async def _ask(self, slots: Slots, *, idle: bool) -> list[Claimed]:
         looks_again = True
@@ -152,7 +148,7 @@ class Fetcher:
 
     async def _ask_once(self, slots: Slots, n: int, *, idle: bool) -> tuple[list[Claimed], bool]:
         """What it got; and whether there may be more where it did not look."""
-        worker, floors, room = self._identity.id, self._floors[slots], self._room(slots)
+        worker, floors, room = self._identity.id, self._floors[slots], self._suspect_room()
         call = jobs.claim(
             slots.queues,
             n,
