@@ -168,7 +168,7 @@ class Worker:
             await self._parts.runner.empty()
             self._parts.fetcher.poke()  # for what the last of them enqueued
             await self._parts.fetcher.found_nothing.wait()
-            if self._parts.finisher.is_empty and not len(self._parts.runner):
+            if self._parts.finisher.is_empty and self._parts.runner.is_empty:
                 return
 
     @property

@@ -106,9 +106,14 @@ class Runner:
         self._may_be_empty.set()
         return [job for slots in self._groups for job in slots.take_back()]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing runs, nor waits for a slot."""
+        return not self._running and not any(slots.waiting for slots in self._groups)
+
     async def empty(self) -> None:
-        """Wait until nothing runs, nor waits for a slot."""
-        while self._running or any(slots.waiting for slots in self._groups):
+        """Wait until it is empty."""
+        while not self.is_empty:
             self._may_be_empty.clear()
             await self._may_be_empty.wait()
 
