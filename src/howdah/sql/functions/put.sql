@@ -2,7 +2,7 @@
 -- Ids and unique keys are inserted in sorted order, so that batches that share some cannot wait in a circle.
 create or replace function _howdah.put(jobs howdah.new_job[], wake boolean default true)
 returns table (ordinal int, id uuid, created boolean)
-language plpgsql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
