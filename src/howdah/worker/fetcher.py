@@ -122,9 +122,7 @@ class Fetcher:
         self._in_vain.clear()
         self._place(slots, claimed)
         self._fill()
-        await asyncio.sleep(
-            0
-        )  # quick ones have ended before the next claim is sized
+        await asyncio.sleep(0)  # quick ones have ended before the next claim is sized
         return True
 
     def _place(self, slots: Slots, claimed: list[Claimed]) -> None:
