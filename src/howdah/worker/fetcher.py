@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from uuid import UUID
 
 import msgspec
 
 from howdah import jobs, workers
+from howdah.errors import BadInput
 from howdah.rows import Claimed
 from howdah.worker.floors import Floors, News, given, together
 from howdah.worker.identity import Identity
@@ -147,7 +149,8 @@ class Fetcher:
     async def _ask_once(self, slots: Slots, n: int, *, idle: bool) -> tuple[list[Claimed], bool]:
         """What it got; and whether there may be more where it did not look."""
         worker, floors, room = self._identity.id, self._floors[slots], self._suspect_room()
-        call = jobs.claim(
+        claim = partial(
+            jobs.claim,
             slots.queues,
             n,
             worker=worker,
@@ -155,15 +158,19 @@ class Fetcher:
             idle=idle,
             except_queues=slots.but,
             suspects=None if self._suspects is None else self._suspects.free,
-            floors=given(floors.above, look=self._is_time_to_look(slots)),
         )
+        above = given(floors.above, look=self._is_time_to_look(slots))
+        looks_again = False
         try:
-            claimed, news = await self._link.run(jobs.with_news(call))
+            claimed, news = await self._link.run(jobs.with_news(claim(floors=above)))
+            looks_again = floors.learn(msgspec.json.decode(news, type=News))
+        except BadInput:  # floors are refused: a pooler gives transactions another isolation
+            floors.forget()
+            claimed = await self._link.run(claim())
         except BaseException:  # whether it claimed anything, nobody knows
             floors.forget()
             self._in_vain.clear()
             raise
-        looks_again = floors.learn(msgspec.json.decode(news, type=News))
         if worker != self._identity.id:  # swept in the meantime: they are no longer ours
             return [], False
         if not claimed:

@@ -39,7 +39,10 @@ async def test_no_session_of_ours_may_idle_in_a_transaction_for_long(dsn, open_o
     assert await idle_limit(connection) == "15s"
 
 
-async def test_a_worker_works_whatever_isolation_the_database_has_by_default(own_dsn, eventually):
+@pytest.mark.parametrize("prepare", [True, False], ids=["direct", "behind a pooler"])
+async def test_a_worker_works_whatever_isolation_the_database_has_by_default(
+    own_dsn, eventually, prepare
+):
     with psycopg.connect(own_dsn, autocommit=True) as connection:
         name = connection.info.dbname
         connection.execute(
@@ -47,7 +50,7 @@ async def test_a_worker_works_whatever_isolation_the_database_has_by_default(own
         )
     ran = []
 
-    async with App(own_dsn) as app:
+    async with App(own_dsn, prepare=prepare) as app:
 
         @app.task(name="job")
         async def job() -> None:
