@@ -84,30 +84,35 @@ class Carriers:
         clean = copy_context()  # as it is to be found after each
         until = time.monotonic() + SLICE
         attempt: Attempt | None = first
-        while attempt is not None:
-            self._attempt = attempt
-            outcome = await _outcome(attempt, handle)
-            if self._attempt is not attempt:  # it has waited
-                self._ended(attempt, outcome)
-                self._rested()
-                return
-            self._attempt = None
-            is_cancelled = (
-                handle.cancelling() > 0
-            )  # by the task itself, and before it could feel it
-            self._ended(attempt, attempt.stopped() if is_cancelled else outcome)
-            leave()
-            if time.monotonic() >= until or is_cancelled or copy_context() != clean:
-                break
-            attempt = self._following()
-        self._is_under_way = False
-        self._rested()
+        is_mine = True  # to go on with; not any more once an attempt has waited
+        try:
+            while attempt is not None:
+                self._attempt = attempt
+                outcome = await _outcome(attempt, handle)
+                is_mine = self._attempt is attempt
+                if not is_mine:
+                    self._ended(attempt, outcome)
+                    return
+                self._attempt = None
+                is_cancelled = handle.cancelling() > 0  # by the task, and before it could feel it
+                self._ended(attempt, attempt.stopped() if is_cancelled else outcome)
+                leave()
+                if time.monotonic() >= until or is_cancelled or copy_context() != clean:
+                    return
+                attempt = self._following()
+        finally:
+            if is_mine:
+                self._attempt = None
+                self._is_under_way = False
+            self._rested()
 
     async def _carry_alone(self, attempt: Attempt) -> None:
         handle = asyncio.current_task()
         assert handle is not None
-        self._ended(attempt, await _outcome(attempt, handle))
-        self._rested()
+        try:
+            self._ended(attempt, await _outcome(attempt, handle))
+        finally:
+            self._rested()
 
 
 async def _outcome(attempt: Attempt, handle: asyncio.Task[None]) -> Outcome:
