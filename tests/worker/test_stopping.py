@@ -166,10 +166,12 @@ async def test_a_drain_lasts_as_long_as_the_jobs_a_kill_as_long_as_there_is_time
     work, store, ledger, eventually
 ):
     """PIPE-08. They are told anew with each heartbeat, which gives nobody more time."""
-    long, short = store.enqueue("hold", {"first": 1.0}), store.enqueue("hold", {"first": 1.0})
-    drained = work(shutdown_after=0.3, poll_every=0.1, slots=1, name="drained")
-    await eventually(lambda: len(ledger.starts()) == 1)
-    killed = work(shutdown_after=0.3, poll_every=0.1, slots=1, name="killed")
+    settings = {"shutdown_after": 0.3, "poll_every": 0.1, "slots": 1}
+    drained = work(**settings, name="drained", queues=["long"])
+    killed = work(**settings, name="killed", queues=["short"])
+    await eventually(lambda: store.one("select count(*) from howdah.workers") == 2)
+    long = store.enqueue("hold", {"first": 1.5}, queue="long")
+    short = store.enqueue("hold", {"first": 1.5}, queue="short")
     await eventually(lambda: len(ledger.starts()) == 2)
 
     store.do("select howdah.drain(name => 'drained'), howdah.kill(name => 'killed')")
@@ -178,7 +180,7 @@ async def test_a_drain_lasts_as_long_as_the_jobs_a_kill_as_long_as_there_is_time
     early = time.monotonic() - told
     assert await drained.ended(within=5) == 0
 
-    assert 0.3 <= early < 1.0
+    assert 0.3 <= early < 1.5
     assert (store.state(long), store.state(short)) == ("succeeded", "ready")
     assert (store.job(short).attempt, store.attempts(short)) == (0, ["released"])
 
