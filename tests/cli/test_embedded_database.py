@@ -102,6 +102,7 @@ def test_reset_deletes_the_data_when_told_twice(alone, project):
     assert "nothing to delete" in again.err
 
 
+@pytest.mark.slow
 def test_a_worker_outlives_the_command_whose_server_it_shared(alone, project):
     owner = alone.start("worker", "--import", "work")
     owner.until("tasks    3")

@@ -80,6 +80,7 @@ def test_marks_that_were_cleared_cost_an_enqueue_nothing(door, old_snapshot):
     assert pages_of_enqueue(door) <= before * 1.1 + 2
 
 
+@pytest.mark.slow
 def test_marks_that_were_cleared_cost_an_enqueue_nothing_beside_a_worker_that_sleeps_on(
     door, old_snapshot
 ):

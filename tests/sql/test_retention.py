@@ -293,7 +293,9 @@ def keep_asking_for_a_lock(dsn, until):
     return longest
 
 
-@pytest.mark.parametrize("held", ["a snapshot", "old days", "every day"])
+@pytest.mark.parametrize(
+    "held", ["a snapshot", "old days", pytest.param("every day", marks=pytest.mark.slow)]
+)
 def test_no_finish_waits_long_for_days_that_go_whoever_reads_them(own_door, own_dsn, held):
     own_door.forward("25 days")
     [*days] = sorted(n for n in own_door.partitions() if re.fullmatch(r"finished_failed_\d+", n))

@@ -185,6 +185,7 @@ async def test_a_thread_that_is_left_behind_takes_no_slot_with_it(app, store, ev
         end.set()
 
 
+@pytest.mark.slow
 async def test_ten_thousand_small_jobs_run_once_each(app, store, eventually):
     ran: Counter[int] = Counter()
 
