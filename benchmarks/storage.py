@@ -17,10 +17,11 @@ import os
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import uvloop
 
@@ -62,40 +63,45 @@ class Here:
 
 @dataclass
 class Watch:
-    """What is seen on the way: the most dead rows, and the moments when a vacuum had ended."""
+    """What is seen on the way: the most dead rows, and when a vacuum or a part had ended."""
 
     began: float = field(default_factory=time.monotonic)
     most: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TABLES, 0))
     runs: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TABLES, 0))
     now: dict[str, int] = field(default_factory=dict)
+    before: dict[str, int] = field(default_factory=dict)
     moments: list[str] = field(default_factory=list)
 
-    async def look(self, r: Rig) -> None:
-        """Read the server's counts once."""
-        rows = await r.meter._connection.fetch(
+    async def look(self, connection: Any, store: str) -> None:
+        """Read the server's counts once; vacuums before the first look are not counted."""
+        rows = await connection.fetch(
             "select relname, n_dead_tup, autovacuum_count from pg_stat_user_tables "
             "where schemaname = $1 and relname = any ($2)",
-            r.store,
+            store,
             TABLES,
         )
-        for name, dead, runs in rows:
+        for name, dead, counted in rows:
+            runs = counted - self.before.setdefault(name, counted)
             self.now[name] = dead
             self.most[name] = max(self.most[name], dead)
             if runs > self.runs[name]:
-                self.moments.append(f"{name} {time.monotonic() - self.began:.0f} s")
+                self.note(f"{name} vacuumed")
             self.runs[name] = runs
+
+    def note(self, what: str) -> None:
+        """Keep when something had happened."""
+        self.moments.append(f"{what} {time.monotonic() - self.began:.0f} s")
 
 
 @asynccontextmanager
 async def _watched(r: Rig, settings: Settings) -> AsyncIterator[Watch]:
     """Looks on a connection of its own until the block ends, and once more then."""
     own = await open_connection(settings, name="howdah bench watch")
-    looker = Rig(r.settings, own, r.app)
     watch = Watch()
 
     async def looks() -> None:
         while True:
-            await watch.look(looker)
+            await watch.look(own, r.store)
             await asyncio.sleep(LOOK_EVERY)
 
     looking = asyncio.create_task(looks())
@@ -103,10 +109,10 @@ async def _watched(r: Rig, settings: Settings) -> AsyncIterator[Watch]:
         yield watch
     finally:
         looking.cancel()
-        await asyncio.wait([looking])
+        with suppress(asyncio.CancelledError):
+            await looking
         await closed(own)
-    await r.meter.counted(await r.meter.read())
-    await watch.look(r)
+    await watch.look(r.connection, r.store)
 
 
 async def _measured(alter: str, settings: Settings, given: argparse.Namespace) -> Figures:
@@ -122,9 +128,11 @@ async def _measured(alter: str, settings: Settings, given: argparse.Namespace) -
             async with app, app.worker(queues=[QUEUE], slots=SLOTS):
                 if given.seconds:
                     figures |= await _steady(r, app, given.seconds)
+                    watch.note("steady load ended")
                 figures |= await _drains(r, given.drains, given.jobs)
+                watch.note("drains ended")
             await asyncio.sleep(STATISTICS_AFTER)
-        print(f"<!-- vacuums had ended: {', '.join(watch.moments) or 'none'} -->", flush=True)
+        print(f"<!-- {', '.join(watch.moments)} -->", flush=True)
         return figures | await _sizes(r) | _seen(watch)
 
 
