@@ -82,7 +82,7 @@ class _Looks:
         while (left := began + 60 - time.monotonic()) > 0:
             await asyncio.sleep(min(2.0, left))
             most_dead = max(most_dead, await self._dead())
-        passed = time.monotonic() - began
+        passed, come = time.monotonic() - began, steady.sent - sent
         out = await ask(f"select count(*) from {store}.finished where finished_at >= $1", since)
         rows = await self._r.connection.fetch(
             f"select result::text::bigint from {store}.finished"
@@ -97,7 +97,7 @@ class _Looks:
             *(f"{store}.job", f"{store}.lease"),
         )
         columns = [
-            f"{(steady.sent - sent) / passed:,.0f}", f"{out / passed:,.0f}",
+            f"{come / passed:,.0f}", f"{out / passed:,.0f}",
             f"{percentile(starts, 0.5):.2f}", f"{percentile(starts, 0.99):.2f}",
             f"{sum(map(_memory, self._staff.pids)):,.1f}", str(await self._connections()),
             f"{await self._dead():,}", f"{most_dead:,}", *(f"{size:,}" for size in sizes),

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from signal import SIGINT, SIGKILL
 
+import pytest
+
 from howdah.embedded import running
 
 
