@@ -18,28 +18,42 @@ declare
     moment  timestamptz := _howdah.clock();
     keeps_none  text[] := array(select q.name from _howdah.queue q where not q.keep_history);
     held    record;  -- the leases, each once, in parallel arrays
-    moved   uuid[];
+    rows    tid[];
+    places  bigint[];  -- of each of them in what was given
+    moved   uuid[] := '{}';
+    n       bigint;
     told    text;
 begin
     select array_agg(l.lease) as leases, array_agg(l.claimed_at) as claimed_at, array_agg(l.worker) as workers into held
     from _howdah.lease l where l.lease = any (settle.leases);
-    with gone as (
-        delete from _howdah.job j
-        using unnest(settle.ids, settle.leases, settle.results, settle.errors) o (id, lease, result, error)
-        where j.id = o.id and (j.lease = o.lease or (settle.leases is null and j.lease is null))
-        returning j.created_at, j.run_at, j.timeout_ms, j.priority, j.attempt, j.base_attempt, j.max_attempts, j.crashes, j.id,
-                  j.lease, j.delivery, j.queue, j.task, j.args, j.unique_key, j.headers, j.tags, o.result, o.error
-    ), kept as (
-        insert into _howdah.finished
-            (created_at, started_at, finished_at, run_at, timeout_ms, priority, attempt, base_attempt, max_attempts, crashes, id,
-             lease, worker, state, delivery, queue, task, args, result, error, unique_key, headers, tags)
-        select g.created_at, held.claimed_at[array_position(held.leases, g.lease)], moment, g.run_at, g.timeout_ms, g.priority, g.attempt, g.base_attempt,
-               g.max_attempts, g.crashes, g.id, g.lease, held.workers[array_position(held.leases, g.lease)], settle.state, g.delivery, g.queue, g.task, g.args, g.result,
-               g.error, g.unique_key, g.headers, g.tags
-        from gone g
-        where settle.state = 'F' or g.queue <> all (keeps_none)
-    )
-    select array_agg(g.id) into moved from gone g;
+    loop
+        -- One descent of job_pkey for each, whatever the statistics say: a join with the table would be turned round, and walk over
+        -- all of it, where a vacuum found nothing alive in a table that it could not shorten.
+        select coalesce(array_agg(found.row), '{}'), array_agg(o.place) into rows, places
+        from unnest(settle.ids, settle.leases) with ordinality o (id, lease, place)
+        cross join lateral (
+            select j.ctid as row from _howdah.job j
+            where j.id = o.id and (j.lease = o.lease or (settle.leases is null and j.lease is null)) limit 1) found;
+        exit when rows = '{}';
+        with gone as (
+            delete from _howdah.job j where j.ctid = any (rows)
+            returning j.ctid as row, j.created_at, j.run_at, j.timeout_ms, j.priority, j.attempt, j.base_attempt, j.max_attempts, j.crashes, j.id,
+                      j.lease, j.delivery, j.queue, j.task, j.args, j.unique_key, j.headers, j.tags
+        ), kept as (
+            insert into _howdah.finished
+                (created_at, started_at, finished_at, run_at, timeout_ms, priority, attempt, base_attempt, max_attempts, crashes, id,
+                 lease, worker, state, delivery, queue, task, args, result, error, unique_key, headers, tags)
+            select g.created_at, held.claimed_at[array_position(held.leases, g.lease)], moment, g.run_at, g.timeout_ms, g.priority,
+                   g.attempt, g.base_attempt, g.max_attempts, g.crashes, g.id, g.lease,
+                   held.workers[array_position(held.leases, g.lease)], settle.state, g.delivery, g.queue, g.task, g.args,
+                   settle.results[places[array_position(rows, g.row)]], settle.errors[places[array_position(rows, g.row)]],
+                   g.unique_key, g.headers, g.tags
+            from gone g
+            where settle.state = 'F' or g.queue <> all (keeps_none)
+        )
+        select moved || array_agg(g.id), count(*) into moved, n from gone g;
+        exit when n = cardinality(rows);  -- else somebody has changed one meanwhile: look again
+    end loop;
 
     if keeps_none <> '{}' then  -- what history does not keep: count from here
         update _howdah.given_id g set created_at = moment
@@ -55,5 +69,5 @@ begin
             perform pg_notify(_howdah.channel(), 'f' || told);
         end if;
     end if;
-    return coalesce(moved, '{}');
+    return moved;
 end $$;
