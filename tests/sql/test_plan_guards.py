@@ -30,6 +30,11 @@ update pg_class c set reltuples = c.reltuples * 1000, relpages = greatest(c.relp
 where c.oid = '_howdah.job'::regclass or c.oid in (
     select indexrelid from pg_index where indrelid = '_howdah.job'::regclass)
 """
+NOTHING_LIVED = """
+update pg_class c set reltuples = 0
+where c.oid = '_howdah.job'::regclass or c.oid in (
+    select indexrelid from pg_index where indrelid = '_howdah.job'::regclass)
+"""
 SETTINGS = """
 set plan_cache_mode = force_generic_plan; set jit = on; set jit_above_cost = 0;
 set work_mem = '64kB'; set random_page_cost = 8
@@ -81,6 +86,12 @@ def ten_million_by_the_statistics(door):
     door.rows(TEN_MILLION)
 
 
+def vacuumed_while_nothing_lived(door):
+    """What a vacuum notes that finds no live row in a table which it cannot shorten."""
+    analyzed_as_it_is(door)
+    door.rows(NOTHING_LIVED)
+
+
 def with_settings_that_mislead(door):
     analyzed_as_it_is(door)
     door.connection.execute(SETTINGS)
@@ -94,6 +105,7 @@ SITUATIONS = [
     analyzed_while_all_was_ready,
     planned_while_small,
     ten_million_by_the_statistics,
+    vacuumed_while_nothing_lived,
     with_settings_that_mislead,
 ]
 

@@ -3,6 +3,8 @@
 -- worker died: uncharged, but a crash), crashed (the same, and it may well have been this job that did it: it becomes a suspect,
 -- as it does by its second crash), hung (as retry, but a crash is counted as well). A job whose cancelling was asked for is not run again. An attempt that may never be repeated
 -- (at_most_once) fails instead. Returns the ids that it moved.
+-- Bitmaps only: they need a condition for the index. Where a vacuum found nothing alive in a table that it could not shorten, a join
+-- would be turned round otherwise, and walk over all of job_pkey.
 create or replace function _howdah.end_attempts(
     ids       uuid[],
     leases    uuid[],
@@ -15,7 +17,8 @@ create or replace function _howdah.end_attempts(
 ) returns uuid[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+set enable_seqscan = off set enable_indexscan = off set enable_indexonlyscan = off set enable_bitmapscan = on
+set enable_hashjoin = off set enable_mergejoin = off set jit = off
 as $$
 #variable_conflict use_column
 declare

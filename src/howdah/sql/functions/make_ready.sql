@@ -2,6 +2,8 @@
 -- Takes rows that wait (leases NULL) or run under the given lease. seq is drawn anew, in input order; front goes before
 -- all others of its priority and keeps the old order. uncharge gives the attempt back, crashed counts a crash.
 -- Returns the ids that it moved.
+-- Bitmaps only: they need a condition for the index. Where a vacuum found nothing alive in a table that it could not shorten, a join
+-- would be turned round otherwise, and walk over all of job_pkey.
 create or replace function _howdah.make_ready(
     ids       uuid[],
     leases    uuid[]        default null,
@@ -12,7 +14,8 @@ create or replace function _howdah.make_ready(
 ) returns uuid[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+set enable_seqscan = off set enable_indexscan = off set enable_indexonlyscan = off set enable_bitmapscan = on
+set enable_hashjoin = off set enable_mergejoin = off set jit = off
 as $$
 #variable_conflict use_column
 declare

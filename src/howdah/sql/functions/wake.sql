@@ -12,7 +12,7 @@ return pg_catalog.pg_sequence_last_value('_howdah.idle_mark'::regclass) is not n
 -- are looked at always: they may not be committed yet.
 create or replace function _howdah.wake(queue text, task text, n bigint) returns void
 language plpgsql volatile
-set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_indexscan = on
 as $$
 declare
     drawn   bigint := (select m.last_value from _howdah.idle_mark m);  -- before the look
@@ -49,7 +49,7 @@ end $$;
 -- Marks a worker as one to be woken for these queues and tasks, beside those that it was marked for before.
 create or replace function _howdah.mark_idle(worker uuid, queues text[], tasks text[]) returns void
 language plpgsql volatile
-set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_indexscan = on
 as $$
 #variable_conflict use_column
 declare
@@ -75,7 +75,7 @@ end $$;
 -- noted that nobody is idle; and an old one would keep the floor low.
 create or replace function _howdah.keep_mark(worker uuid) returns void
 language plpgsql volatile
-set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_indexscan = on
 as $$
 #variable_conflict use_column
 declare
