@@ -201,3 +201,17 @@ async def test_a_task_that_waited_once_is_tried_again(crew, monkeypatch):
 
     assert carried_by["a"] is not carried_by["b"]
     assert carried_by["c"] is carried_by["d"]
+
+
+@pytest.mark.parametrize("before", [[], ["waits"]], ids=["carried", "alone"])
+async def test_who_is_cancelled_by_others_before_the_first_step_holds_nobody_up(crew, before):
+    await crew.done(*(crew.add(task, name="before") for task in before))
+    attempt, others = crew.add("waits", name="first"), asyncio.all_tasks()
+    crew.go()
+    for task in asyncio.all_tasks() - others:
+        task.cancel()
+    last = crew.add("quick", name="last")
+    _, outcome = await crew.done(attempt, last)
+
+    assert "first" not in carried_by
+    assert outcome.kind == "succeeded"

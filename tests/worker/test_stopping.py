@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 
+import psycopg
 import pytest
 
 from howdah import App, Conflict, Context, workers
@@ -449,3 +450,29 @@ async def test_a_task_may_stop_its_own_worker(app, store):
 
     assert store.state(job_id) == "succeeded"
     assert await app.run(workers.list()) == []
+
+
+async def test_what_a_claim_brings_in_after_the_shutdown_began_is_handed_back(
+    app, dsn, store, eventually
+):
+    end = asyncio.Event()
+
+    @app.task(name="long")
+    async def long():
+        await end.wait()
+
+    async with app, app.worker(slots=2) as worker:
+        first = await long.enqueue()
+        await eventually(lambda: store.state(first) == "running")
+        with psycopg.connect(dsn) as holder:  # a claim waits for it
+            holder.execute("select from _howdah.worker for update")
+            second = await long.enqueue()
+            await asyncio.sleep(0.3)
+            worker.stop()
+            await asyncio.sleep(1.3)  # longer than the shutdown waits for a claim under way
+        await eventually(lambda: store.state(second) == "ready")
+        end.set()
+        await asyncio.wait_for(worker.wait(), 5)
+
+    assert store.state(first) == "succeeded"
+    assert store.job(second).attempt == 0

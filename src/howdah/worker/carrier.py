@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from howdah.context import leave
@@ -36,6 +37,7 @@ class Carriers:
     ) -> None:
         self._following, self._ended, self._rested = following, ended, rested
         self._attempt: Attempt | None = None  # that the newest carrier is at
+        self._first: Attempt | None = None  # of the newest carrier
         self._is_under_way = False
         self._clean = copy_context()
         self._waits: dict[str, int] = {}  # by task: how many more to have an asyncio task alone
@@ -46,16 +48,26 @@ class Carriers:
             return
         while (attempt := self._following()) is not None:
             if self._will_wait(attempt):
-                self._make(self._carry_alone(attempt))
+                self._make(self._carry_alone(attempt), attempt)
                 continue
-            self._is_under_way = True
-            self._make(self._carry(attempt))
+            self._is_under_way, self._first = True, attempt
+            self._make(self._carry(attempt), attempt)
             asyncio.get_running_loop().call_soon(self._leave_alone)
             break
 
-    def _make(self, carrying: Coroutine[Any, Any, None]) -> None:
+    def _make(self, carrying: Coroutine[Any, Any, None], attempt: Attempt) -> None:
         """An asyncio task for it, which sees no context variable that a job has set."""
-        asyncio.get_running_loop().create_task(carrying, context=self._clean.copy())
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(carrying, context=self._clean.copy())
+        task.add_done_callback(partial(self._made, attempt))
+
+    def _made(self, attempt: Attempt, task: asyncio.Task[None]) -> None:
+        """It has ended; who was cancelled before the first step never reached code of ours."""
+        if task.cancelled() and attempt.handle is None:
+            if attempt is self._first:
+                self._is_under_way = False
+            self._ended(attempt, attempt.stopped())
+            self._rested()
 
     def _will_wait(self, attempt: Attempt) -> bool:
         if attempt.where != "loop":

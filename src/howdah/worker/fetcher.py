@@ -110,7 +110,9 @@ class Fetcher:
         if slots not in self._marked:  # there was no room left to ask for
             return False
         self._fell_idle()
-        if len(self._groups) == 1:  # this claim will see what the pokes until now were about
+        if (
+            len(self._groups) == 1 and not self._stopping
+        ):  # this claim will see what the pokes until now were about
             self._poked.clear()
         return await self._claim(slots, idle=False)
 
@@ -170,6 +172,7 @@ class Fetcher:
         except BaseException:  # whether it claimed anything, nobody knows
             floors.forget()
             self._in_vain.clear()
+            self._marked.clear()
             raise
         if worker != self._identity.id:  # swept in the meantime: they are no longer ours
             return [], False

@@ -71,6 +71,7 @@ class Runner:
     def fill(self) -> None:
         """Start waiting jobs wherever there is room for them, and for their outcomes."""
         if self._closed:
+            self._hand_back(self.drop_waiting())  # what a late claim brought in
             return
         for slots in self._groups:
             if slots.waiting:

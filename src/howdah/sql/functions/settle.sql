@@ -18,8 +18,10 @@ declare
     moment  timestamptz := _howdah.clock();
     keeps_none  text[] := array(select q.name from _howdah.queue q where not q.keep_history);
     held    record;  -- the leases, each once, in parallel arrays
+    tokens  uuid[] := array(select distinct l from unnest(settle.leases) l);
     rows    tid[];
-    places  bigint[];  -- of each of them in what was given
+    owners  uuid[];  -- their ids, and
+    places  bigint[];  -- their places in what was given
     moved   uuid[] := '{}';
     n       bigint;
     told    text;
@@ -29,15 +31,18 @@ begin
     loop
         -- One descent of job_pkey for each, whatever the statistics say: a join with the table would be turned round, and walk over
         -- all of it, where a vacuum found nothing alive in a table that it could not shorten.
-        select coalesce(array_agg(found.row), '{}'), array_agg(o.place) into rows, places
+        select coalesce(array_agg(found.row), '{}'), array_agg(o.id), array_agg(o.place) into rows, owners, places
         from unnest(settle.ids, settle.leases) with ordinality o (id, lease, place)
         cross join lateral (
             select j.ctid as row from _howdah.job j
             where j.id = o.id and (j.lease = o.lease or (settle.leases is null and j.lease is null)) limit 1) found;
         exit when rows = '{}';
         with gone as (
-            delete from _howdah.job j where j.ctid = any (rows)
-            returning j.ctid as row, j.created_at, j.run_at, j.timeout_ms, j.priority, j.attempt, j.base_attempt, j.max_attempts, j.crashes, j.id,
+            -- The lease once more: servers before 18.1, 17.7, 16.11, 15.15 and 14.20 follow a row that was changed meanwhile to its new version
+            -- without a second look at its place.
+            delete from _howdah.job j
+            where j.ctid = any (rows) and (j.lease = any (tokens) or (settle.leases is null and j.lease is null))
+            returning j.created_at, j.run_at, j.timeout_ms, j.priority, j.attempt, j.base_attempt, j.max_attempts, j.crashes, j.id,
                       j.lease, j.delivery, j.queue, j.task, j.args, j.unique_key, j.headers, j.tags
         ), kept as (
             insert into _howdah.finished
@@ -46,7 +51,7 @@ begin
             select g.created_at, held.claimed_at[array_position(held.leases, g.lease)], moment, g.run_at, g.timeout_ms, g.priority,
                    g.attempt, g.base_attempt, g.max_attempts, g.crashes, g.id, g.lease,
                    held.workers[array_position(held.leases, g.lease)], settle.state, g.delivery, g.queue, g.task, g.args,
-                   settle.results[places[array_position(rows, g.row)]], settle.errors[places[array_position(rows, g.row)]],
+                   settle.results[places[array_position(owners, g.id)]], settle.errors[places[array_position(owners, g.id)]],
                    g.unique_key, g.headers, g.tags
             from gone g
             where settle.state = 'F' or g.queue <> all (keeps_none)
