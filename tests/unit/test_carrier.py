@@ -215,3 +215,19 @@ async def test_who_is_cancelled_by_others_before_the_first_step_holds_nobody_up(
 
     assert "first" not in carried_by
     assert outcome.kind == "succeeded"
+
+
+async def test_a_loop_that_begins_its_tasks_at_once_carries_the_same(crew):
+    loop = asyncio.get_running_loop()
+
+    def at_once(loop, coroutine, **given):
+        coroutine.close()
+        pytest.fail("made by the loop's own factory")
+
+    loop.set_task_factory(at_once)
+    try:
+        outcomes = await crew.done(*(crew.add("quick", name=str(n)) for n in range(1000)))
+    finally:
+        loop.set_task_factory(None)
+
+    assert {outcome.kind for outcome in outcomes} == {"succeeded"}

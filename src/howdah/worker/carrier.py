@@ -57,8 +57,9 @@ class Carriers:
 
     def _make(self, carrying: Coroutine[Any, Any, None], attempt: Attempt) -> None:
         """An asyncio task for it, which sees no context variable that a job has set."""
+        # Not by the loop's task factory, which may begin it here and now.
         loop = asyncio.get_running_loop()
-        task = loop.create_task(carrying, context=self._clean.copy())
+        task = asyncio.Task(carrying, loop=loop, context=self._clean.copy())
         task.add_done_callback(partial(self._made, attempt))
 
     def _made(self, attempt: Attempt, task: asyncio.Task[None]) -> None:
