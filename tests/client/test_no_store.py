@@ -148,7 +148,7 @@ async def test_a_schema_of_another_version_is_refused_with_who_must_move(
 async def test_a_read_only_server_is_named_as_such_and_can_still_be_read(
     dsn: str, db: psycopg.Connection, opened: Callable[..., App]
 ) -> None:
-    db.execute("select howdah.enqueue('t')")
+    [job_id] = db.execute("select howdah.enqueue('t')").fetchone() or ()
     app = opened(f"{dsn}&options=-c%20default_transaction_read_only%3Don")
 
     for writing in (
@@ -156,7 +156,7 @@ async def test_a_read_only_server_is_named_as_such_and_can_still_be_read(
         jobs.enqueue_many([Job("t", "{}")]),
         jobs.enqueue(Job("t", "{}", make_options(unique_key="k"))),
         jobs.claim(),
-        jobs.cancel(uuid4()),
+        jobs.cancel(job_id),
     ):
         with pytest.raises(ReadOnly) as refused:
             await app.run(writing)
