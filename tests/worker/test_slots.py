@@ -6,10 +6,13 @@ import asyncio
 import threading
 import time
 from collections import Counter
+from uuid import uuid4
 
+import msgspec
 import pytest
 
 from howdah import App, BadInput
+from howdah.jobs import Claimed
 
 
 @pytest.mark.parametrize("kind", ["coroutines", "threads"])
@@ -230,3 +233,32 @@ async def test_what_was_claimed_at_a_pace_that_is_over_goes_to_who_has_room(dsn,
             await eventually(lambda: store.states()["succeeded"] == 610)
 
     assert store.one("select max(attempt) from howdah.jobs where task = 'long'") == 1
+
+
+async def test_slots_that_never_run_dry_keep_no_others_waiting(app, store, eventually):
+    ran: list[str] = []
+
+    @app.task(name="flood", queue="flood")
+    async def flood():
+        ran.append("flood")
+
+    @app.task(name="own", queue="own")
+    async def own():
+        ran.append("own")
+
+    async with app:
+        worker = app.worker(queues=["flood:10", "own:10"])
+        first, second = worker._parts.groups[:2]
+        async with worker:
+            await eventually(lambda: store.one("select count(*) from howdah.workers where idle"))
+            job = Claimed(
+                id=uuid4(), lease=uuid4(), queue="flood", task="flood", args="{}", priority=0,
+                attempt=1, base_attempt=0, max_attempts=4, timeout_ms=None,
+                delivery="at_least_once", leased_until=None, headers=None, tags=None,
+            )  # fmt: skip
+            first.waiting.extend([job] * 400)
+            second.waiting.extend([msgspec.structs.replace(job, task="own")] * 5)
+            worker._parts.runner.fill()
+            await eventually(lambda: len(ran) == 405)
+
+    assert ran[:10].count("own") == 5

@@ -110,10 +110,8 @@ class Fetcher:
         if slots not in self._marked:  # there was no room left to ask for
             return False
         self._fell_idle()
-        if (
-            len(self._groups) == 1 and not self._stopping
-        ):  # this claim will see what the pokes until now were about
-            self._poked.clear()
+        if len(self._groups) == 1 and not self._stopping:
+            self._poked.clear()  # the next claim sees what the pokes until now were about
         return await self._claim(slots, idle=False)
 
     async def _claim(self, slots: Slots, *, idle: bool) -> bool:

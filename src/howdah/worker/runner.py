@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -45,6 +46,7 @@ class Runner:
         self._turned_at: float | None = None  # the loop's last turn; None while nothing runs
         self._tasks, self._groups, self._finisher, self._events = tasks, groups, finisher, events
         self._means, self._has_room = means, has_room
+        self._turns = deque(groups)
         self._carriers = Carriers(self._following, self._ended, self.fill)
         # By attempt: a job may come back before its last attempt has ended.
         self._running: dict[Attempt, Slots] = {}
@@ -127,7 +129,9 @@ class Runner:
         """The attempt that begins now; None: nothing waits, or there is no room."""
         if self._closed or not self._finisher.has_room:
             return None
-        for slots in self._groups:
+        for _ in self._groups:  # in turns: a group that never runs dry must not keep others waiting
+            slots = self._turns[0]
+            self._turns.rotate(-1)
             if (job := slots.take()) is not None:
                 return self._begun(slots, job)
         return None
