@@ -237,3 +237,41 @@ begin
     end if;
     perform _howdah.let_go(back_to_keys.ids, coalesce(array(select distinct k from unnest(keyed.serial_keys) k), '{}'), soon => false);
 end $$;
+
+-- Keys of which nothing is left: no job, no cursor that was ever set, no place. Some of them, and only those that nobody has locked; whoever
+-- needs one again makes it anew.
+create or replace function _howdah.prune_keys(n int) returns bigint
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    moment  timestamptz := _howdah.clock();
+    gone    bigint;
+begin
+    with serial as (
+        delete from _howdah.serial_key s where s.key = any (array(
+            select o.key from _howdah.serial_key o
+            where o.version = 0
+              and not exists (select from _howdah.job j where j.id = o.holder)
+              and not exists (select from _howdah.job j where j.state = 'b' and j.serial_key = o.key)
+            limit prune_keys.n for update skip locked))
+        returning 1
+    ), gates as (
+        delete from _howdah.gate g where g.key = any (array(
+            select o.key from _howdah.gate o
+            where not exists (select from _howdah.place p where p.key = o.key)
+              and not exists (select from _howdah.job j where j.state = 'b' and j.waits_for = o.key)
+            limit prune_keys.n for update skip locked))
+        returning 1
+    ), windows as (
+        delete from _howdah.unique_until u where u.key = any (array(
+            select o.key from _howdah.unique_until o where o.until < moment limit prune_keys.n for update skip locked))
+        returning 1
+    ), starts as (
+        delete from _howdah.start s where s.ctid = any (array(
+            select o.ctid from _howdah.start o where o.at < moment - coalesce((select max(l.per) from _howdah.limit l), '0') limit prune_keys.n))
+        returning 1
+    )
+    select (select count(*) from serial) + (select count(*) from gates) + (select count(*) from windows) + (select count(*) from starts) into gone;
+    return gone;
+end $$;
