@@ -202,9 +202,9 @@ def test_keys_of_which_nothing_is_left_are_pruned(own_door):
     door = own_door
     door.call("put_limit", key="k", n=1)
     door.enqueue(serial_key="s", limit_keys=["k"], unique_key="u", unique_for="1 minute")
+    door.finish([door.take()])
     kept = door.enqueue(serial_key="t")
-    door.finish([door.take(tasks=["work"])])
-    door.claim(1)
+    door.take()
     door.chores("prune")
     assert door.one("select count(*) from _howdah.unique_until") == 1
 
