@@ -221,7 +221,7 @@ def store(db: psycopg.Connection) -> Store:
 _TABLES = (
     "job", "lease", "finished", "attempt", "given_id", "cancel_request", "waiter", "idle",
     "worker", "task", "queue", "granted", "setting", "serial_key", "limit", "gate", "place",
-    "pending", "unique_until", "start",
+    "pending", "unique_until", "start", "share",
 )  # fmt: skip
 CLEAN = (
     "set lock_timeout = '10s';"

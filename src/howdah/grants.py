@@ -15,7 +15,7 @@ _VIEWS = (
 # Functions inside a view run with the rights of whoever selects from it.
 _VIEW_HELPERS = (
     "clock", "state_name", "delivery_name", "timeout_span", "ready_queues", "oldest", "count_ready",
-    "count_scheduled", "count_waiting", "most_of", "rate_of",
+    "count_scheduled", "count_waiting", "count_blocked", "blocked_queues", "most_of", "rate_of",
 )  # fmt: skip
 
 FUNCTIONS = {
@@ -27,7 +27,7 @@ FUNCTIONS = {
     "viewer": _LOOK,
     "operator": (
         *_LOOK, "cancel", "retry", "run_now", "delete", "pause", "resume", "put_queue", "drain",
-        "kill", "put_limit", "put_rate", "set_cursor",
+        "kill", "put_limit", "put_rate", "put_share", "set_cursor",
     ),
 }  # fmt: skip
 

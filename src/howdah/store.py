@@ -33,9 +33,9 @@ def schema_version() -> Call[int]:
     return function("schema_version", "schema_version", one_int)
 
 
-def admit() -> Call[int]:
-    """Let in whom a key that changed hands may let in; gives how many became ready."""
-    return function("admit", "admit", one_int)
+def admit(n: int) -> Call[int]:
+    """Let in whom keys and shares may let in, for room of `n` jobs; gives how many became ready."""
+    return function("admit", "admit", one_int, n=("int", n))
 
 
 def declare_tasks(declarations: str) -> Call[int]:

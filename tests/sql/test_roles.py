@@ -53,6 +53,7 @@ MAY = {
         "put_limit",
         "put_queue",
         "put_rate",
+        "put_share",
         "set_cursor",
         "drain",
         "kill",
@@ -77,6 +78,8 @@ VIEWS = {
 MAY_SELECT = {"producer": set(), "worker": set(), "viewer": VIEWS, "operator": VIEWS}
 ALLOWED_INTERNALS = {
     "clock",
+    "blocked_queues",
+    "count_blocked",
     "count_waiting",
     "most_of",
     "rate_of",

@@ -160,10 +160,10 @@ class Fetcher:
         while looks_again and (n := slots.wants()) > 0 and not self._stopping:
             if self._admits:
                 self._admits = False
-                await self._link.run(store.admit())
+                await self._link.run(store.admit(n))
             claimed, looks_again = await self._ask_once(slots, n, idle=idle)
             if not claimed and self._admits:
-                looks_again = await self._link.run(store.admit()) > 0
+                looks_again = await self._link.run(store.admit(n)) > 0
                 self._admits = False
                 if looks_again:
                     continue

@@ -5,10 +5,14 @@
 -- Notes that something has changed on these keys.
 create or replace function _howdah.note(kind "char", keys text[]) returns void
 language sql volatile set search_path = pg_catalog, pg_temp
-as $$ insert into _howdah.pending (kind, key) select note.kind, k from unnest(note.keys) k where k is not null $$;
+as $$
+    insert into _howdah.pending (kind, key)
+    select case when left(k, 1) = chr(1) then 'f' else note.kind end, k from unnest(note.keys) k where k is not null
+$$;
 
--- Resolves up to `n` notes: lets in whom they are about. Returns how many jobs became ready.
-create or replace function _howdah.admit(n int) returns int
+-- Resolves up to `n` notes: lets in whom they are about; of queues that are served in shares until they have `most` ready jobs. Returns how
+-- many jobs became ready.
+create or replace function _howdah.admit(n int, most int default 0) returns int
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp set enable_seqscan = on set enable_indexscan = on set jit = off
 as $$
@@ -16,30 +20,37 @@ declare
     moment   timestamptz := _howdah.clock();
     serial   text[];
     limited  text[];
+    shared   text[];
 begin
     -- Two of the same batch may name one key: each is resolved once, after all its notes were taken.
     with taken as (
         delete from _howdah.pending p
         where p.ctid = any (array(select o.ctid from _howdah.pending o where coalesce(o.due <= moment, true) limit admit.n for update skip locked))
         returning p.kind, p.key)
-    select array_agg(distinct t.key) filter (where t.kind = 's'), array_agg(distinct t.key) filter (where t.kind = 'l')
-    into serial, limited from taken t;
+    select array_agg(distinct t.key) filter (where t.kind = 's'), array_agg(distinct t.key) filter (where t.kind = 'l'),
+           array_agg(distinct t.key) filter (where t.kind = 'f')
+    into serial, limited, shared from taken t;
+    if shared is not null then
+        perform _howdah.begin_shares(shared);
+    end if;
     return case when serial is null then 0 else _howdah.admit_serial(serial) end
-         + case when limited is null then 0 else _howdah.admit_limited(limited) end;
+         + case when limited is null then 0 else _howdah.admit_limited(limited) end
+         + case when admit.most > 0 and exists (select from _howdah.share s where s.active) then _howdah.admit_fair(admit.most) else 0 end;
 end $$;
 
 -- Whether any note is to be resolved now.
 create or replace function _howdah.is_pending() returns boolean
 language sql volatile set search_path = pg_catalog, pg_temp
 as $$ select exists (select from _howdah.pending p where p.due is null)
-          or exists (select from _howdah.pending p where p.due <= _howdah.clock()) $$;
+          or exists (select from _howdah.pending p where p.due <= _howdah.clock())
+          or exists (select from _howdah.share s where s.active) $$;
 
--- For workers: resolves what is noted; how many jobs became ready.
-create or replace function howdah.admit(n int default 1000) returns int
+-- For workers, which have room for `n` jobs: resolves what is noted; how many jobs became ready.
+create or replace function howdah.admit(n int default 100) returns int
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return case when _howdah.is_pending() then _howdah.admit(least(greatest(admit.n, 1), 10000)) else 0 end;
+    return case when _howdah.is_pending() then _howdah.admit(1000, least(greatest(admit.n, 0), 10000)) else 0 end;
 end $$;
 
 -- Gives each of these serial keys to the next of its jobs, unless the one whose turn it is is still alive. A holder that came back to
@@ -91,12 +102,11 @@ begin
     update _howdah.serial_key s set holder = t.id from unnest(turn.keys, turn.ids) t (key, id)
     where s.key = t.key and t.id = any (free) and s.holder is distinct from t.id;
     if array_remove(turn.limits, null) = '{}' then
-        return cardinality(_howdah.make_ready(free, admitted => true));
+        return _howdah.let_in(free);
     end if;
     update _howdah.job j set waits_for = t.first from unnest(turn.ids, turn.limits) t (id, first)
     where j.id = t.id and j.id = any (free) and t.first is not null;
-    return cardinality(_howdah.make_ready(array(select t.id from unnest(turn.ids, turn.limits) t (id, first) where t.id = any (free) and t.first is null),
-                                          admitted => true))
+    return _howdah.let_in(array(select t.id from unnest(turn.ids, turn.limits) t (id, first) where t.id = any (free) and t.first is null))
          + _howdah.admit_limited(array(select distinct t.first from unnest(turn.limits) t (first) where t.first is not null));
 end $$;
 
@@ -166,7 +176,7 @@ begin
             perform _howdah.note_rate(asked);
         end if;
     end loop;
-    return case when ready = '{}' then 0 else cardinality(_howdah.make_ready(ready, admitted => true)) end;
+    return case when ready = '{}' then 0 else _howdah.let_in(ready) end;
 end $$;
 
 -- Those of the keys whose gates could be locked without waiting.
@@ -260,6 +270,7 @@ begin
         delete from _howdah.gate g where g.key = any (array(
             select o.key from _howdah.gate o
             where not exists (select from _howdah.place p where p.key = o.key)
+              and not exists (select from _howdah.share s where s.active and s.queue = substr(o.key, 2))
               and not exists (select from _howdah.job j where j.state = 'b' and j.waits_for = o.key)
             limit prune_keys.n for update skip locked))
         returning 1
@@ -267,11 +278,18 @@ begin
         delete from _howdah.unique_until u where u.key = any (array(
             select o.key from _howdah.unique_until o where o.until < moment limit prune_keys.n for update skip locked))
         returning 1
+    ), shares as (
+        delete from _howdah.share s where not s.active and s.weight = 1 and (s.queue, s.key) in (
+            select o.queue, o.key from _howdah.share o
+            where not o.active and o.weight = 1 and not exists (select from _howdah.share a where a.queue = o.queue and a.active)
+            limit prune_keys.n for update skip locked)
+        returning 1
     ), starts as (
         delete from _howdah.start s where s.ctid = any (array(
             select o.ctid from _howdah.start o where o.at < moment - coalesce((select max(l.per) from _howdah.limit l), '0') limit prune_keys.n))
         returning 1
     )
-    select (select count(*) from serial) + (select count(*) from gates) + (select count(*) from windows) + (select count(*) from starts) into gone;
+    select (select count(*) from serial) + (select count(*) from gates) + (select count(*) from windows) + (select count(*) from starts)
+           + (select count(*) from shares) into gone;
     return gone;
 end $$;

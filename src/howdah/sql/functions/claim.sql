@@ -64,7 +64,7 @@ begin
         perform _howdah.stage(1000), _howdah.expire(1000), _howdah.rescue(1000);
     end if;
     if claim.floors is null and _howdah.is_pending() then
-        perform _howdah.admit(1000);
+        perform _howdah.admit(1000, claim.n);
     end if;
 
     loop

@@ -50,7 +50,7 @@ begin
        and not no_timeout and current_setting('synchronous_commit') <> 'off' then
         select t.queue, t.priority, t.max_attempts, t.timeout_ms, t.delivery, t.keys into declared
         from _howdah.task t where t.name = enqueue.task;
-        if declared.keys is not null or _howdah.any_limits() and _howdah.limits_of(coalesce(queue, declared.queue, 'default'), task) <> '{}' then
+        if declared.keys is not null or _howdah.any_limits() and _howdah.is_limited(coalesce(queue, declared.queue, 'default'), task) then
             select p.id into job_id from _howdah.put_keyed(array[row(
                 task, args, queue, null, null, null, null, null, null, null, null, null, null, null)::howdah.new_job], null, enqueue.wake) p;
             return job_id;

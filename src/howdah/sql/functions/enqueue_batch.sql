@@ -42,7 +42,7 @@ begin
     end if;
 
     select t.* into declared from _howdah.task t where t.name = enqueue_batch.task;
-    if declared.keys is not null or _howdah.any_limits() and _howdah.limits_of(coalesce(enqueue_batch.queue, declared.queue, 'default'), enqueue_batch.task) <> '{}' then
+    if declared.keys is not null or _howdah.any_limits() and _howdah.is_limited(coalesce(enqueue_batch.queue, declared.queue, 'default'), enqueue_batch.task) then
         return count(*) from _howdah.put_keyed(array(
             select row(enqueue_batch.task, n.args, enqueue_batch.queue, enqueue_batch.priority, enqueue_batch.run_at, enqueue_batch.delay,
                        enqueue_batch.max_attempts, enqueue_batch.timeout, enqueue_batch.no_timeout, enqueue_batch.delivery, n.id, null,

@@ -32,8 +32,8 @@ begin
         when keys ? 'limit_keys' and (jsonb_typeof(keys -> 'limit_keys') <> 'array' or jsonb_array_length(keys -> 'limit_keys') not between 1 and 6)
             then 'limit_keys must be a list of 1 to 6 keys'
         when exists (select from jsonb_array_elements(case when jsonb_typeof(keys -> 'limit_keys') = 'array' then keys -> 'limit_keys' end) k
-                     where jsonb_typeof(k) <> 'string' or octet_length(k #>> '{}') not between 1 and 200 or k #>> '{}' like '%*%')
-            then 'a limit key must be 1 to 200 bytes long, without *, which marks a pattern'
+                     where jsonb_typeof(k) <> 'string' or octet_length(k #>> '{}') not between 1 and 200 or k #>> '{}' ~ '[*[:cntrl:]]')
+            then 'a limit key must be 1 to 200 bytes long, without * and control characters'
         when keys ->> 'serial_key' is null and (keys ? 'collapse' or keys ? 'on_failure') then 'collapse and on_failure need a serial_key'
         when unique_key is not null and keys ? 'collapse' then 'give unique_key or collapse, not both'
         when unique_key is null and (keys ? 'unique_per' or keys ? 'unique_while' or keys ? 'unique_for') then 'unique_per, unique_while and unique_for need a unique_key'
@@ -83,7 +83,9 @@ begin
             select unnest(_howdah.limits_of(queue, task)) where _howdah.any_limits()) l (l)
         order by l);
     k.limit_keys := nullif(k.limit_keys, '{}');
-    k.hooks := nullif(case when k.serial_key is not null then 1 else 0 end + case when k.limit_keys is not null then 2 else 0 end, 0);
+    k.fair_key := _howdah.filled((select q.fair_by from _howdah.queue q where q.name = keys_of.queue and _howdah.any_limits()), args);
+    k.hooks := nullif(case when k.serial_key is not null then 1 else 0 end + case when k.limit_keys is not null then 2 else 0 end
+                      + case when k.fair_key is not null then 4 else 0 end, 0);
     k.on_failure := case when whole ->> 'on_failure' = 'skip' then 'k' end;
     k.unique_for := (whole ->> 'unique_for')::interval;
     k.on_conflict := whole ->> 'on_conflict';
@@ -99,13 +101,22 @@ begin
         when 'waiting' then 'serial/' || k.serial_key
         when 'task' then concat_ws('/', 'task', k.serial_key, queue, task) end);
     if octet_length(k.serial_key) not between 1 and 200 or octet_length(chosen) not between 1 and 200
+       or octet_length(k.fair_key) not between 1 and 200
        or exists (select from unnest(k.limit_keys) l where octet_length(l) > 200) then
         perform _howdah.refuse('JQ001', format('a key of task %s is not 1 to 200 bytes long', task), 'Nothing was enqueued. Make it from shorter arguments.');
     end if;
     return k;
 end $$;
 
--- Whether any limit was ever put: one read of a sequence's page.
+-- Whether a job of this queue and task is limited, or the queue served in shares.
+create or replace function _howdah.is_limited(queue text, task text) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select _howdah.limits_of(is_limited.queue, is_limited.task) <> '{}'
+        or exists (select from _howdah.queue q where q.name = is_limited.queue and q.fair_by is not null)
+$$;
+
+-- Whether any limit was ever put, or a queue served in shares: one read of a sequence's page.
 create or replace function _howdah.any_limits() returns boolean
 language sql volatile
 return pg_catalog.pg_sequence_last_value('_howdah.has_limits'::regclass) is not null;
@@ -116,5 +127,5 @@ language sql volatile set search_path = pg_catalog, pg_temp
 as $$
     select coalesce((select t.keys is not null from _howdah.task t where t.name = is_keyed.task), false)
         or (_howdah.any_limits()
-            and _howdah.limits_of(coalesce(is_keyed.queue, (select t.queue from _howdah.task t where t.name = is_keyed.task), 'default'), is_keyed.task) <> '{}')
+            and _howdah.is_limited(coalesce(is_keyed.queue, (select t.queue from _howdah.task t where t.name = is_keyed.task), 'default'), is_keyed.task))
 $$;

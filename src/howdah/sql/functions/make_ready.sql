@@ -41,7 +41,7 @@ begin
             attempt = j.attempt - uncharge::int,
             crashes = j.crashes + crashed::int,
             lease = null, leased_until = null,
-            waits_for = case when j.hooks is not null and not admitted and j.serial_key is null and not coalesce(w.run_at > moment, false) then j.limit_keys[1] end
+            waits_for = case when j.hooks is not null and not admitted and j.serial_key is null and not coalesce(w.run_at > moment, false) then coalesce(j.limit_keys[1], _howdah.fair_gate(j.queue, j.fair_key)) end
         from wanted w
         where j.id = w.id and (j.lease = w.lease or (make_ready.leases is null and j.lease is null))
         returning j.id, j.queue, j.task, j.state, j.hooks

@@ -45,11 +45,13 @@ begin
         ), simple as (  -- nothing of theirs can be there already
             insert into _howdah.job
                 (seq, created_at, run_at, timeout_ms, priority, max_attempts, id, state, delivery, queue, task, args, headers, tags,
-                 hooks, serial_key, limit_keys, on_failure, waits_for)
+                 hooks, serial_key, limit_keys, on_failure, fair_key, waits_for)
             select d.seq, moment, d.run_at, d.timeout_ms, d.priority, d.max_attempts, d.id,
                    case when d.run_at > moment then 's' when (d.keys).hooks is not null then 'b' else 'r' end::"char", d.delivery, d.queue,
                    d.task, d.args, d.headers, d.tags, (d.keys).hooks, (d.keys).serial_key, (d.keys).limit_keys, (d.keys).on_failure,
-                   case when coalesce(d.run_at <= moment, true) and (d.keys).serial_key is null then (d.keys).limit_keys[1] end
+                   (d.keys).fair_key,
+                   case when coalesce(d.run_at <= moment, true) and (d.keys).serial_key is null
+                        then coalesce((d.keys).limit_keys[1], _howdah.fair_gate(d.queue, (d.keys).fair_key)) end
             from drawn d where d.given is null and coalesce((d.keys).unique_key, (d.keys).waiting_key, (d.keys).until_key) is null
             returning id
         )
@@ -108,11 +110,12 @@ begin
         if holder is null then
             insert into _howdah.job
                 (seq, created_at, run_at, timeout_ms, priority, max_attempts, id, state, delivery, queue, task, args, headers, tags,
-                 unique_key, waiting_key, hooks, serial_key, limit_keys, on_failure, waits_for)
+                 unique_key, waiting_key, hooks, serial_key, limit_keys, on_failure, fair_key, waits_for)
             values (job.seq, moment, job.run_at, job.timeout_ms, job.priority, job.max_attempts, job.id,
                     case when later then 's' when keys.hooks is not null then 'b' else 'r' end::"char", job.delivery, job.queue,
                     job.task, job.args, job.headers, job.tags, keys.unique_key, keys.waiting_key, keys.hooks, keys.serial_key,
-                    keys.limit_keys, keys.on_failure, case when not later and keys.serial_key is null then keys.limit_keys[1] end)
+                    keys.limit_keys, keys.on_failure, keys.fair_key,
+                    case when not later and keys.serial_key is null then coalesce(keys.limit_keys[1], _howdah.fair_gate(job.queue, keys.fair_key)) end)
             on conflict do nothing;
             if found then
                 id := job.id;

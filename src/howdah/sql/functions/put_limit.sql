@@ -59,11 +59,11 @@ begin
                 update _howdah.job j
                 set limit_keys = array(select l from unnest(j.limit_keys || (kind || name)) l order by l), hooks = coalesce(j.hooks, 0) | 2
                 where case kind when 'queue:' then j.queue else j.task end = name and kind || name <> all (coalesce(j.limit_keys, '{}'))
-                returning j.id, j.state
+                returning j.id, j.state, j.seq, j.waits_for
             ), running as (
                 insert into _howdah.place (key, job_id) select kind || name, c.id from changed c where c.state = 'x'
             )
-            select array_agg(c.id) into ready from changed c where c.state = 'r';
+            select array_agg(c.id order by c.seq) into ready from changed c where c.state = 'r' or left(c.waits_for, 1) = chr(1);
             perform _howdah.make_ready(ready);
             perform _howdah.note('l', array[kind || name]);
         end loop;

@@ -48,17 +48,18 @@ begin
             where j.ctid = any (rows) and (j.lease = any (tokens) or (settle.leases is null and j.lease is null))
             returning j.created_at, j.run_at, j.timeout_ms, j.priority, j.attempt, j.base_attempt, j.max_attempts, j.crashes, j.id,
                       j.lease, j.delivery, j.queue, j.task, j.args, j.unique_key, j.headers, j.tags, j.hooks, j.serial_key, j.limit_keys,
-                      j.on_failure, j.cursor
+                      j.on_failure, j.cursor, j.fair_key
         ), kept as (
             insert into _howdah.finished
                 (created_at, started_at, finished_at, run_at, timeout_ms, priority, attempt, base_attempt, max_attempts, crashes, id,
                  lease, worker, state, delivery, queue, task, args, result, error, unique_key, headers, tags, hooks, serial_key,
-                 limit_keys, on_failure, cursor)
+                 limit_keys, on_failure, cursor, fair_key)
             select g.created_at, held.claimed_at[array_position(held.leases, g.lease)], moment, g.run_at, g.timeout_ms, g.priority,
                    g.attempt, g.base_attempt, g.max_attempts, g.crashes, g.id, g.lease,
                    held.workers[array_position(held.leases, g.lease)], settle.state, g.delivery, g.queue, g.task, g.args,
                    settle.results[places[array_position(owners, g.id)]], settle.errors[places[array_position(owners, g.id)]],
-                   g.unique_key, g.headers, g.tags, g.hooks, g.serial_key, g.limit_keys, g.on_failure, g.cursor
+                   g.unique_key, g.headers, g.tags, g.hooks, g.serial_key, g.limit_keys, g.on_failure, g.cursor,
+                   g.fair_key
             from gone g
             where settle.state = 'F' or g.queue <> all (keeps_none)
         )

@@ -73,7 +73,9 @@ declare
     most    int := _howdah.most_of(job.waits_for);
     places  uuid[];
 begin
-    if job.waits_for is not null then
+    if left(job.waits_for, 1) = chr(1) then
+        return format('waiting for the turn of %s in queue %s, which is served in shares', job.fair_key, job.queue);
+    elsif job.waits_for is not null then
         if _howdah.starts_left(job.waits_for) <= 0 then
             return format('the rate of key %s is used up: next at %s', job.waits_for,
                           to_char(_howdah.next_start(job.waits_for), 'YYYY-MM-DD HH24:MI:SS TZ'));
