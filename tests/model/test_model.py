@@ -1,0 +1,50 @@
+"""Whatever is asked of the store, in any order: it answers and holds what the model says."""
+
+from __future__ import annotations
+
+import os
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+from tests.model.claiming import Claiming
+from tests.model.enqueuing import Enqueuing
+from tests.model.finishing import Finishing
+from tests.model.handling import Handling
+from tests.model.machine import CLOCK
+from tests.model.passing import Passing
+from tests.model.serving import Serving
+from tests.model.viewing import Viewing
+from tests.sql.conftest import Door
+
+EXAMPLES = int(os.environ.get("HOWDAH_PROOF_EXAMPLES", "60"))
+STEPS = int(os.environ.get("HOWDAH_PROOF_STEPS", "50"))
+IS_LONG = "HOWDAH_PROOF_EXAMPLES" in os.environ  # then chance differs from run to run
+SHRINKS = (
+    "HOWDAH_PROOF_QUICK" not in os.environ
+)  # whether a failure is made small, which takes minutes
+BUDGET = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=STEPS,
+    derandomize=not IS_LONG,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+    report_multiple_bugs=False,
+    phases=[phase for phase in Phase if phase is not Phase.shrink or SHRINKS],
+)
+
+
+class Everything(Enqueuing, Claiming, Finishing, Handling, Serving, Passing, Viewing):
+    """All features together."""
+
+
+@pytest.mark.timeout(0 if IS_LONG else 120)
+def test_the_store_does_what_the_model_says(own_dsn):
+    with psycopg.connect(own_dsn, autocommit=True) as connection:
+        door = Door(connection)
+        door.rows(CLOCK)
+
+        run_state_machine_as_test(type("Machine", (Everything,), {"door": door}), settings=BUDGET)
