@@ -12,25 +12,33 @@ import psycopg
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.conftest import CLEAN
-from tests.model.world import EPOCH, Job, World, seconds
+from tests.model.world import BACKOFF, Job, Queue, World, seconds
 from tests.sql.conftest import Door
 
 QUEUES, TASKS, PRIORITIES = ["a", "b", "brief"], ["work", "play"], [-1, 0, 5]
 KEYS, IDS = ["k", "l"], [UUID(int=n) for n in (1, 2)]
+DECLARED = [
+    {"name": task, "first_ms": first * 1000, "factor": factor, "longest_ms": longest * 1000}
+    | {"jitter": 0}
+    for task, (first, factor, longest) in BACKOFF.items()
+]
 BEGIN = datetime.fromisoformat("2026-01-05T12:00:00+00:00")
 CLOCK = """
     create sequence if not exists public.moment minvalue 0;
-    create or replace function _howdah.clock() returns timestamptz language sql volatile parallel safe
-    return (select timestamptz '2026-01-05 12:00 UTC' + m.last_value * interval '1 ms' from public.moment m)
+    create or replace function _howdah.clock() returns timestamptz language sql volatile
+    parallel safe return (
+        select timestamptz '2026-01-05 12:00 UTC' + m.last_value * interval '1 ms'
+        from public.moment m)
 """
 SEEN = """
-    select id, queue, task, state, priority, attempt, max_attempts, extract(epoch from timeout)::float8 as timeout, run_at,
-           created_at, started_at, finished_at, worker, result, error, delivery, unique_key, crashes, leased_until
+    select id, queue, task, state, priority, attempt, max_attempts,
+           extract(epoch from timeout)::float8 as timeout, run_at, created_at, started_at,
+           finished_at, worker, result, error, delivery, unique_key, crashes, leased_until
     from howdah.jobs
 """
-ATTEMPTS = (
-    "select job_id, attempt, outcome, error, started_at, finished_at, worker from howdah.attempts"
-)
+ATTEMPTS = """
+    select job_id, attempt, outcome, error, started_at, finished_at, worker from howdah.attempts
+"""
 PLACES = (
     "select array_agg(id order by queue, priority desc, seq) from _howdah.job where state = 'r'"
 )
@@ -77,8 +85,9 @@ class Machine(RuleBasedStateMachine):
             " left(pg_walfile_name(pg_current_wal_lsn()), 8), due_from = '-infinity',"
             " all_looked_at = '-infinity', beat_at = 'epoch', gap_began_at = 'epoch'"
         )
+        self.door.call("declare_tasks", tasks=DECLARED)
         self.door.call("put_queue", queue="brief", keep_history=False)
-        self.world.queues["brief"] = self.world.queue("brief").__class__(keep_history=False)
+        self.world.queues["brief"] = Queue(keep_history=False)
 
     def teardown(self) -> None:
         if self.door.connection.info.transaction_status.name != "IDLE":
@@ -143,7 +152,6 @@ class Machine(RuleBasedStateMachine):
         world = self.world
         rows = self.door.rows(SEEN)
         assert {row.id for row in rows} == set(world.jobs), "other jobs are there"
-        world.adopt({row.id: row.run_at for row in rows})
         for row in rows:
             assert tuple(row) == self.seen(world.jobs[row.id])
         assert (self.door.one(PLACES) or []) == self.ready_in_order(), (
@@ -171,6 +179,3 @@ class Machine(RuleBasedStateMachine):
     def ready_in_order(self) -> list[UUID]:
         ready = self.world.in_state("ready")
         return [j.id for j in sorted(ready, key=lambda j: (j.queue, -j.priority, j.seq))]
-
-
-__all__ = ["EPOCH", "Machine", "Refused", "often", "pick", "picks"]

@@ -1,4 +1,4 @@
-"""Three sessions with open transactions: who waits for whom, who gets what, and that nobody hangs."""
+"""Three sessions with open transactions: who waits for whom, who gets what; nobody hangs."""
 
 from __future__ import annotations
 
@@ -10,15 +10,22 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from hypothesis import settings, strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from psycopg.types.json import Jsonb
 from tests.conftest import CLEAN
 from tests.model.test_model import BUDGET, IS_LONG
 from tests.sql.conftest import Door
 
 HANG = 2.0  # seconds
-WAITS = "select pg_blocking_pids(%s) <> '{}'"
+WAITS = "select pg_blocking_pids(%s) && %s::int[]"
 whose = st.integers(0, 2)
 keys = st.sampled_from(["k", "l", None])
 ids = st.sampled_from([None, None, UUID(int=1), UUID(int=2)])
@@ -39,7 +46,7 @@ class Session:
         """What holds until its transaction ends."""
         self.is_open, self.has_keys = False, False
         self.locked: set[UUID] = set()  # jobs that it claimed, finished or cancelled
-        self.enqueued: set[UUID] = set()
+        self.enqueued: list[UUID] = []
         self.claimed: dict[UUID, UUID] = {}
         self.ended: set[UUID] = set()
 
@@ -53,7 +60,7 @@ class Sessions(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.jobs: set[UUID] = set()  # enqueued, committed, and not finished
+        self.jobs: dict[UUID, None] = {}  # enqueued, committed, and not finished; in that order
         self.running: dict[UUID, UUID] = {}  # and claimed: the lease
 
     @initialize()
@@ -67,7 +74,7 @@ class Sessions(RuleBasedStateMachine):
             if session.is_open:
                 self._end(session, "commit")
         left = {job.id for job in self.observer.claim(1000)}
-        assert left == self.jobs - set(self.running), "jobs were lost, or came from nowhere"
+        assert left == set(self.jobs) - set(self.running), "jobs were lost, or came from nowhere"
 
     # Calls that may have to wait
 
@@ -81,7 +88,8 @@ class Sessions(RuleBasedStateMachine):
         assert session.call is not None
         until = time.monotonic() + HANG
         while not session.call.done():
-            if self.observer.one(WAITS, session.pid):
+            others = [other.pid for other in self.sessions if other.is_open or other.call]
+            if self.observer.one(WAITS, session.pid, others):
                 return
             assert time.monotonic() < until, "a call hangs, and nobody is in its way"
             time.sleep(0.0005)
@@ -99,11 +107,11 @@ class Sessions(RuleBasedStateMachine):
 
     def _settle(self, session: Session) -> None:
         """What it did is there for all, because it is committed."""
-        self.jobs |= session.enqueued
-        self.jobs -= session.ended
+        self.jobs |= dict.fromkeys(session.enqueued)
         self.running.update(session.claimed)
         for job_id in session.ended:
             self.running.pop(job_id, None)
+            self.jobs.pop(job_id, None)
         session.forget()
 
     def _end(self, session: Session, how: str) -> None:
@@ -112,9 +120,12 @@ class Sessions(RuleBasedStateMachine):
             self._settle(session)
         else:
             session.forget()
-        for other in self.sessions:
-            if other.call is not None:
+        waiting = [other for other in self.sessions if other.call is not None]
+        while waiting:  # who goes on may let others go on
+            for other in waiting:
                 self._wait_for(other)
+            still = [other for other in waiting if other.call is not None]
+            waiting = still if still != waiting else []
 
     def free(self, who: int) -> Session | None:
         session = self.sessions[who]
@@ -140,7 +151,7 @@ class Sessions(RuleBasedStateMachine):
     def enqueue(self, who: int, priority: int) -> None:
         if session := self.free(who):
             call = lambda: session.door.enqueue(priority=priority)  # noqa: E731
-            self.at_once(session, lambda: session.enqueued.add(call()))
+            self.at_once(session, lambda: session.enqueued.append(call()))
 
     @rule(who=whose, news=st.lists(st.tuples(keys, ids), min_size=1, max_size=3))
     def enqueue_with_keys(self, who: int, news: list[tuple[str | None, UUID | None]]) -> None:
@@ -151,7 +162,7 @@ class Sessions(RuleBasedStateMachine):
 
         def then(rows: list[Any]) -> None:
             session.has_keys = session.is_open
-            session.enqueued |= {row.id for row in rows if row.created}
+            session.enqueued += [row.id for row in rows if row.created]
             for row in rows:
                 there = session.door.one("select count(*) from howdah.jobs where id = %s", row.id)
                 assert there == 1, "the answer is a job that does not exist"
@@ -205,7 +216,7 @@ class Sessions(RuleBasedStateMachine):
     def cancel(self, who: int, which: int) -> None:
         """Waits for whoever is about to claim it; outside transactions, for it may deadlock."""
         session = self.free(who)
-        waiting = sorted(self.jobs - set(self.running))
+        waiting = [job_id for job_id in self.jobs if job_id not in self.running]
         if session is None or session.is_open or not waiting:
             return
         job_id = waiting[which % len(waiting)]

@@ -15,6 +15,7 @@ from uuid import UUID
 FRONT = 2**62  # what release and rescue take from a job's place
 MAX_CRASHES = 3
 LOST_AFTER = 30.0
+BACKOFF = {"work": (3, 2, 3600), "play": (1, 10, 20)}  # seconds, without chance
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -50,7 +51,6 @@ class Job:
     result: Any = None
     error: str | None = None
     asked: bool = False  # to be cancelled, in the attempt that runs
-    within: tuple[datetime, datetime] | None = None  # run_at lies in here, by chance
 
     @property
     def waits(self) -> bool:
@@ -240,12 +240,9 @@ class World:
     def _retry(self, job: Job, ending: Ending) -> None:
         if ending.kind == "hung":
             job.suspect, job.crashes = True, job.crashes + 1
-        if ending.again_at is not None:
-            self.make_ready(job, max(ending.again_at, self.now))
-            return
-        wait = min(3.0 * 2 ** (job.attempt - job.base - 1), 3600.0)
-        job.within = (self.now + seconds(wait * 0.9), self.now + seconds(wait * 1.1))
-        self.make_ready(job, job.within[0])
+        first, factor, longest = BACKOFF[job.task]
+        wait = min(first * factor ** (job.attempt - job.base - 1), longest)
+        self.make_ready(job, max(ending.again_at or self.now + seconds(wait), self.now))
 
     def _snoozed(self, job: Job, ending: Ending) -> None:
         job.attempt -= 1
@@ -259,15 +256,6 @@ class World:
         job.suspect = job.suspect or job.crashes > 0 or ending.kind == "crashed"
         job.attempt, job.crashes = job.attempt - 1, job.crashes + 1
         self.make_ready(job, front=True)
-
-    # What only the store can say
-
-    def adopt(self, run_at: dict[UUID, datetime]) -> None:
-        """Takes over what is left to chance: when a job is tried again."""
-        for job in self.jobs.values():
-            if job.within is not None:
-                assert job.within[0] <= run_at[job.id] <= job.within[1], "backoff is out of bounds"
-                job.run_at, job.within = run_at[job.id], None
 
 
 def _last_words(job: Job, ending: Ending) -> str | None:
