@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from tests.model.world import Ending, Worker, World, seconds
 
 
@@ -15,11 +17,11 @@ def beat(world: World) -> None:
 
 def stage(world: World) -> int:
     """Scheduled jobs whose time has come are ready, in the order of their times."""
-    due = sorted(
-        (j for j in world.in_state("scheduled") if j.due <= world.now), key=lambda j: j.due
-    )
-    for job in due:
-        world.make_ready(job)
+    due = [job for job in world.in_state("scheduled") if job.due <= world.now]
+    for _, together in groupby(sorted(due, key=lambda j: j.due), key=lambda j: j.due):
+        ids = [job.id for job in together]
+        for job_id in world.order_of(ids) if len(ids) > 1 else ids:
+            world.make_ready(world.jobs[job_id])
     return len(due)
 
 
@@ -48,8 +50,10 @@ def end_leases(world: World, worker: Worker, kind: str) -> int:
 
 
 def is_lost(world: World, worker: Worker) -> bool:
-    """Silent for lost_after, or for 5 s after its session ended; a gap in the pulse is no silence of
-    one whose session outlived it."""
+    """Silent for lost_after, or for 5 s after its session ended.
+
+    A gap in the pulse is no silence of one whose session outlived it.
+    """
     beat_at, patience = worker.beat_at, worker.lost_after
     if worker.session == "held" and beat_at > world.gap_began_at - seconds(worker.lost_after / 3):
         beat_at = max(beat_at, world.gap_ended_at)

@@ -60,7 +60,7 @@ keyed_jobs = st.builds(
 
 
 def enqueue(world: World, new: New, fresh: UUID | None = None) -> tuple[UUID | None, bool]:
-    """The id that the caller gets (None: one that the store makes), and whether a job came of it."""
+    """The id that the caller gets (None: the store makes one), and whether a job came of it."""
     taken = new.id is not None and (new.id in world.given or new.id in world.jobs)
     if taken:
         return new.id, False

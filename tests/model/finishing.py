@@ -108,37 +108,38 @@ class Finishing(Machine):
         )  # fmt: skip
 
     @precondition(lambda self: self.tokens)
-    @rule(which=picks, n=st.integers(1, 5), kinds=st.lists(st.sampled_from(KINDS), min_size=5, max_size=5),
-          again=st.sampled_from([None, 0, 10]), plain=st.booleans(), skips=st.booleans(), twice=often)  # fmt: skip
+    @rule(
+        which=picks,
+        n=st.integers(1, 5),
+        kinds=st.none() | st.lists(st.sampled_from(KINDS), min_size=5, max_size=5),
+        again=st.sampled_from([None, 0, 10]),
+        skips=st.booleans(),
+        twice=often,
+    )
     def finish(
-        self,
-        which: int,
-        n: int,
-        kinds: list[str],
-        again: Any,
-        plain: bool,
-        skips: bool,
-        twice: bool,
+        self, which: int, n: int, kinds: list[str] | None, again: Any, skips: bool, twice: bool
     ) -> None:
-        newest = dict(self.tokens[max(0, len(self.tokens) - n - which % 3) :][:n])  # each job once
-        kinds = ["succeeded"] * len(newest) if plain else kinds[: len(newest)]
-        waits = [None if again is None else again + k / 1_000_000 for k in range(len(newest))]
-        options: dict[str, Any] = {} if plain else {
-            "outcomes": kinds, "errors": ["oh"] * len(kinds),
-            "retry_in": [None if w is None else f"{w:.6f} s" for w in waits],
-        }  # fmt: skip
+        some = dict(self.tokens[max(0, len(self.tokens) - n - which % 3) :][:n])  # each job once
+        waits = [None if again is None else again + k / 1_000_000 for k in range(len(some))]
+        outcomes, words = (["succeeded"] * 5, None) if kinds is None else (kinds, "oh")
+        options: dict[str, Any] = {"skip_locked": skips}
+        if kinds is not None:
+            options["outcomes"], options["errors"] = kinds[: len(some)], [words] * len(some)
+            options["retry_in"] = [None if w is None else f"{w:.6f} s" for w in waits]
+
+        def ending(kind: str, wait: float | None) -> Ending:
+            again_at = None if wait is None else self.world.now + seconds(wait)
+            return Ending(kind=kind, error=words, again_at=again_at)
 
         def predicted() -> dict[UUID, str]:
-            return finish(self.world, [
-                (job_id, lease, Ending(kind=kind, error=None if plain else "oh",
-                                       again_at=None if wait is None else self.world.now + seconds(wait)))
-                for (job_id, lease), kind, wait in zip(newest.items(), kinds, waits, strict=True)
-            ])  # fmt: skip
+            endings = [
+                (job_id, lease, ending(kind, wait))
+                for (job_id, lease), kind, wait in zip(some.items(), outcomes, waits, strict=False)
+            ]
+            return finish(self.world, endings)
 
         def ask() -> dict[UUID, str]:
-            refused = self.door.call(
-                "finish", ids=[*newest], leases=[*newest.values()], skip_locked=skips, **options
-            )
+            refused = self.door.call("finish", ids=[*some], leases=[*some.values()], **options)
             return {row.id: row.reason for row in refused}
 
         self.both(predicted, ask, twice=twice)

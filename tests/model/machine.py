@@ -39,6 +39,10 @@ SEEN = """
 ATTEMPTS = """
     select job_id, attempt, outcome, error, started_at, finished_at, worker from howdah.attempts
 """
+SAME_INSTANT = """
+    select array_agg(id) from (
+        select id from _howdah.job where id = any (%s) order by run_at, ctid) tied
+"""
 PLACES = (
     "select array_agg(id order by queue, priority desc, seq) from _howdah.job where state = 'r'"
 )
@@ -72,7 +76,8 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(BEGIN)
+        door = self.door
+        self.world = World(BEGIN, order_of=lambda ids: door.one(SAME_INSTANT, ids))
         self.tokens: list[tuple[UUID, UUID]] = []  # every lease that was ever handed out
         self.before: World | None = None  # the world that a rollback brings back
 
@@ -164,9 +169,11 @@ class Machine(RuleBasedStateMachine):
     def seen(self, job: Job) -> tuple[Any, ...]:
         """Its row of howdah.jobs."""
         error = job.error if not job.is_live else self.last_error(job)
-        return (job.id, job.queue, job.task, job.state, job.priority, job.attempt, job.max_attempts,
-                job.timeout, job.due, job.created_at, job.started_at, job.finished_at, job.worker,
-                job.result, error, job.delivery, job.unique_key, job.crashes, job.leased_until)  # fmt: skip
+        return (
+            *(job.id, job.queue, job.task, job.state, job.priority, job.attempt, job.max_attempts),
+            *(job.timeout, job.due, job.created_at, job.started_at, job.finished_at, job.worker),
+            *(job.result, error, job.delivery, job.unique_key, job.crashes, job.leased_until),
+        )
 
     def last_error(self, job: Job) -> str | None:
         ends = [a for a in self.world.attempts if a.job_id == job.id]

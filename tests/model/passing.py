@@ -42,7 +42,7 @@ class Passing(Machine):
     @precondition(lambda self: self.world.in_state("running"))
     @rule(which=picks)
     def lease_runs_out(self, which: int) -> None:
-        """Until just behind the end of one, and the chores: what comes next often has a stale token."""
+        """Until just behind the end of one, and chores: what comes next may have a stale token."""
         job = pick(self.world.in_state("running"), which)
         self.move(max(0, ceil(self._left(job))) + 1)
         self.chores()

@@ -72,8 +72,12 @@ class Serving(Machine):
     def workers(self) -> list[Worker]:
         return list(self.world.workers.values())
 
-    @rule(queues=st.sampled_from([["*"], ["a"], ["b*", "a"]]), tasks=st.sampled_from([None, ["work"]]),
-          lost_after=st.sampled_from([30, 10]), session=st.sampled_from(["none", "none", "gone", "held"]))  # fmt: skip
+    @rule(
+        queues=st.sampled_from([["*"], ["a"], ["b*", "a"]]),
+        tasks=st.sampled_from([None, ["work"]]),
+        lost_after=st.sampled_from([30, 10]),
+        session=st.sampled_from(["none", "none", "gone", "held"]),
+    )
     def register(self, queues: list[str], tasks: Any, lost_after: int, session: str) -> None:
         worker_id, key = uuid4(), None if session == "none" else self.lock_key(session)
 

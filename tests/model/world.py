@@ -1,12 +1,12 @@
 """What the store must hold: jobs, attempts and workers in plain Python, and how they move.
 
-Pure: it knows nothing of SQL. The features beside it (enqueuing, claiming, …) change it by the three
-roads that a job has: `settle`, `make_ready` and `end_attempts`.
+Pure: it knows nothing of SQL. The features beside it (enqueuing, claiming, …) change it by the
+three roads that a job has: `settle`, `make_ready` and `end_attempts`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -142,6 +142,7 @@ class World:
     gap_began_at: datetime = EPOCH
     gap_ended_at: datetime = EPOCH
     last_seq: int = 0
+    order_of: Callable[[list[UUID]], list[UUID]] = list  # of jobs that are due at one instant
 
     # Looking
 
@@ -197,15 +198,9 @@ class World:
         for _, job, ending in judged:
             self.attempts.append(
                 Attempt(
-                    job.id,
-                    job.attempt,
-                    ending.outcome,
-                    ending.error,
-                    job.started_at,
-                    self.now,
-                    job.worker,
-                    job.lease,
-                )  # fmt: skip
+                    *(job.id, job.attempt, ending.outcome, ending.error, job.started_at),
+                    *(self.now, job.worker, job.lease),
+                )
             )
         order = ["failed", "cancelled", "retry", "snoozed", "released", "lost"]
         for verdict, job, ending in sorted(judged, key=lambda j: order.index(j[0])):
