@@ -1,4 +1,4 @@
-"""An enqueue whose answer was lost: the client does not guess, and an id makes it safe to repeat."""
+"""An enqueue whose answer was lost: the client does not guess; an id makes it safe to repeat."""
 
 from __future__ import annotations
 

@@ -235,13 +235,13 @@ class Sessions(RuleBasedStateMachine):
             self.at_once(session, lambda: session.door.chores("stage", "rescue", "expire"))
 
 
-@pytest.mark.timeout(0 if IS_LONG else 120)
+@pytest.mark.timeout(0 if IS_LONG else 300)
 def test_three_sessions_neither_hang_nor_take_from_each_other(own_dsn):
     machine = type("Machine", (Sessions,), {
         "observer": Door(psycopg.connect(own_dsn, autocommit=True)),
         "sessions": [Session(own_dsn) for _ in range(3)],
     })  # fmt: skip
-    budget = BUDGET if IS_LONG else settings(BUDGET, max_examples=25, stateful_step_count=40)
+    budget = BUDGET if IS_LONG else settings(BUDGET, max_examples=20, stateful_step_count=40)
 
     run_state_machine_as_test(machine, settings=budget)
 
