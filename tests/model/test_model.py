@@ -1,8 +1,8 @@
 """Whatever is asked of the store, in any order: it answers and holds what the model says.
 
-A class of rules per feature, which `Everything` puts together. By default a small budget and the same
-examples each time; `make model` has a large one and goes by chance. What it finds becomes a plain
-test beside the verb that was wrong, and stays (tests/sql), and a mutant, so that it is found again.
+A class of rules per feature, which `Everything` puts together. By default a small budget and the
+same examples each time; `make model` has a large one and goes by chance. What it finds becomes a
+plain test beside the verb that was wrong (tests/sql), and a mutant, so that it is found again.
 """
 
 from __future__ import annotations
