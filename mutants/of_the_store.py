@@ -87,7 +87,7 @@ MUTANTS = (
     ),
     mutant(
         "14", "unique by looking first and inserting then",
-        "tests/sql/test_unique_keys.py::test_many_producers_of_one_key_make_one_job",
+        "tests/sql/test_unique_keys.py::test_the_loser_gets_the_winners_id_when_the_winner_commits",
         (f"{SQL}/migrations/0004_job.sql", "create unique index job_unique", "create index job_unique"),
         (PUT, MADE, f"              and not exists (select from _howdah.job k where k.unique_key = n.unique_key)\n{MADE}"),
     ),

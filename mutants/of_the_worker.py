@@ -58,6 +58,7 @@ MUTANTS = (
         "22", "an answer is waited for without end",
         "tests/worker/test_listening.py::test_a_call_that_is_not_answered_is_given_up_and_its_connection_with_it",
         (f"{WORKER}/link.py", ANSWERED, ANSWERED.replace("timeout=timeout", "timeout=None")),
+        ("src/howdah/connect.py", '"command_timeout": answer_within,', '"command_timeout": None,'),
     ),
     mutant(
         "23", "signals are heard only once the children work",

@@ -98,7 +98,8 @@ def _fails(tree: Path, *checks: str, most: float | None = WITHIN) -> tuple[bool,
     """Whether a check fails, as a test fails and not for want of a server or a name; and which."""
     command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider", "-m", ""]
     command += [*checks] if most is None else [*checks, "-x"]
-    environment = {**os.environ, "PYTHONPATH": str(tree / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(tree / "src"), "PYTHONDONTWRITEBYTECODE": "1",
+                   "COLUMNS": "400"}  # fmt: skip
     if MODEL in checks:
         environment |= IN_SHORT
     with tempfile.TemporaryFile("w+") as output:
@@ -111,9 +112,9 @@ def _fails(tree: Path, *checks: str, most: float | None = WITHIN) -> tuple[bool,
             return True, f"{checks[0]}, which hangs"
         output.seek(0)
         text = output.read()
-    failed = re.findall(r"^FAILED (\S+)", text, re.MULTILINE)
-    if done.returncode == 1 and failed and not re.search(r"^ERROR ", text, re.MULTILINE):
-        return True, failed[0]
+    failed = re.findall(r"^FAILED (.+)", text, re.MULTILINE)  # errors of a fixture are no sight
+    if done.returncode == 1 and failed:
+        return True, failed[0][:240]
     passed = re.search(r"\d+ passed", text)
     if done.returncode == 0 and passed:
         return False, passed[0] if most is None else ""
