@@ -10,6 +10,7 @@ NPM_VERSION_18 := 18.4.0-beta.17
 PG_CACHE ?= $(HOME)/.cache/howdah/postgresql
 
 .PHONY: help demo test setup format lint types suite proof proof-workers bench-peers clean
+.PHONY: model mutants
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z0-9%-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -60,3 +61,9 @@ test-pg%: setup ## Run the suite on one server version, 14 to 18 (binaries from 
 
 clean: ## Remove what was made here
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+model: setup ## Compare the store with the model at length: 2,000 examples of 80 steps
+	HOWDAH_PROOF_EXAMPLES=$(or $(EXAMPLES),2000) HOWDAH_PROOF_STEPS=$(or $(STEPS),80) $(BIN)/python -m pytest tests/model
+
+mutants: setup ## Break the build in every way we know, and see which check notices (ONLY=7,13; MODEL=1: the model too)
+	$(BIN)/python -m mutants.run $(if $(ONLY),--only $(ONLY)) $(if $(MODEL),--model)

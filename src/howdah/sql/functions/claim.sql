@@ -32,6 +32,7 @@ declare
     above    _howdah.floor[] := coalesce(_howdah.floors_of(claim.floors), '{}');
     sources  text[];
     heads    _howdah.head[];
+    most     int := claim.n;  -- priorities to look at: enough, if each gives a job
     picked   tid[];
     doubted  tid[];  -- those of them that are suspects
     is_full  boolean;
@@ -69,7 +70,7 @@ begin
 
     loop
         sources := _howdah.sources(claim.queues, claim.except_queues, case when above <> '{}' then array(select distinct f.queue from unnest(above) f) end, looks);
-        heads := array(select h from _howdah.heads(sources, above, claim.n) h);
+        heads := array(select h from _howdah.heads(sources, above, most) h);
         select coalesce(array_agg(h.row), '{}'), array_agg(h.row) filter (where h.suspect) into picked, doubted
         from (select job.row, job.suspect
               from unnest(heads) head
@@ -82,6 +83,12 @@ begin
                   order by j.seq
                   limit claim.n for update skip locked) job
               limit claim.n) h;
+        -- A priority may hold only what is not wanted, or locked: then there may be more behind those looked at.
+        if cardinality(picked) < claim.n
+           and exists (select from unnest(heads) h group by h.queue having count(*) >= most) then
+            most := most * 10;
+            continue;
+        end if;
         exit when picked <> '{}';
         if not looks then  -- known queues only, so far
             looks := true;
