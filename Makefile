@@ -60,3 +60,29 @@ test-pg%: setup ## Run the suite on one server version, 14 to 18 (binaries from 
 
 clean: ## Remove what was made here
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+# What a user gets with the wheel: resolved anew, in an environment of its own, looked at by tools in another.
+RESOLVED := build/resolved
+AUDIT    := build/audit
+
+.PHONY: audit sbom resolved
+
+resolved:
+	$(PYTHON) -m venv --clear $(RESOLVED)
+	$(RESOLVED)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(RESOLVED)/bin/python -m pip install --quiet '.[all]'
+	$(PYTHON) -m venv --clear $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(AUDIT)/bin/python -m pip install --quiet --group audit
+
+audit: resolved ## Look for known holes in what we depend on (needs pypi.org or osv.dev; fails when it had to skip anything)
+	$(RESOLVED)/bin/python -m pip freeze --all --exclude howdah --exclude pip > build/audited.txt
+	@test -s build/audited.txt || { echo "audit: nothing was resolved, so nothing was looked at"; exit 1; }
+	$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement build/audited.txt $(AUDIT_ARGS) || { \
+	  echo "audit: not passed. Either a hole is named above, or the advisories could not be had: pip-audit asks pypi.org" \
+	       "(AUDIT_ARGS='--vulnerability-service osv' asks api.osv.dev)"; exit 1; }
+
+sbom: resolved ## Write dist/howdah.cdx.json: what the wheel and all its extras bring along, as CycloneDX
+	@mkdir -p dist
+	$(AUDIT)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o dist/howdah.cdx.json $(RESOLVED)/bin/python
+	@$(PYTHON) -c 'import json; found = json.load(open("dist/howdah.cdx.json"))["components"]; print(f"dist/howdah.cdx.json: {len(found)} components"); assert {"asyncpg", "msgspec"} <= {c["name"] for c in found}'

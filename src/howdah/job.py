@@ -13,6 +13,7 @@ import msgspec
 
 from howdah.durations import TEN_YEARS, Duration, seconds
 from howdah.errors import BadInput
+from howdah.printable import discreet
 
 DELIVERIES = ("at_least_once", "at_most_once", "transactional")
 MAX_ARGS = 1_048_576  # bytes
@@ -42,6 +43,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     headers: dict[str, object] | None = None
     tags: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return discreet(self)
+
 
 NO_OPTIONS = Options()
 
@@ -52,6 +56,9 @@ class Job(msgspec.Struct, frozen=True):
     task: str
     args: str
     options: Options = NO_OPTIONS
+
+    def __repr__(self) -> str:
+        return discreet(self)
 
 
 _EITHER = (

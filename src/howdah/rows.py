@@ -7,6 +7,8 @@ from uuid import UUID
 
 import msgspec
 
+from howdah.printable import discreet
+
 
 class Claimed(msgspec.Struct, frozen=True):
     """A leased job. `args` is JSON text, decoded at the attempt, so that a bad row fails alone."""
@@ -26,6 +28,9 @@ class Claimed(msgspec.Struct, frozen=True):
     headers: str | None  # JSON text
     tags: list[str] | None
     suspect: bool = False  # may have killed its worker: to be run alone
+
+    def __repr__(self) -> str:
+        return discreet(self)
 
     @property
     def failures(self) -> int:
@@ -58,6 +63,9 @@ class Found(msgspec.Struct, frozen=True):
     unique_key: str | None
     crashes: int
     leased_until: datetime | None
+
+    def __repr__(self) -> str:
+        return discreet(self)
 
 
 class Attempt(msgspec.Struct, frozen=True):
