@@ -86,3 +86,7 @@ sbom: resolved ## Write dist/howdah.cdx.json: what the wheel and all its extras 
 	@mkdir -p dist
 	$(AUDIT)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o dist/howdah.cdx.json $(RESOLVED)/bin/python
 	@$(PYTHON) -c 'import json; found = json.load(open("dist/howdah.cdx.json"))["components"]; print(f"dist/howdah.cdx.json: {len(found)} components"); assert {"asyncpg", "msgspec"} <= {c["name"] for c in found}'
+
+.PHONY: guarantees
+guarantees: setup ## Run every test that docs/guarantees.md and docs/regressions.md lean on; one that was skipped fails it (ARGS=--long: the long ones)
+	$(BIN)/python docs/check_guarantees.py -n 4 --dist worksteal $(ARGS)

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from howdah.durations import Duration, within_ten_years
+from howdah.printable import discreet
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +21,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     reason: str | None = None
     retry_in: float | None = None  # seconds
+
+    def __repr__(self) -> str:
+        return discreet(self)
 
 
 class Succeeded(Outcome, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""What the documents promise is held by tests that are there: docs/guarantees.md, regressions.md."""
+"""What docs/guarantees.md and docs/regressions.md say is held by tests that are there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def named(document: str) -> list[tuple[str, str, bool]]:
 
 
 @cache
-def tests_of(file: str) -> dict[str, str]:
+def found_in(file: str) -> dict[str, str]:
     """The tests of a file, each with its marks, and those of the file, as source."""
     path = TESTS / file
     if not path.exists():
@@ -43,10 +43,10 @@ def tests_of(file: str) -> dict[str, str]:
 def test_every_test_that_a_document_names_is_there_and_runs_when_it_says(document):
     ids = named(document)
 
-    missing = [f"{file}::{test}" for file, test, _ in ids if test not in tests_of(file)]
+    missing = [f"{file}::{test}" for file, test, _ in ids if test not in found_in(file)]
     wrong = [f"{file}::{test}" for file, test, is_long in ids
-             if test in tests_of(file) and ("mark.slow" in tests_of(file)[test]) != is_long]  # fmt: skip
-    skipped = [f"{file}::{test}" for file, test, _ in ids if "skip" in tests_of(file).get(test, "")]
+             if test in found_in(file) and ("mark.slow" in found_in(file)[test]) != is_long]  # fmt: skip
+    skipped = [f"{file}::{test}" for file, test, _ in ids if "skip" in found_in(file).get(test, "")]
 
     assert len(ids) > 50
     assert (missing, wrong, skipped) == ([], [], [])

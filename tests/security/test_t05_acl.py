@@ -1,6 +1,7 @@
 """T05, T08: every privilege on every object of ours is one that acl.txt lists, on every server.
 
-Where more was meant to be granted, write it anew: `WRITE_ACL=1 pytest tests/security/test_t05_acl.py`.
+Where more was meant to be granted, write it anew:
+`WRITE_ACL=1 pytest tests/security/test_t05_acl.py`.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ with ours as (
            c.oid::regclass::text, c.relowner,
            coalesce(c.relacl, acldefault(case when c.relkind = 'S' then 's' else 'r' end::"char",
                                          c.relowner))
-    from pg_class c where c.relnamespace in (select oid from ours) and c.relkind in ('r', 'p', 'v', 'S', 'm', 'f')
-      and not c.relispartition
+    from pg_class c
+    where c.relnamespace in (select oid from ours)
+      and c.relkind in ('r', 'p', 'v', 'S', 'm', 'f') and not c.relispartition
     union all
     select 'column', c.oid::regclass::text || '.' || a.attname, c.relowner, a.attacl
     from pg_attribute a join pg_class c on c.oid = a.attrelid

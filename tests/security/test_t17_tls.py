@@ -1,4 +1,4 @@
-"""T17: sslmode=verify-full talks to nobody but the server whose certificate it was told to trust."""
+"""T17: sslmode=verify-full talks to nobody but the server whose certificate is to be trusted."""
 
 from __future__ import annotations
 
@@ -107,7 +107,11 @@ async def test_t17_the_trusted_server_is_talked_to(front):
         ("elsewhere", "verify-full", "localhost"),
         ("localhost", "verify-full", "elsewhere"),
         ("localhost", "verify-ca", "elsewhere"),
-        (None, "verify-full", "localhost"),  # a server, or a man in the middle, that wants clear text
+        (
+            None,
+            "verify-full",
+            "localhost",
+        ),  # a server, or a man in the middle, that wants clear text
         (None, "require", "localhost"),
     ],
 )

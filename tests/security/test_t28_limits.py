@@ -1,4 +1,4 @@
-"""T28: each bound is where it is said to be, at the SQL door and at Python's: taken, and one more not.
+"""T28: each bound is where it is said to be, in SQL and in Python: it is taken, and one more not.
 
 Arguments in Python: tests/unit/test_arguments.py; 10,000 and 10,001 jobs in one call:
 tests/sql/test_enqueue_many.py, tests/sql/test_bad_input.py, tests/client/test_clients.py.
@@ -52,10 +52,11 @@ def sent(value):
 @pytest.mark.parametrize("bound", BOUNDS)
 def test_t28_the_server_takes_what_is_at_the_bound_and_refuses_one_more(db, bound):
     name, most, more = BOUNDS[bound]
-    statement = f"select howdah.enqueue(task => coalesce(%s, 't'){', %s => %%s' % name if name != 'task' else ''})"
+    named = "%s" if name == "task" else f"%s, {name} => %s"
+    statement = f"select howdah.enqueue({named})"
 
     def enqueue(value):
-        values = [value] if name == "task" else [None, sent(value)]
+        values = [value] if name == "task" else ["t", sent(value)]
         return db.execute(statement, values)
 
     enqueue(most)

@@ -1,4 +1,4 @@
-"""T44: of a job that was deleted nothing is left in any table: no argument, result, error or key."""
+"""T44: of a job that was deleted nothing is left in any table: argument, result, error or key."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ MARK = "m4rk-to-be-f0rgotten"
 @pytest.fixture
 def life(owner):
     """Jobs with the mark in everything that they have, in each state that may be deleted."""
+
     def put(**more):
         return owner.execute(
             "select howdah.enqueue(%(task)s, %(args)s, queue => %(queue)s, headers => %(args)s,"
@@ -29,16 +30,16 @@ def life(owner):
         return job.id
 
     put()
-    yield_ = [end("ack", json.dumps({"r": MARK}))]
+    made = [end("ack", json.dumps({"r": MARK}))]
     put()
-    yield_.append(end("nack", f"Traceback … {MARK}"))
-    owner.execute("select howdah.run_now(%s)", [yield_[-1]])
-    assert end("nack", f"again {MARK}") == yield_[-1]
+    made.append(end("nack", f"Traceback … {MARK}"))
+    owner.execute("select howdah.run_now(%s)", [made[-1]])
+    assert end("nack", f"again {MARK}") == made[-1]
     put()
-    yield_.append(end("nack", f"once {MARK}"))
+    made.append(end("nack", f"once {MARK}"))
     cancelled = put()
     owner.execute("select howdah.cancel(%s)", [cancelled])
-    return [*yield_, cancelled, put(delay="1 hour"), put(key=MARK)]
+    return [*made, cancelled, put(delay="1 hour"), put(key=MARK)]
 
 
 def where_it_is(owner: psycopg.Connection) -> list[str]:

@@ -1,4 +1,4 @@
-"""Hints that there may be work: anybody may notify, so what nothing comes of is not followed for ever."""
+"""Hints that there may be work: anybody may notify, so those that nothing comes of are rationed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PER_SECOND = 10.0  # and as many more as time goes by
 
 
 class Hints:
-    """Calls `follow` for what is heard: at once while something comes of it, else ten times a second.
+    """Calls `follow` for what is heard: at once while jobs come of it, else ten times a second.
 
     What is heard too often is followed once, a little later: no hint is lost.
     """
