@@ -157,8 +157,8 @@ def _flaws(o: Options) -> list[tuple[bool, str, str | None]]:
             None,
         ),
         (
-            o.timeout is not None and not 0.001 <= o.timeout <= 366 * 86400,
-            f"timeout must be positive and at most a year, got {o.timeout} s",
+            o.timeout is not None and not 0.001 <= o.timeout <= 360 * 86400,
+            f"timeout must be positive and at most 360 days, got {o.timeout} s",
             "no_timeout=True means none.",
         ),
         (o.timeout is not None and o.no_timeout, "give timeout or no_timeout, not both", None),

@@ -87,9 +87,7 @@ async def test_b77_a_migration_that_has_to_wait_holds_nobody_up_for_long(own_dsn
     thread = threading.Thread(target=produce)
     thread.start()
     running = asyncio.create_task(migrate(migrator, "howdah"))
-    await asyncio.sleep(
-        1.5
-    )  # a reader that takes its time: what is measured is who waits behind it
+    await asyncio.sleep(4)  # a reader that takes its time: who waits behind those that wait?
     await held.rollback()
     await asyncio.wait_for(running, 30)
     stop.set()

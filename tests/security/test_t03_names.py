@@ -9,9 +9,12 @@ from psycopg.rows import namedtuple_row
 PIECES = [
     "'", "''", '"', '""', "--", ";", "$$", "$1", "%", "%s", "%L", "%I", "\\", "\\'", "E'\\''",
     "{", "}", "{schema}", "_howdah.job", "howdah.", "' or '1'='1", "'; drop table _howdah.job; --",
-    '"; drop schema howdah cascade; --', "x' union select null --", "😀", "日本", "Ω", "é", "e\u0301",
-    "\n", "\r\n", "\t", "\x1b[31m", "\u202e", "\u2028", "a b", " lead", "trail ", "Echo", "my-queue",
-    "null", "NULL", "true", "0", "-1", "1e9", ".", "..", "../..", "/etc/passwd", "C:\\x", "~", "!", "?",
+    '"; drop schema howdah cascade; --', "x' union select null --",
+    "😀", "日本", "Ω", "é", "e\u0301",
+    "\n", "\r\n", "\t", "\x1b[31m", "\u202e", "\u2028", "a b", 
+    " lead", "trail ", "Echo", "my-queue",
+    "null", "NULL", "true", "0", "-1", "1e9", ".", "..", "../..", "/etc/passwd", "C:\\x", "~", "!",
+    "?",
     "#", "&", "|", "<script>", "x" * 63, "x" * 64, "é" * 32, "x" * 120, "😀" * 120,
 ]  # fmt: skip
 NAMES = [*PIECES, *[f"{piece}{piece}"[:120] for piece in PIECES], *[f"a{p}b"[:120] for p in PIECES]]
@@ -36,8 +39,9 @@ def test_t03_each_of_two_hundred_names_finds_its_own_job_and_no_other(sql, confo
         for name in names
     }
 
-    for name in names:
-        for asked in ("queue", "task", "tag"):
+    for n, name in enumerate(names):
+        every = ("queue", "task", "tag")
+        for asked in every if name in PIECES else every[n % 3 :][:1]:
             found = sql.execute(
                 f"select id from howdah.list_jobs({asked} => %s)", [name]
             ).fetchall()

@@ -109,9 +109,20 @@ def test_t15_a_job_that_is_shown_in_a_traceback_or_a_debugger_shows_no_arguments
 
 
 COMMANDS = [
-    ["jobs", "why", "0"], ["jobs", "show", "0"], ["queues", "list"], ["workers", "list"], ["tasks", "list"], ["config"], ["doctor"], ["db", "url"], ["db", "check"],
-    ["chores"],
-]  # fmt: skip
+    command.split()
+    for command in (
+        "jobs why 0",
+        "jobs show 0",
+        "queues list",
+        "workers list",
+        "tasks list",
+        "config",
+        "doctor",
+        "db url",
+        "db check",
+        "chores",
+    )  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("args", COMMANDS, ids=" ".join)

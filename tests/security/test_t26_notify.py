@@ -34,7 +34,8 @@ async def test_t26_a_flood_of_notifications_makes_no_flood_of_claims(
             while not stop.is_set():
                 rogue.execute(
                     "select pg_notify(howdah.channel(), p || g || p2)"
-                    " from generate_series(1, 100) g, (values ('w', ',' || %s), ('', ''), ('f', 'x'), ('c', %s)) v (p, p2)",
+                    " from generate_series(1, 100) g,"
+                    " (values ('w', ',' || %s), ('', ''), ('f', 'x'), ('c', %s)) v (p, p2)",
                     [worker, worker],
                 )
                 sent.append(400)
