@@ -11,7 +11,7 @@ PIECES = [
     "{", "}", "{schema}", "_howdah.job", "howdah.", "' or '1'='1", "'; drop table _howdah.job; --",
     '"; drop schema howdah cascade; --', "x' union select null --",
     "😀", "日本", "Ω", "é", "e\u0301",
-    "\n", "\r\n", "\t", "\x1b[31m", "\u202e", "\u2028", "a b", 
+    "\n", "\r\n", "\t", "\x1b[31m", "\u202e", "\u2028", "a b",
     " lead", "trail ", "Echo", "my-queue",
     "null", "NULL", "true", "0", "-1", "1e9", ".", "..", "../..", "/etc/passwd", "C:\\x", "~", "!",
     "?",
