@@ -62,6 +62,7 @@ def granted(owner, roles: dict[str, str]) -> list[str]:
     names = {owner.execute("select %s::regrole::oid", [role]).fetchone()[0]: kind
              for kind, role in roles.items()}  # fmt: skip
     lines: dict[str, set[str]] = {}
+    owner.execute("set search_path = pg_catalog")  # so that all names are told in full
     for row in owner.execute(EVERYTHING).fetchall():
         line = lines.setdefault(f"{row.kind} {row.name}", set())
         if row.grantee is not None and not row.is_owner:
