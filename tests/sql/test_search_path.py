@@ -151,7 +151,7 @@ def run_everything(door, clock):
         "select howdah.ids_ending('aa')",
         f"select * from howdah.heartbeats(array['{worker}']::pg_catalog.uuid[])",
         "select howdah.put_limit('q', 1)", "select howdah.admit(10)", "select howdah.cursor('k')",
-        "select howdah.set_cursor('k', '1', 0)",
+        "select howdah.set_cursor('k', '{}', 0)",
         f"select howdah.rescue('{worker}', '{{}}')",
     ):  # fmt: skip
         door.rows(statement)
