@@ -33,6 +33,11 @@ def schema_version() -> Call[int]:
     return function("schema_version", "schema_version", one_int)
 
 
+def admit() -> Call[int]:
+    """Let in whom a key that changed hands may let in; gives how many became ready."""
+    return function("admit", "admit", one_int)
+
+
 def declare_tasks(declarations: str) -> Call[int]:
     """Keep what an app declares of its tasks (a JSON array); gives how many were new or changed."""
     return function("declare_tasks", "declare_tasks", one_int, tasks=("jsonb", declarations))

@@ -196,3 +196,23 @@ def test_a_conflict_can_replace_the_waiting_job_or_refuse_the_new_one(door, refu
     assert (job.args, job.priority, job.state) == ({"b": 2}, 5, "ready")
     with refused("JQ003"):
         door.call("enqueue", task="t", unique_key="u", on_conflict="raise")
+
+
+def test_keys_of_which_nothing_is_left_are_pruned(own_door):
+    door = own_door
+    door.call("put_limit", key="k", n=1)
+    door.enqueue(serial_key="s", limit_keys=["k"], unique_key="u", unique_for="1 minute")
+    door.finish([door.take()])
+    kept = door.enqueue(serial_key="t")
+    door.take()
+    door.chores("prune")
+    assert door.one("select count(*) from _howdah.unique_until") == 1
+
+    door.forward("2 minutes")
+    door.chores("prune")
+
+    left = "select array_agg(key) from _howdah."
+    assert door.one(left + "serial_key") == ["t"]
+    assert door.one(left + "gate") is None
+    assert door.one(left + "unique_until") is None
+    assert door.state(kept) == "running"

@@ -107,7 +107,7 @@ def test_the_next_one_goes_on_when_the_waiting_head_is_taken_away(door, verb):
 def test_a_swept_worker_gives_the_key_back_with_its_job(own_door):
     first, _ = own_door.enqueue(serial_key="k"), own_door.enqueue(serial_key="k")
     worker = own_door.worker()
-    [job] = own_door.claim(10, worker=worker)
+    [_job] = own_door.claim(10, worker=worker)
     own_door.forward("1 minute")
     own_door.chores("rescue")
 

@@ -14,6 +14,8 @@ COMMANDS = {
     "jobs": "List, show, retry, cancel, delete jobs; ask why one waits.",
     "queues": "List, pause and resume queues.",
     "workers": "List, drain and kill workers.",
+    "limits": "Say how many jobs of a key may run at once.",
+    "cursors": "List, show and set the cursors of serial keys.",
     "tasks": "List the tasks that workers declared.",
     "db": "Install the schema, look after it, and the embedded PostgreSQL.",
     "doctor": "Look for what could go wrong.",

@@ -13,13 +13,14 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp set enable_seqscan = on set enable_indexscan = on set jit = off
 as $$
 declare
+    moment   timestamptz := _howdah.clock();
     serial   text[];
     limited  text[];
 begin
     -- Two of the same batch may name one key: each is resolved once, after all its notes were taken.
     with taken as (
         delete from _howdah.pending p
-        where p.ctid = any (array(select o.ctid from _howdah.pending o limit admit.n for update skip locked))
+        where p.ctid = any (array(select o.ctid from _howdah.pending o where coalesce(o.due <= moment, true) limit admit.n for update skip locked))
         returning p.kind, p.key)
     select array_agg(distinct t.key) filter (where t.kind = 's'), array_agg(distinct t.key) filter (where t.kind = 'l')
     into serial, limited from taken t;
@@ -27,12 +28,18 @@ begin
          + case when limited is null then 0 else _howdah.admit_limited(limited) end;
 end $$;
 
+-- Whether any note is to be resolved now.
+create or replace function _howdah.is_pending() returns boolean
+language sql volatile set search_path = pg_catalog, pg_temp
+as $$ select exists (select from _howdah.pending p where p.due is null)
+          or exists (select from _howdah.pending p where p.due <= _howdah.clock()) $$;
+
 -- For workers: resolves what is noted; how many jobs became ready.
 create or replace function howdah.admit(n int default 1000) returns int
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return case when exists (select from _howdah.pending) then _howdah.admit(least(greatest(admit.n, 1), 10000)) else 0 end;
+    return case when _howdah.is_pending() then _howdah.admit(least(greatest(admit.n, 1), 10000)) else 0 end;
 end $$;
 
 -- Gives each of these serial keys to the next of its jobs, unless the one whose turn it is is still alive. A holder that came back to
@@ -98,7 +105,7 @@ create or replace function _howdah.most_of(key text) returns int
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
     select l.most from _howdah.limit l
-    where l.name = most_of.key or (right(l.name, 1) = '*' and starts_with(most_of.key, left(l.name, -1)))
+    where l.most is not null and (l.name = most_of.key or (right(l.name, 1) = '*' and starts_with(most_of.key, left(l.name, -1))))
     order by l.name = most_of.key desc, length(l.name) desc limit 1
 $$;
 
@@ -128,7 +135,10 @@ begin
     end if;
     foreach asked in array locked loop
         free := _howdah.free_places(asked);
-        continue when free <= 0;
+        if free <= 0 then
+            perform _howdah.note_rate(asked);
+            continue;
+        end if;
         taken := '{}';
         for job in
             select j.id, j.limit_keys from _howdah.job j where j.state = 'b' and j.waits_for = asked
@@ -140,7 +150,8 @@ begin
                 where k <> asked and (_howdah.lock_gates(array[k]) = '{}' or _howdah.free_places(k) <= 0) order by k limit 1;
             end if;
             if full_one is null then
-                insert into _howdah.place (key, job_id) select k, job.id from unnest(job.limit_keys) k;
+                insert into _howdah.place (key, job_id, unstarted)
+                select k, job.id, case when (_howdah.rate_of(k)).rate is not null then true end from unnest(job.limit_keys) k;
                 taken := taken || job.id;
             else
                 update _howdah.job j set waits_for = full_one where j.id = job.id;
@@ -148,8 +159,11 @@ begin
             end if;
         end loop;
         ready := ready || taken;
-        if free = 1000 and cardinality(taken) = free then
-            perform _howdah.note('l', array[asked]);
+        if cardinality(taken) = free then
+            if free = 1000 then
+                perform _howdah.note('l', array[asked]);
+            end if;
+            perform _howdah.note_rate(asked);
         end if;
     end loop;
     return case when ready = '{}' then 0 else cardinality(_howdah.make_ready(ready, admitted => true)) end;
@@ -176,8 +190,8 @@ as $$
 declare
     most  int := _howdah.most_of(free_places.key);
 begin
-    return case when most is null then 1000
-                else least(1000, most - (select count(*) from _howdah.place p where p.key = free_places.key)) end;
+    return least(1000, most - (select count(*) from _howdah.place p where p.key = free_places.key),
+                 _howdah.starts_left(free_places.key) - (select count(*) from _howdah.place p where p.key = free_places.key and p.unstarted));
 end $$;
 
 -- Jobs with keys came back to waiting, or ended: their places are free, and others may go on.
@@ -222,4 +236,42 @@ begin
         perform _howdah.note('l', keyed.limits);
     end if;
     perform _howdah.let_go(back_to_keys.ids, coalesce(array(select distinct k from unnest(keyed.serial_keys) k), '{}'), soon => false);
+end $$;
+
+-- Keys of which nothing is left: no job, no cursor that was ever set, no place. Some of them, and only those that nobody has locked; whoever
+-- needs one again makes it anew.
+create or replace function _howdah.prune_keys(n int) returns bigint
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    moment  timestamptz := _howdah.clock();
+    gone    bigint;
+begin
+    with serial as (
+        delete from _howdah.serial_key s where s.key = any (array(
+            select o.key from _howdah.serial_key o
+            where o.version = 0
+              and not exists (select from _howdah.job j where j.id = o.holder)
+              and not exists (select from _howdah.job j where j.state = 'b' and j.serial_key = o.key)
+            limit prune_keys.n for update skip locked))
+        returning 1
+    ), gates as (
+        delete from _howdah.gate g where g.key = any (array(
+            select o.key from _howdah.gate o
+            where not exists (select from _howdah.place p where p.key = o.key)
+              and not exists (select from _howdah.job j where j.state = 'b' and j.waits_for = o.key)
+            limit prune_keys.n for update skip locked))
+        returning 1
+    ), windows as (
+        delete from _howdah.unique_until u where u.key = any (array(
+            select o.key from _howdah.unique_until o where o.until < moment limit prune_keys.n for update skip locked))
+        returning 1
+    ), starts as (
+        delete from _howdah.start s where s.ctid = any (array(
+            select o.ctid from _howdah.start o where o.at < moment - coalesce((select max(l.per) from _howdah.limit l), '0') limit prune_keys.n))
+        returning 1
+    )
+    select (select count(*) from serial) + (select count(*) from gates) + (select count(*) from windows) + (select count(*) from starts) into gone;
+    return gone;
 end $$;

@@ -63,7 +63,7 @@ begin
         perform _howdah.beat();  -- before rescue: a gap in the beats may have been an outage
         perform _howdah.stage(1000), _howdah.expire(1000), _howdah.rescue(1000);
     end if;
-    if claim.floors is null and exists (select from _howdah.pending) then
+    if claim.floors is null and _howdah.is_pending() then
         perform _howdah.admit(1000);
     end if;
 
@@ -95,6 +95,9 @@ begin
     is_full := cardinality(picked) = claim.n;
     if cardinality(doubted) > claim.suspects then
         picked := array(select unnest(picked) except select unnest(doubted[claim.suspects + 1:]));
+    end if;
+    if _howdah.any_limits() and picked <> '{}' and exists (select from _howdah.limit l where l.rate is not null) then
+        picked := array(select unnest(picked) except select unnest(_howdah.not_yet(picked)));
     end if;
 
     if picked <> '{}' then
@@ -149,7 +152,7 @@ begin
     if claim.floors is not null then
         own := pg_current_xact_id_if_assigned();
         last.args := jsonb_build_object(
-            'pending', exists (select from _howdah.pending), 'hi', hi, 'own', own::text, 'snapshot', flying::text,
+            'pending', _howdah.is_pending(), 'hi', hi, 'own', own::text, 'snapshot', flying::text,
             'history', concat_ws(' ', left(pg_walfile_name(pg_current_wal_lsn()), 8), extract(epoch from pg_postmaster_start_time())),
             'floors', case when own is not null
                            then _howdah.left_behind(hi, sources, above, heads, case when claim.tasks is not null then names end, likes) end);

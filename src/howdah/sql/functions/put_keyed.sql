@@ -42,13 +42,27 @@ begin
             order by n.ordinal
         ), drawn as materialized (  -- before anything sorts by something else than the order of the input
             select i.*, nextval('_howdah.seq') as seq from (select input.* from input order by input.ordinal) i
+        ), simple as (  -- nothing of theirs can be there already
+            insert into _howdah.job
+                (seq, created_at, run_at, timeout_ms, priority, max_attempts, id, state, delivery, queue, task, args, headers, tags,
+                 hooks, serial_key, limit_keys, on_failure, waits_for)
+            select d.seq, moment, d.run_at, d.timeout_ms, d.priority, d.max_attempts, d.id,
+                   case when d.run_at > moment then 's' when (d.keys).hooks is not null then 'b' else 'r' end::"char", d.delivery, d.queue,
+                   d.task, d.args, d.headers, d.tags, (d.keys).hooks, (d.keys).serial_key, (d.keys).limit_keys, (d.keys).on_failure,
+                   case when coalesce(d.run_at <= moment, true) and (d.keys).serial_key is null then (d.keys).limit_keys[1] end
+            from drawn d where d.given is null and coalesce((d.keys).unique_key, (d.keys).waiting_key, (d.keys).until_key) is null
+            returning id
         )
-        select d.*, d.given is null or row_number() over (partition by d.given order by d.ordinal) = 1 as is_first
-        from drawn d
+        select d.*, d.given is null or row_number() over (partition by d.given order by d.ordinal) = 1 as is_first,
+               simple.id is not null as is_stored
+        from drawn d left join simple on simple.id = d.id
         order by (d.keys).unique_key nulls first, (d.keys).waiting_key nulls first, (d.keys).until_key nulls first, d.seq
     loop
         ordinal := new_one.ordinal; id := new_one.given; created := false;
-        if new_one.given is null or (new_one.is_first and new_one.given = any (fresh)) then
+        if new_one.is_stored then
+            id := new_one.id; created := true;
+            made := made || id;
+        elsif new_one.given is null or (new_one.is_first and new_one.given = any (fresh)) then
             select p.id, p.created into id, created from _howdah.put_one(new_one, new_one.keys, moment) p;
             if created then
                 made := made || id;

@@ -5,20 +5,35 @@ create or replace function howdah.put_limit(key text, n int) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = on
 as $$
 #variable_conflict use_column
-declare
-    fits  text := (_howdah.like_patterns(array[put_limit.key]))[1];
 begin
-    if put_limit.key is null or octet_length(put_limit.key) not between 1 and 200 or strpos(left(put_limit.key, -1), '*') > 0 then
-        perform _howdah.refuse('JQ001', 'a limit needs a key of 1 to 200 bytes', 'For example tenant:a, tenant:*, queue:mail or task:jobs.send.');
-    end if;
+    perform _howdah.check_limit_key(put_limit.key);
     if put_limit.n not between 0 and 1000000 then
         perform _howdah.refuse('JQ001', format('%s is no limit', put_limit.n), 'Give 0 to 1000000, or NULL to take it away.');
     end if;
-    if put_limit.n is null then
-        delete from _howdah.limit l where l.name = put_limit.key;
-    else
-        insert into _howdah.limit as l (name, most, created_at) values (put_limit.key, put_limit.n, _howdah.clock())
-        on conflict (name) do update set most = excluded.most;
+    insert into _howdah.limit as l (name, most, created_at) values (put_limit.key, put_limit.n, _howdah.clock())
+    on conflict (name) do update set most = excluded.most;
+    perform _howdah.limit_changed(put_limit.key);
+end $$;
+
+create or replace function _howdah.check_limit_key(key text) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if key is null or octet_length(key) not between 1 and 200 or strpos(left(key, -1), '*') > 0 then
+        perform _howdah.refuse('JQ001', 'a limit needs a key of 1 to 200 bytes', 'For example tenant:a, tenant:*, queue:mail or task:jobs.send.');
+    end if;
+end $$;
+
+-- A limit was put, changed or taken away: whoever waits for it is looked at anew.
+create or replace function _howdah.limit_changed(name text) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    fits  text := (_howdah.like_patterns(array[limit_changed.name]))[1];
+begin
+    delete from _howdah.limit l where l.name = limit_changed.name and l.most is null and l.rate is null;
+    if not found then
         perform nextval('_howdah.has_limits');
         perform _howdah.limit_jobs(fits);
     end if;

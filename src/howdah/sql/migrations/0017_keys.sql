@@ -34,13 +34,18 @@ create table _howdah.serial_key (
     updated_by  uuid                                -- the job; NULL: by hand
 ) with (fillfactor = 50);
 
--- How many jobs of a key may run at once, in the whole fleet. A name with a trailing * speaks for all keys that begin so and have none
+-- How many jobs of a key may run at once, and how many may start in a time, in the whole fleet. A name with a trailing * speaks for all keys that begin so and have none
 -- of their own.
 create table _howdah.limit (
     name        text collate "C" primary key,
-    most        int not null check (most >= 0),
+    most        int check (most >= 0),              -- at once; NULL: it says nothing of that
+    rate        int check (rate >= 1),              -- in any span of `per`, and at most `burst` of them together; NULL: nothing
+    per         interval,
+    burst       int,
     created_at  timestamptz not null
 );
+create type _howdah.rate as (rate int, per interval, burst int);
+
 -- The row under whose lock jobs of a limited key are let in.
 create table _howdah.gate (
     key         text collate "C" primary key
@@ -49,15 +54,25 @@ create table _howdah.gate (
 create table _howdah.place (
     key         text collate "C" not null,
     job_id      uuid not null,
+    unstarted   boolean,                            -- of a key with a rate: it does not count among the starts yet
     primary key (key, job_id)
 );
 create index place_job on _howdah.place (job_id);
+
+-- How many jobs of a key with a rate started when: a row for each claim that started some.
+create table _howdah.start (
+    key         text collate "C" not null,
+    at          timestamptz not null,
+    n           int not null
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0);
+create index start_key on _howdah.start (key, at);
 
 -- Keys on which something has changed: a job came, or ended, and perhaps another may go on. Written by whoever changes it, in the
 -- same transaction and without any lock; resolved by a later one.
 create table _howdah.pending (
     kind        "char" not null,                    -- s a serial key, l a limit
-    key         text collate "C" not null
+    key         text collate "C" not null,
+    due         timestamptz                         -- when to look; NULL: at once
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0);
 
 -- How long a unique key holds, where it does so for a time and not only until its job ends.
@@ -73,7 +88,9 @@ alter table _howdah.task add column keys jsonb;
 -- Whether anything is limited by queue or task: one read of a sequence's page, so that enqueue need not look.
 create sequence _howdah.has_limits as bigint;
 
-alter type howdah.claimed add attribute hooks int, add attribute serial_key text, add attribute cursor jsonb;
+alter type howdah.claimed add attribute hooks int;
+alter type howdah.claimed add attribute serial_key text;
+alter type howdah.claimed add attribute cursor jsonb;
 
 -- The keys of one job, as they are stored and looked for.
 create type _howdah.keys as (

@@ -10,8 +10,10 @@ select s.key::text as key, s.cursor, s.version, s.updated_at, s.updated_by,
        _howdah.count_waiting(s.key) as waiting
 from _howdah.serial_key s cross join (select) no_write;
 
--- Limits, as they were put, and each key that has any jobs: how many places it has (NULL: no end of them), and how many are taken.
+-- Limits, as they were put, and each key that has any jobs: how many may run at once (NULL: no end of them), how many may
+-- start in which time, and how many have a place.
 create or replace view howdah.limits as
-select k.key, _howdah.most_of(k.key) as most, (select count(*) from _howdah.place p where p.key = k.key) as taken,
+select k.key, _howdah.most_of(k.key) as most, r.rate, r.per, r.burst, (select count(*) from _howdah.place p where p.key = k.key) as taken,
        exists (select from _howdah.limit l where l.name = k.key) as is_own
-from (select l.name::text as key from _howdah.limit l union select g.key::text from _howdah.gate g) k;
+from (select l.name::text as key from _howdah.limit l union select g.key::text from _howdah.gate g) k
+cross join lateral _howdah.rate_of(k.key) r;
