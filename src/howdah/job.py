@@ -14,6 +14,7 @@ import msgspec
 from howdah.durations import TEN_YEARS, Duration, seconds
 from howdah.errors import BadInput
 from howdah.keys import Keyed, Keys, make_keys
+from howdah.printable import discreet
 
 DELIVERIES = ("at_least_once", "at_most_once", "transactional")
 MAX_ARGS = 1_048_576  # bytes
@@ -44,6 +45,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tags: tuple[str, ...] = ()
     keys: Keys | None = None
 
+    def __repr__(self) -> str:
+        return discreet(self)
+
 
 NO_OPTIONS = Options()
 
@@ -54,6 +58,9 @@ class Job(msgspec.Struct, frozen=True):
     task: str
     args: str
     options: Options = NO_OPTIONS
+
+    def __repr__(self) -> str:
+        return discreet(self)
 
 
 _EITHER = (
@@ -154,8 +161,8 @@ def _flaws(o: Options) -> list[tuple[bool, str, str | None]]:
             None,
         ),
         (
-            o.timeout is not None and not 0.001 <= o.timeout <= 366 * 86400,
-            f"timeout must be positive and at most a year, got {o.timeout} s",
+            o.timeout is not None and not 0.001 <= o.timeout <= 360 * 86400,
+            f"timeout must be positive and at most 360 days, got {o.timeout} s",
             "no_timeout=True means none.",
         ),
         (o.timeout is not None and o.no_timeout, "give timeout or no_timeout, not both", None),

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from howdah.durations import Duration, within_ten_years
+from howdah.printable import discreet
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +23,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     retry_in: float | None = None  # seconds
     cursor: str | None = None  # JSON: what it leaves for the next job of its serial key
     is_keyed: bool = False  # others may wait for its keys
+
+    def __repr__(self) -> str:
+        return discreet(self)
 
 
 class Succeeded(Outcome, frozen=True, kw_only=True):

@@ -7,6 +7,8 @@ from uuid import UUID
 
 import msgspec
 
+from howdah.printable import discreet
+
 
 class Claimed(msgspec.Struct, frozen=True):
     """A leased job. `args` is JSON text, decoded at the attempt, so that a bad row fails alone."""
@@ -29,6 +31,9 @@ class Claimed(msgspec.Struct, frozen=True):
     hooks: int | None = None  # which kinds of keys it has; None: a plain job
     serial_key: str | None = None
     cursor: str | None = None  # of the serial key, JSON text
+
+    def __repr__(self) -> str:
+        return discreet(self)
 
     @property
     def failures(self) -> int:
@@ -64,6 +69,9 @@ class Found(msgspec.Struct, frozen=True):
     serial_key: str | None
     limit_keys: list[str] | None
     cursor: str | None  # of the serial key when it started, JSON text
+
+    def __repr__(self) -> str:
+        return discreet(self)
 
 
 class Attempt(msgspec.Struct, frozen=True):

@@ -112,7 +112,7 @@ end $$;
 
 -- How many jobs of a key may run at once: its own limit, else that of the longest pattern; NULL: as many as there are.
 create or replace function _howdah.most_of(key text) returns int
-language sql stable set search_path = pg_catalog, pg_temp
+language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
     select l.most from _howdah.limit l
     where l.most is not null and (l.name = most_of.key or (right(l.name, 1) = '*' and starts_with(most_of.key, left(l.name, -1))))

@@ -3,7 +3,7 @@
 
 -- The rate of a key: its own, else that of the longest pattern; NULLs: it has none.
 create or replace function _howdah.rate_of(key text) returns _howdah.rate
-language sql stable set search_path = pg_catalog, pg_temp
+language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
     select l.rate, l.per, l.burst from _howdah.limit l
     where l.rate is not null and (l.name = rate_of.key or (right(l.name, 1) = '*' and starts_with(rate_of.key, left(l.name, -1))))

@@ -29,7 +29,8 @@ declare
         case when newer_than is not null then format('created_at > %L', _howdah.clock() - newer_than) end,
         case when before is not null then format('id < %L', before) end);
     lowest    text := case when down_to is null then '' else format(' and id >= %L', down_to) end;
-    walk      text := '(select id from _howdah.%s where ' || filter || lowest || case when code is null then '' else format(' and state = %L', code) end
+    -- Put together, never formatted again: a name may have a % in it.
+    passing   text := ' where ' || filter || lowest || case when code is null then '' else format(' and state = %L', code) end
                       || format(' order by id desc limit %s)', n);
     few       uuid[];
     page      uuid[];
@@ -44,8 +45,8 @@ begin
     few := case when code in ('s', 'b', 'r', 'x') then _howdah.few_jobs(code, queue, filter)
                 when code is null and queue is not null then _howdah.few_jobs(null, queue, filter || lowest) end;
     execute format('select array(select id from (%s) ids order by id desc limit %s)',
-                   concat_ws(' union all ', case when few is not null then 'select unnest($1) as id' when is_live then format(walk, 'job') end,
-                                            case when is_ended then format(walk, 'finished') end),
+                   concat_ws(' union all ', case when few is not null then 'select unnest($1) as id' when is_live then '(select id from _howdah.job' || passing end,
+                                            case when is_ended then '(select id from _howdah.finished' || passing end),
                    n)
     using few into page;
     return query select j.* from howdah.jobs j where j.id = any (page) order by j.id desc;
