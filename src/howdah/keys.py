@@ -77,7 +77,8 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """These, and of the others what these do not say."""
         if others is None:
             return self
-        said = {name: getattr(self, name) for name in msgspec.to_builtins(self)}
+        mine, silent = msgspec.structs.asdict(self), msgspec.structs.asdict(NO_KEYS)
+        said = {name: value for name, value in mine.items() if value != silent[name]}
         return msgspec.structs.replace(others, **said)
 
     def filled(self, args: Mapping[str, Any]) -> Keys:

@@ -59,9 +59,9 @@ def test_what_was_promised_is_there():
         "bench enqueue", "bench drain", "bench latency", "bench snapshot", "bench backlog",
         "bench idle", "demo", "worker", "enqueue", "doctor", "config", "chores", "tasks list",
         "jobs list", "jobs show", "jobs why", "jobs retry", "jobs cancel", "jobs delete",
-        "jobs run-now", "queues list", "queues pause", "queues resume", "queues set", "queues share", "workers list",
-        "limits list", "limits set", "limits rate", "limits remove", "cursors list", "cursors show",
-        "cursors set",
+        "jobs run-now", "queues list", "queues pause", "queues resume", "queues set",
+        "queues share", "limits list", "limits set", "limits rate", "limits remove",
+        "cursors list", "cursors show", "cursors set", "workers list",
         "workers drain", "workers kill", "workers status", "db migrate", "db status", "db sql",
         "db check", "db grant", "db start", "db stop", "db reset", "db url",
     }  # fmt: skip
