@@ -9,7 +9,7 @@ NPM_VERSION_17 := 17.10.0-beta.17
 NPM_VERSION_18 := 18.4.0-beta.17
 PG_CACHE ?= $(HOME)/.cache/howdah/postgresql
 
-.PHONY: help demo test setup format lint types suite proof proof-workers bench-peers clean
+.PHONY: help demo test setup format lint types suite proof proof-workers proof-schedules bench-peers clean
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z0-9%-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -60,3 +60,6 @@ test-pg%: setup ## Run the suite on one server version, 14 to 18 (binaries from 
 
 clean: ## Remove what was made here
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+proof-schedules: setup ## Run the longer proofs of schedules: ticks over ten years of 40 zones (40 min of CPU), killed schedulers
+	$(BIN)/python -m pytest -m slow tests/unit/test_ticks.py tests/proofs/test_schedulers.py

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from howdah import errors, events, jobs, queues, store, workers
+    from howdah import errors, events, jobs, queues, schedules, store, workers
     from howdah.app import App
     from howdah.client import AsyncClient, Client, on
     from howdah.context import Context, current
@@ -71,6 +71,7 @@ __all__ = [
     "jobs",
     "on",
     "queues",
+    "schedules",
     "store",
     "workers",
 ]
@@ -90,7 +91,7 @@ _HOMES = {
     "Retry": "retry",
     "Task": "task",
 }
-_MODULES = ("errors", "events", "jobs", "queues", "store", "workers")
+_MODULES = ("errors", "events", "jobs", "queues", "schedules", "store", "workers")
 
 
 def __getattr__(name: str) -> Any:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 from uuid import UUID
+
+import msgspec
 
 from howdah import jobs
 from howdah.call import Call
@@ -34,9 +36,10 @@ from howdah.reporter import Reporter
 from howdah.retry import Retry
 from howdah.rows import Claimed
 from howdah.runner import run_worker
+from howdah.schedules import Schedule, make_schedule
 from howdah.settings import Settings, load
 from howdah.stream import BATCH, Progress, stream, stream_sync
-from howdah.task import Task, declare
+from howdah.task import Task, declare, package_of
 from howdah.waits import Waits
 from howdah.worker import Worker
 from howdah.worker.attempt import Attempt
@@ -92,6 +95,7 @@ class App:
             )
         self.lifespan = lifespan
         self.tasks: dict[str, Task[..., Any]] = {}
+        self.schedules: dict[str, Schedule] = {}
         self.events = Events()
         self._arguments = {"database_url": database_url, **settings}
         self._settings: Settings | None = None
@@ -193,6 +197,76 @@ class App:
             )
         self.tasks[task.name] = task
         return task
+
+    def schedule(
+        self,
+        cron: str | None = None,
+        /,
+        *,
+        every: Duration | None = None,
+        rrule: str | None = None,
+        tz: str = "UTC",
+        name: str | None = None,
+        args: Mapping[str, Any] | None = None,
+        missed: str = "one",
+        missed_after: Duration = 60,
+        missed_within: Duration = "1d",
+        overlap: str = "allow",
+    ) -> Callable[[Task[P, R]], Task[P, R]]:
+        """Have a task's jobs made by time: `@app.schedule("0 8 * * *", tz="Europe/Berlin")` above
+        its `@app.task`. Workers keep it in the store, and fire each tick once.
+
+        By a cron line (a sixth field in front is for seconds), `every` so long, or an `rrule` of
+        RFC 5545. `args` are the arguments of each job; its headers say which `schedule` and `tick`
+        it is of. A second schedule of a task needs a `name`; the first has the task's. Ticks that
+        nobody was there to fire for longer than `missed_after` are `missed`: "skip", "one" (the
+        last) or "all" of them, of those within `missed_within`. While the job before has not ended,
+        `overlap` says to "allow", "skip" or "replace" it. Raises BadInput, BadArguments, Conflict.
+        """
+
+        def declared(task: Task[P, R]) -> Task[P, R]:
+            if not isinstance(task, Task):
+                raise BadInput(
+                    f"a schedule is for a task, got {task!r}",
+                    hint="Write @app.schedule(…) in the line above @app.task.",
+                )
+            job = task.job_of(msgspec.json.encode(dict(args or {})).decode())
+            self._add_schedule(
+                make_schedule(
+                    task.name if name is None else name,
+                    job,
+                    cron,
+                    every=every,
+                    rrule=rrule,
+                    tz=tz,
+                    missed=missed,
+                    missed_after=missed_after,
+                    missed_within=missed_within,
+                    overlap=overlap,
+                )
+            )
+            return task
+
+        return declared
+
+    def _add_schedule(self, schedule: Schedule) -> None:
+        known = self.schedules.get(schedule.name)
+        if known is not None and known != schedule:
+            raise Conflict(
+                f"a schedule {schedule.name!r} is declared already",
+                hint="Give one of the two another name: @app.schedule(…, name=…).",
+            )
+        self.schedules[schedule.name] = schedule
+
+    @property
+    def declared(self) -> dict[str, list[Schedule]]:
+        """The schedules by the packages that declare them, also of packages that have none."""
+        found: dict[str, list[Schedule]] = {
+            package_of(task.function): [] for task in self.tasks.values()
+        }
+        for schedule in self.schedules.values():
+            found[package_of(self.tasks[schedule.job.task].function)].append(schedule)
+        return found
 
     # Asking the store
 
@@ -335,6 +409,7 @@ class App:
             name=name,
             lifespan=None if self.lifespan is None else partial(self.lifespan, self),
             source=self._source,
+            declared=self.declared,
         )
 
     def _report(self) -> None:

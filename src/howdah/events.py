@@ -167,6 +167,21 @@ class ProcessFailed:
     again_in: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleFailed:
+    """The next tick of a schedule could not be found, or its job not be made."""
+
+    schedule: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulesDeclared:
+    """What the store made of the schedules that an app declares: new, changed, kept, vanished."""
+
+    schedules: tuple[tuple[str, str], ...]
+
+
 Event = (
     WorkerStarted
     | WorkerStopping
@@ -185,6 +200,8 @@ Event = (
     | DatabaseBack
     | WorkerSwept
     | ProcessFailed
+    | ScheduleFailed
+    | SchedulesDeclared
 )
 Subscriber = Callable[[Event], None]
 log = logging.getLogger("howdah")

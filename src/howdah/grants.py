@@ -10,7 +10,7 @@ _EVERYONE = ("schema_version", "channel")
 _LOOK = ("why", "backlog", "outcome", "list_jobs", "list_end", "ids_ending")
 _VIEWS = (
     "jobs", "ready", "scheduled", "running", "expired", "failed", "attempts", "queues", "workers",
-    "tasks", "settings",
+    "tasks", "settings", "schedules", "ticks",
 )  # fmt: skip
 # Functions inside a view run with the rights of whoever selects from it.
 _VIEW_HELPERS = (
@@ -23,11 +23,13 @@ FUNCTIONS = {
     "worker": (
         "claim", "ack", "nack", "finish", "extend", "release", "heartbeat", "heartbeats", "leave",
         "rescue", "stage", "chores", "declare_tasks", "outcome", "backlog",
+        "due_schedules", "fire", "fail_schedule", "declare_schedules",
     ),
     "viewer": _LOOK,
     "operator": (
         *_LOOK, "cancel", "retry", "run_now", "delete", "pause", "resume", "put_queue", "drain",
-        "kill",
+        "kill", "put_schedule", "pause_schedule", "resume_schedule", "run_schedule",
+        "delete_schedule",
     ),
 }  # fmt: skip
 

@@ -71,6 +71,8 @@ class Reporter:
             events.TaskStuck: self._stuck,
             events.LoopBlocked: self._blocked,
             events.ProcessFailed: self._no_process,
+            events.ScheduleFailed: self._no_tick,
+            events.SchedulesDeclared: self._schedules,
             events.DatabaseLost: self._lost,
             events.DatabaseBack: self._back,
         }
@@ -183,6 +185,22 @@ class Reporter:
             again_in=round(event.again_in, 3),
         )
 
+    def _no_tick(self, event: events.ScheduleFailed) -> None:
+        say(
+            f"schedule {event.schedule} cannot be fired ({gist(event.error)}); "
+            "it is tried again in a minute",
+            logging.ERROR,
+            event="schedule_failed",
+            schedule=event.schedule,
+            error=event.error,
+        )
+
+    def _schedules(self, event: events.SchedulesDeclared) -> None:
+        for name, outcome in event.schedules:
+            level, sentence = _SCHEDULES[outcome]
+            said = sentence.format(name, f"to remove it: howdah schedules delete {name}")
+            say(said, level, event="schedule_declared", schedule=name, outcome=outcome)
+
     def _lost(self, event: events.DatabaseLost) -> None:
         """Several loops notice the same loss, again and again: it is said once in a while."""
         now = time.monotonic()
@@ -208,6 +226,14 @@ class Reporter:
         if self._is_away:
             self._is_away, self._lost_again = False, time.monotonic() + BACK_FOR
             say("the database is back", event="database_back", loop=event.loop)
+
+
+_SCHEDULES = {
+    "new": (logging.INFO, "schedule {0} is new"),
+    "changed": (logging.INFO, "schedule {0} has changed"),
+    "kept": (logging.WARNING, "schedule {0} is the database's, not the code's; {1}"),
+    "vanished": (logging.WARNING, "schedule {0} is declared no more, and goes on; {1}"),
+}
 
 
 def say_stopping(why: str, running: int, within: float | None, *, quiet: bool = False) -> None:

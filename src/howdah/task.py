@@ -329,6 +329,11 @@ def _importable(module: str) -> str:
     return Path(file).stem if file else "__main__"
 
 
+def package_of(function: Callable[..., Any]) -> str:
+    """The top of the dotted name of its module."""
+    return _importable(function.__module__).partition(".")[0]
+
+
 def run_as_module(program: object) -> str | None:
     """The name of a `__main__` that was run with `python -m`."""
     name: str | None = getattr(getattr(program, "__spec__", None), "name", None)

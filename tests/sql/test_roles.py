@@ -33,6 +33,10 @@ MAY = {
         "declare_tasks",
         "outcome",
         "backlog",
+        "due_schedules",
+        "fire",
+        "fail_schedule",
+        "declare_schedules",
     },
     "viewer": {"why", "backlog", "outcome", "list_jobs", "list_end", "ids_ending"},
     "operator": {
@@ -51,6 +55,11 @@ MAY = {
         "put_queue",
         "drain",
         "kill",
+        "put_schedule",
+        "pause_schedule",
+        "resume_schedule",
+        "run_schedule",
+        "delete_schedule",
     },
 }
 EVERYONE = {"schema_version", "channel"}
@@ -66,6 +75,8 @@ VIEWS = {
     "workers",
     "tasks",
     "settings",
+    "schedules",
+    "ticks",
 }
 MAY_SELECT = {"producer": set(), "worker": set(), "viewer": VIEWS, "operator": VIEWS}
 ALLOWED_INTERNALS = {
@@ -310,7 +321,7 @@ def test_who_looks_can_read_every_view_to_the_end(as_role, kind, view):
 
     rows = as_role(kind).rows(f"select * from howdah.{view}")
 
-    assert rows or view in {"workers", "expired", "tasks", "queues"}
+    assert rows or view in {"workers", "expired", "tasks", "queues", "schedules", "ticks"}
 
 
 @pytest.mark.parametrize("kind", ["producer", "worker", "nobody"])

@@ -14,6 +14,7 @@ COMMANDS = {
     "jobs": "List, show, retry, cancel, delete jobs; ask why one waits.",
     "queues": "List, pause and resume queues.",
     "workers": "List, drain and kill workers.",
+    "schedules": "List, make, pause, run and delete schedules.",
     "tasks": "List the tasks that workers declared.",
     "db": "Install the schema, look after it, and the embedded PostgreSQL.",
     "doctor": "Look for what could go wrong.",

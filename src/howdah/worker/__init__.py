@@ -10,10 +10,11 @@ from typing import Any, Self
 
 import msgspec
 
-from howdah import store, workers
+from howdah import schedules, store, workers
 from howdah.connect import database_url
 from howdah.errors import Conflict
-from howdah.events import Events, WorkerStarted
+from howdah.events import Events, SchedulesDeclared, WorkerStarted
+from howdah.schedules import Schedule
 from howdah.settings import Settings
 from howdah.task import Task, declarations
 from howdah.worker.board import Board
@@ -39,7 +40,8 @@ class Worker:
     With `isolate`, such a job runs alone, in a process of the pool. `source` says where the app can
     be loaded from by the pool's processes; it is called when the worker starts, if it has a pool.
     `siblings` is how many workers alike a parent keeps, which beats for them: asleep, they share
-    the looking around.
+    the looking around. `declared` are the app's
+    schedules, by package.
     """
 
     def __init__(
@@ -56,8 +58,9 @@ class Worker:
         source: Callable[[], msgspec.Struct],
         isolate: bool = False,
         siblings: int = 1,
+        declared: Mapping[str, Sequence[Schedule]] | None = None,
     ) -> None:
-        self.events = events
+        self.events, self._schedules = events, declared or {}
         self._parts = Parts(
             tasks,
             settings,
@@ -122,6 +125,8 @@ class Worker:
         starting = Starting(self.events, is_over=parts.stopping.asked.is_set)
         declare = store.declare_tasks(declarations(parts.tasks))
         await starting.until_done(lambda: parts.looks.run(declare))
+        if self._schedules:
+            await self._declare_schedules(starting)
         try:
             await starting.until_done(lambda: parts.looks.run(self.identity.registration()))
         except BaseException:  # it may have arrived all the same: nobody is to be seen there
@@ -129,6 +134,14 @@ class Worker:
                 async with asyncio.timeout(LEAVE_WITHIN):
                     await parts.looks.run(workers.leave(self.identity.id))
             raise
+
+    async def _declare_schedules(self, starting: Starting) -> None:
+        """Before anybody looks for jobs; what came of it is told when it has started."""
+        call = schedules.declare(self._schedules)
+        told = await starting.until_done(lambda: self._parts.looks.run(call))
+        if told:
+            named = tuple((each.name, each.outcome) for each in told)
+            self.events.emit(SchedulesDeclared(schedules=named))
 
     async def __aexit__(self, *_: object) -> None:
         await asyncio.sleep(0)  # a stop that was just asked for comes first: this one is no second

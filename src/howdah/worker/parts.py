@@ -33,6 +33,7 @@ from howdah.worker.runner import Runner
 from howdah.worker.slots import groups_of, with_processes
 from howdah.worker.stopping import Stopping
 from howdah.worker.threads import Threads
+from howdah.worker.ticker import Ticker
 from howdah.worker.transactions import Transactions
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ class Parts:
             fill=self.runner.fill,
             fell_idle=lambda: self.looker.poke(),  # noqa: PLW0108 - made below
         )
+        self.ticker = Ticker(self._chores, Patience("ticker", events), events)
         self.looker = Looker(
             self.looks,
             self.identity,
@@ -148,6 +150,7 @@ class Parts:
             work=self.fetcher.poke,
             floors=self.fetcher.floors,
             turns=self.turns,
+            ticks=self.ticker.look,
         )
         self.listener = Listener(settings, self._heard, self._look_again)
 
@@ -167,6 +170,7 @@ class Parts:
             group.create_task(self._fetch(), name="fetcher")
             group.create_task(self.looker.run(), name="looker")
             group.create_task(self.listener.run(), name="listener")
+            group.create_task(self.ticker.run(), name="ticker")
             group.create_task(self._restate(), name="leases")
             for names, every in chores.ROUNDS:
                 doing = chores.keep_doing(self._chores, often("chores"), names, every, self.turns)
