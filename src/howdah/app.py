@@ -45,6 +45,7 @@ from howdah.worker import Worker
 from howdah.worker.attempt import Attempt
 from howdah.worker.lifespan import AnyContextManager
 from howdah.worker.means import Means
+from howdah.worker.notes import Notes
 from howdah.worker.threads import Threads
 from howdah.worker.transactions import Transactions
 
@@ -368,7 +369,11 @@ class App:
         if task is None:
             raise UnknownTask(claimed.task)
         transactions = Transactions(self.settings, size=1)
-        means = Means(threads=Threads(), transactions=transactions, extend=self._extend)
+        notes = Notes(self.run)
+        means = Means(
+            threads=Threads(), transactions=transactions, extend=self._extend, progress=notes.put
+        )
+        noting = asyncio.create_task(notes.run())
         here = "loop" if inspect.iscoroutinefunction(task.function) else "thread"
         attempt = Attempt(claimed, task, means, here)
         attempt.handle = asyncio.create_task(attempt.run())
@@ -382,6 +387,7 @@ class App:
             return attempt.stopped() if attempt.handle.cancelled() else attempt.handle.result()
         finally:
             attempt.handle.cancel()
+            noting.cancel()
             means.threads.stop()
             await transactions.close()
 

@@ -22,8 +22,8 @@ FUNCTIONS = {
     "producer": ("enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "outcome"),
     "worker": (
         "claim", "ack", "nack", "finish", "extend", "release", "heartbeat", "heartbeats", "leave",
-        "rescue", "stage", "chores", "declare_tasks", "outcome", "backlog",
-        "due_schedules", "fire", "fail_schedule", "declare_schedules",
+        "progress", "note_progress", "rescue", "stage", "chores", "declare_tasks", "outcome",
+        "backlog", "due_schedules", "fire", "fail_schedule", "declare_schedules",
     ),
     "viewer": _LOOK,
     "operator": (

@@ -58,6 +58,7 @@ class Found(msgspec.Struct, frozen=True):
     unique_key: str | None
     crashes: int
     leased_until: datetime | None
+    progress: str | None = None  # JSON text, of a running job: done, total, percent, note, noted_at
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -79,6 +80,16 @@ class Refused(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Note(msgspec.Struct, frozen=True):
+    """How far a running job is, under this lease."""
+
+    id: UUID
+    lease: UUID
+    done: float
+    total: float | None
+    note: str | None
+
+
 class End(msgspec.Struct, frozen=True):
     """What became of a job, so far. `result` is JSON text."""
 
@@ -94,7 +105,7 @@ CLAIMED_COLUMNS = (
 FOUND_COLUMNS = (
     "id, queue, task, args::text, state, priority, attempt, max_attempts, timeout, run_at, "
     "created_at, started_at, finished_at, worker, result::text, error, tags, headers::text, "
-    "delivery, unique_key, crashes, leased_until"
+    "delivery, unique_key, crashes, leased_until, progress::text"
 )
 ATTEMPT_COLUMNS = "job_id, attempt, outcome, error, started_at, finished_at, worker"
 STATES = ("scheduled", "blocked", "ready", "running", "succeeded", "failed", "cancelled")

@@ -24,6 +24,8 @@ MAY = {
         "finish",
         "extend",
         "release",
+        "progress",
+        "note_progress",
         "heartbeat",
         "heartbeats",
         "leave",
