@@ -181,7 +181,7 @@ def store(db: psycopg.Connection) -> Store:
 _TABLES = (
     "job", "lease", "finished", "attempt", "given_id", "cancel_request", "waiter", "idle",
     "worker", "task", "queue", "granted", "setting", "schedule", "tick",
-    "progress",
+    "progress", "listener", "gathering",
 )  # fmt: skip
 CLEAN = (
     "set lock_timeout = '10s';"

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from howdah import errors, events, jobs, queues, schedules, store, workers
+    from howdah import errors, events, jobs, listeners, queues, schedules, store, workers
     from howdah.app import App
     from howdah.client import AsyncClient, Client, on
     from howdah.context import Context, current
@@ -69,6 +69,7 @@ __all__ = [
     "errors",
     "events",
     "jobs",
+    "listeners",
     "on",
     "queues",
     "schedules",
@@ -91,7 +92,7 @@ _HOMES = {
     "Retry": "retry",
     "Task": "task",
 }
-_MODULES = ("errors", "events", "jobs", "queues", "schedules", "store", "workers")
+_MODULES = ("errors", "events", "jobs", "listeners", "queues", "schedules", "store", "workers")
 
 
 def __getattr__(name: str) -> Any:

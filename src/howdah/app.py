@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from howdah import jobs
+from howdah import jobs, listeners, schedules
 from howdah.call import Call
 from howdah.client import (
     AsyncClient,
@@ -29,6 +29,7 @@ from howdah.durations import Duration
 from howdah.errors import BadInput, Conflict, UnknownTask
 from howdah.events import Events
 from howdah.job import Job
+from howdah.listeners import Listener, make_listener
 from howdah.logs import write_logs
 from howdah.loops import PerLoop
 from howdah.outcome import Outcome
@@ -36,7 +37,7 @@ from howdah.reporter import Reporter
 from howdah.retry import Retry
 from howdah.rows import Claimed
 from howdah.runner import run_worker
-from howdah.schedules import Schedule, make_schedule
+from howdah.schedules import Declared, Schedule, make_schedule
 from howdah.settings import Settings, load
 from howdah.stream import BATCH, Progress, stream, stream_sync
 from howdah.task import Task, declare, package_of
@@ -97,6 +98,7 @@ class App:
         self.lifespan = lifespan
         self.tasks: dict[str, Task[..., Any]] = {}
         self.schedules: dict[str, Schedule] = {}
+        self.listeners: dict[str, Listener] = {}
         self.events = Events()
         self._arguments = {"database_url": database_url, **settings}
         self._settings: Settings | None = None
@@ -259,15 +261,66 @@ class App:
             )
         self.schedules[schedule.name] = schedule
 
+    def listen(
+        self,
+        event: str,
+        /,
+        *,
+        name: str | None = None,
+        args: Mapping[str, Any] | None = None,
+        delay: Duration | None = None,
+        collapse: bool = False,
+        collapse_on: str | None = None,
+    ) -> Callable[[Task[P, R]], Task[P, R]]:
+        """Have a task's jobs made by events: `@app.listen("user.created")` above its `@app.task`.
+
+        `event` is a name, or a prefix with a `*` behind it; every end of a job is an event too,
+        `job.<state>.<queue>.<task>`. The task's argument `event` is a dict of name, listener, at
+        and data. With `collapse` it is `events`, a list of those: what is emitted while the job
+        waits, for `delay` at least, is added to it; `collapse_on` names a member of the data, and
+        gathers by its value. `args` are further arguments. Raises BadInput, BadArguments, Conflict.
+        """
+
+        def declared(task: Task[P, R]) -> Task[P, R]:
+            if not isinstance(task, Task):
+                raise BadInput(
+                    f"a listener is for a task, got {task!r}",
+                    hint="Write @app.listen(…) in the line above @app.task.",
+                )
+            called = task.name if name is None else name
+            text = msgspec.json.encode(dict(args or {})).decode()
+            job = Job(task.name, text, task.job_options)
+            listener = make_listener(
+                called, event, job, delay=delay, collapse=collapse, collapse_on=collapse_on
+            )
+            if self.listeners.setdefault(called, listener) != listener:
+                raise Conflict(
+                    f"a listener {called!r} is declared already",
+                    hint="Give one of the two another name: @app.listen(…, name=…).",
+                )
+            return task
+
+        return declared
+
+    async def emit(self, event: str, data: Any = None) -> int:
+        """Emit an event in a transaction of its own; gives how many listeners got a job."""
+        return await self.run(listeners.emit(event, data))
+
     @property
-    def declared(self) -> dict[str, list[Schedule]]:
-        """The schedules by the packages that declare them, also of packages that have none."""
-        found: dict[str, list[Schedule]] = {
-            package_of(task.function): [] for task in self.tasks.values()
-        }
+    def declares(self) -> dict[str, Call[list[Declared]]]:
+        """What has the store keep the schedules and listeners, by the packages that declare them;
+        said by packages that have none, too: they may have had some.
+        """
+        packages = {name: package_of(task.function) for name, task in self.tasks.items()}
+        if not packages:
+            return {}
+        made: dict[str, list[Schedule]] = {package: [] for package in packages.values()}
+        heard: dict[str, list[Listener]] = {package: [] for package in packages.values()}
         for schedule in self.schedules.values():
-            found[package_of(self.tasks[schedule.job.task].function)].append(schedule)
-        return found
+            made[packages[schedule.job.task]].append(schedule)
+        for listener in self.listeners.values():
+            heard[packages[listener.job.task]].append(listener)
+        return {"schedule": schedules.declare(made), "listener": listeners.declare(heard)}
 
     # Asking the store
 
@@ -415,7 +468,7 @@ class App:
             name=name,
             lifespan=None if self.lifespan is None else partial(self.lifespan, self),
             source=self._source,
-            declared=self.declared,
+            declares=self.declares,
         )
 
     def _report(self) -> None:

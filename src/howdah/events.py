@@ -176,10 +176,11 @@ class ScheduleFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SchedulesDeclared:
-    """What the store made of the schedules that an app declares: new, changed, kept, vanished."""
+class Declarations:
+    """What the store made of an app's schedules or listeners: new, changed, kept, vanished."""
 
-    schedules: tuple[tuple[str, str], ...]
+    kind: str  # schedule, listener
+    changes: tuple[tuple[str, str], ...]
 
 
 Event = (
@@ -201,7 +202,7 @@ Event = (
     | WorkerSwept
     | ProcessFailed
     | ScheduleFailed
-    | SchedulesDeclared
+    | Declarations
 )
 Subscriber = Callable[[Event], None]
 log = logging.getLogger("howdah")

@@ -10,7 +10,7 @@ _EVERYONE = ("schema_version", "channel")
 _LOOK = ("why", "backlog", "outcome", "list_jobs", "list_end", "ids_ending")
 _VIEWS = (
     "jobs", "ready", "scheduled", "running", "expired", "failed", "attempts", "queues", "workers",
-    "tasks", "settings", "schedules", "ticks",
+    "tasks", "settings", "schedules", "ticks", "listeners",
 )  # fmt: skip
 # Functions inside a view run with the rights of whoever selects from it.
 _VIEW_HELPERS = (
@@ -19,17 +19,19 @@ _VIEW_HELPERS = (
 )  # fmt: skip
 
 FUNCTIONS = {
-    "producer": ("enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "outcome"),
+    "producer": ("enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "outcome",
+                 "emit"),
     "worker": (
         "claim", "ack", "nack", "finish", "extend", "release", "heartbeat", "heartbeats", "leave",
         "progress", "note_progress", "rescue", "stage", "chores", "declare_tasks", "outcome",
         "backlog", "due_schedules", "fire", "fail_schedule", "declare_schedules",
+        "declare_listeners", "emit",
     ),
     "viewer": _LOOK,
     "operator": (
         *_LOOK, "cancel", "retry", "run_now", "delete", "pause", "resume", "put_queue", "drain",
         "kill", "put_schedule", "pause_schedule", "resume_schedule", "run_schedule",
-        "delete_schedule",
+        "delete_schedule", "put_listener", "pause_listener", "resume_listener", "delete_listener",
     ),
 }  # fmt: skip
 

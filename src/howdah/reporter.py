@@ -72,7 +72,7 @@ class Reporter:
             events.LoopBlocked: self._blocked,
             events.ProcessFailed: self._no_process,
             events.ScheduleFailed: self._no_tick,
-            events.SchedulesDeclared: self._schedules,
+            events.Declarations: self._declarations,
             events.DatabaseLost: self._lost,
             events.DatabaseBack: self._back,
         }
@@ -195,11 +195,12 @@ class Reporter:
             error=event.error,
         )
 
-    def _schedules(self, event: events.SchedulesDeclared) -> None:
-        for name, outcome in event.schedules:
-            level, sentence = _SCHEDULES[outcome]
-            said = sentence.format(name, f"to remove it: howdah schedules delete {name}")
-            say(said, level, event="schedule_declared", schedule=name, outcome=outcome)
+    def _declarations(self, event: events.Declarations) -> None:
+        for name, outcome in event.changes:
+            level, sentence = _DECLARATIONS[outcome]
+            removed = f"to remove it: {_REMOVAL[event.kind].format(name)}"
+            said = sentence.format(f"{event.kind} {name}", removed)
+            say(said, level, event=f"{event.kind}_declared", declared=name, outcome=outcome)
 
     def _lost(self, event: events.DatabaseLost) -> None:
         """Several loops notice the same loss, again and again: it is said once in a while."""
@@ -228,11 +229,15 @@ class Reporter:
             say("the database is back", event="database_back", loop=event.loop)
 
 
-_SCHEDULES = {
-    "new": (logging.INFO, "schedule {0} is new"),
-    "changed": (logging.INFO, "schedule {0} has changed"),
-    "kept": (logging.WARNING, "schedule {0} is the database's, not the code's; {1}"),
-    "vanished": (logging.WARNING, "schedule {0} is declared no more, and goes on; {1}"),
+_REMOVAL = {
+    "schedule": "howdah schedules delete {0}",
+    "listener": "select howdah.delete_listener('{0}')",
+}
+_DECLARATIONS = {
+    "new": (logging.INFO, "{0} is new"),
+    "changed": (logging.INFO, "{0} has changed"),
+    "kept": (logging.WARNING, "{0} is the database's, not the code's; {1}"),
+    "vanished": (logging.WARNING, "{0} is declared no more, and goes on; {1}"),
 }
 
 

@@ -200,7 +200,7 @@ def _declaration(s: Schedule, package: str) -> dict[str, object]:
         "tz": s.tz,
         "task": s.job.task,
         "args": msgspec.Raw(s.job.args.encode()),
-        "options": _options(s.job.options),
+        "options": job_options(s.job.options),
         "missed": s.missed,
         "missed_after": f"{s.missed_after:.6f} s",
         "missed_within": f"{s.missed_within:.6f} s",
@@ -209,7 +209,8 @@ def _declaration(s: Schedule, package: str) -> dict[str, object]:
     }
 
 
-def _options(o: Options) -> dict[str, object]:
+def job_options(o: Options) -> dict[str, object]:
+    """Options as the store keeps them for jobs to come."""
     given = {"queue": o.queue, "priority": o.priority, "max_attempts": o.max_attempts,
              "timeout": None if o.timeout is None else f"{o.timeout:.6f} s",
              "no_timeout": o.no_timeout or None, "delivery": o.delivery,

@@ -148,6 +148,11 @@ class Task(Generic[P, R]):
             options=changed,
         )
 
+    @property
+    def job_options(self) -> Options:
+        """Those that its jobs are made with."""
+        return self._options
+
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> UUID:
         """Make a job and store it in a transaction of its own; gives its id."""
         return await self.app.enqueue(self.job(*args, **kwargs))

@@ -16,7 +16,7 @@ from howdah.migrate import grant, migrate
 
 SCHEMA = "ele_phant"
 MAY = {
-    "producer": {"enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "outcome"},
+    "producer": {"enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "outcome", "emit"},
     "worker": {
         "claim",
         "ack",
@@ -39,6 +39,8 @@ MAY = {
         "fire",
         "fail_schedule",
         "declare_schedules",
+        "declare_listeners",
+        "emit",
     },
     "viewer": {"why", "backlog", "outcome", "list_jobs", "list_end", "ids_ending"},
     "operator": {
@@ -62,6 +64,10 @@ MAY = {
         "resume_schedule",
         "run_schedule",
         "delete_schedule",
+        "put_listener",
+        "pause_listener",
+        "resume_listener",
+        "delete_listener",
     },
 }
 EVERYONE = {"schema_version", "channel"}
@@ -79,6 +85,7 @@ VIEWS = {
     "settings",
     "schedules",
     "ticks",
+    "listeners",
 }
 MAY_SELECT = {"producer": set(), "worker": set(), "viewer": VIEWS, "operator": VIEWS}
 ALLOWED_INTERNALS = {
@@ -323,7 +330,15 @@ def test_who_looks_can_read_every_view_to_the_end(as_role, kind, view):
 
     rows = as_role(kind).rows(f"select * from howdah.{view}")
 
-    assert rows or view in {"workers", "expired", "tasks", "queues", "schedules", "ticks"}
+    assert rows or view in {
+        "workers",
+        "expired",
+        "tasks",
+        "queues",
+        "schedules",
+        "ticks",
+        "listeners",
+    }
 
 
 @pytest.mark.parametrize("kind", ["producer", "worker", "nobody"])

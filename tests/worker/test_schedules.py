@@ -11,7 +11,7 @@ import pytest
 from howdah import App, schedules
 from howdah.context import Context
 from howdah.errors import BadArguments, BadInput, Conflict
-from howdah.events import ScheduleFailed, SchedulesDeclared
+from howdah.events import Declarations, ScheduleFailed
 
 
 def declare(app: App) -> list[dict[str, object]]:
@@ -93,27 +93,27 @@ async def test_what_is_not_declared_any_more_is_reported_and_goes_on(dsn, store,
     async def greet(word: str) -> None: ...
 
     new.task(name="greet")(greet)
-    told_old, told_new = seen(old, SchedulesDeclared), seen(new, SchedulesDeclared)
+    told_old, told_new = seen(old, Declarations), seen(new, Declarations)
 
     async with old, old.worker():
         pass
     async with new, new.worker():
         pass
 
-    assert [event.schedules for event in told_old] == [(("greet", "new"),)]
-    assert [event.schedules for event in told_new] == [(("greet", "vanished"),)]
+    assert [event.changes for event in told_old] == [(("greet", "new"),)]
+    assert [event.changes for event in told_new] == [(("greet", "vanished"),)]
     assert store.one("select vanished_at is not null and not paused from howdah.schedules")
 
 
 async def test_what_the_database_has_of_its_own_is_kept(app, store, seen):
     declare(app)
-    told = seen(app, SchedulesDeclared)
+    told = seen(app, Declarations)
     await app.run(schedules.put(schedules.make_schedule("greet", greet_of(app), "0 8 * * *")))
 
     async with app.worker():
         pass
 
-    assert [event.schedules for event in told] == [(("greet", "kept"),)]
+    assert [event.changes for event in told] == [(("greet", "kept"),)]
     assert store.one("select rule from howdah.schedules") == "0 8 * * *"
 
 

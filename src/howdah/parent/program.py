@@ -163,7 +163,7 @@ class Working:
             lifespan=None if app.lifespan is None else partial(app.lifespan, app),
             source=lambda: start.source,
             isolate=True,
-            declared=app.declared,
+            declares=app.declares,
             siblings=start.siblings,
         )
         if self._worker.processes is not None:

@@ -25,9 +25,15 @@ declare
     moved   uuid[] := '{}';
     n       bigint;
     told    text;
+    ends    jsonb[];  -- of those that somebody listens to
 begin
     select array_agg(l.lease) as leases, array_agg(l.claimed_at) as claimed_at, array_agg(l.worker) as workers into held
     from _howdah.lease l where l.lease = any (settle.leases);
+    if exists (select from _howdah.listener l where l.hears_jobs and not l.paused) then
+        ends := array(
+            select _howdah.end_of(j, settle.state, o.result, o.error, held.claimed_at[array_position(held.leases, j.lease)])
+            from unnest(settle.ids, settle.results, settle.errors) o (id, result, error) join _howdah.job j on j.id = o.id);
+    end if;
     loop
         -- One descent of job_pkey for each, whatever the statistics say: a join with the table would be turned round, and walk over
         -- all of it, where a vacuum found nothing alive in a table that it could not shorten.
@@ -73,6 +79,9 @@ begin
         if told is not null then
             perform pg_notify(_howdah.channel(), 'f' || told);
         end if;
+    end if;
+    if ends <> '{}' then
+        perform _howdah.emit_ends(ends, moved);
     end if;
     return moved;
 end $$;
