@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 from uuid import UUID
@@ -42,6 +42,7 @@ from howdah.settings import Settings, load
 from howdah.stream import BATCH, Progress, stream, stream_sync
 from howdah.task import Task, declare, package_of
 from howdah.waits import Waits
+from howdah.watching import Change, watch
 from howdah.worker import Worker
 from howdah.worker.attempt import Attempt
 from howdah.worker.lifespan import AnyContextManager
@@ -399,6 +400,14 @@ class App:
         Raises JobFailed, JobCancelled, NotFound, and TimeoutError when it has not ended in time.
         """
         return await self._waits.here().result(job_id, timeout)
+
+    def watch(self, queue: str) -> AsyncGenerator[Change, None]:
+        """The states of a queue's jobs as they change: `async for change in app.watch("mail")`.
+
+        Ids and states only. What changes while the connection is lost is not told; it is opened
+        again by itself.
+        """
+        return watch(self.settings, queue)
 
     async def close(self) -> None:
         """Close this event loop's connections, and the sync ones; the next use opens them again."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from howdah.errors import BadInput
 
 _EVERYONE = ("schema_version", "channel")
-_LOOK = ("why", "backlog", "outcome", "list_jobs", "list_end", "ids_ending")
+_LOOK = ("why", "backlog", "outcome", "list_jobs", "list_end", "ids_ending", "watch")
 _VIEWS = (
     "jobs", "ready", "scheduled", "running", "expired", "failed", "attempts", "queues", "workers",
     "tasks", "settings", "schedules", "ticks", "listeners",

@@ -45,6 +45,11 @@ def resume(queue: str) -> Call[bool]:
     return function("resume", "resume", one_bool, queue=("text", queue))
 
 
+def watch(queue: str) -> Call[str]:
+    """Have the states of its jobs told for a minute; gives the channel to LISTEN to."""
+    return function("watch", "watch", lambda rows: str(rows[0][0]), queue=("text", queue))
+
+
 def put(queue: str, *, keep_history: bool | None = None, durable: bool | None = None) -> Call[None]:
     """Set what a queue keeps of its finished jobs, and whether its commits wait for the disk."""
     return function(

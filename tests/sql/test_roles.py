@@ -42,7 +42,7 @@ MAY = {
         "declare_listeners",
         "emit",
     },
-    "viewer": {"why", "backlog", "outcome", "list_jobs", "list_end", "ids_ending"},
+    "viewer": {"why", "backlog", "outcome", "list_jobs", "list_end", "ids_ending", "watch"},
     "operator": {
         "why",
         "backlog",
@@ -50,6 +50,7 @@ MAY = {
         "list_jobs",
         "list_end",
         "ids_ending",
+        "watch",
         "cancel",
         "retry",
         "run_now",

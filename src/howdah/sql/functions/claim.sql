@@ -126,6 +126,9 @@ begin
                coalesce(l.max_attempts, 4), case when l.timeout_ms is null then 60000 else nullif(l.timeout_ms, 0) end,
                _howdah.delivery_name(l.delivery), l.leased_until, l.headers, l.tags, l.suspect is true
         from leased l order by l.priority desc, l.seq;
+        if _howdah.anybody_watching() then
+            perform _howdah.tell_live(l.ids) from _howdah.lease l where l.lease = token;
+        end if;
         -- It got all it asked for, so there may be more than it can take: somebody else may sleep beside it.
         if is_full and _howdah.anybody_idle() then
             perform _howdah.wake(heads[1].queue, null, 1);
