@@ -33,6 +33,7 @@ from howdah.listeners import Listener, make_listener
 from howdah.logs import write_logs
 from howdah.loops import PerLoop
 from howdah.outcome import Outcome
+from howdah.registry import Registry
 from howdah.reporter import Reporter
 from howdah.retry import Retry
 from howdah.rows import Claimed
@@ -97,7 +98,7 @@ class App:
                 hint="Give the function itself: App(lifespan=opened), not opened().",
             )
         self.lifespan = lifespan
-        self.tasks: dict[str, Task[..., Any]] = {}
+        self.tasks = Registry()
         self.schedules: dict[str, Schedule] = {}
         self.listeners: dict[str, Listener] = {}
         self.events = Events()
@@ -144,6 +145,7 @@ class App:
         delivery: str | None = None,
         executor: str | None = None,
         connection: str | None = None,
+        version: str | None = None,
     ) -> _Declares: ...
 
     def task(
@@ -160,6 +162,7 @@ class App:
         delivery: str | None = None,
         executor: str | None = None,
         connection: str | None = None,
+        version: str | None = None,
     ) -> Any:
         """Declare a function as a task; `async def` runs on the loop, `def` in a thread.
 
@@ -168,7 +171,8 @@ class App:
         told otherwise) counts from the start of each attempt. `executor="process"` runs it in a
         process of its own, which can be killed. With `delivery="transactional"` its Context has a
         `connection` (of asyncpg; or `connection="psycopg"`, "sqlalchemy", "django") whose commit
-        carries the job's end: see Context. Raises BadInput, BadArguments or Conflict.
+        carries the job's end: see Context. Several functions may be versions of one task, with one
+        `name` and each its `version`. Raises BadInput, BadArguments or Conflict.
         """
 
         def declared(what: Callable[..., Any]) -> Task[..., Any]:
@@ -185,6 +189,7 @@ class App:
                     delivery=delivery,
                     executor=executor,
                     connection=connection,
+                    version=version,
                 )
             )
 
@@ -192,14 +197,15 @@ class App:
 
     def _add(self, task: Task[..., Any]) -> Task[..., Any]:
         known = self.tasks.get(task.name)
-        if known is not None and known.function is not task.function:
+        is_same_name = known is not None and known.name == task.name
+        if known is not None and is_same_name and known.function is not task.function:
             code = getattr(inspect.unwrap(known.function), "__code__", None)
             where = f", at {code.co_filename}, line {code.co_firstlineno}" if code else ""
             raise Conflict(
                 f"a task {task.name!r} is declared already{where}",
                 hint="Give one of the two another name: @app.task(name=…).",
             )
-        self.tasks[task.name] = task
+        self.tasks.add(task)
         return task
 
     def schedule(
@@ -318,9 +324,9 @@ class App:
         made: dict[str, list[Schedule]] = {package: [] for package in packages.values()}
         heard: dict[str, list[Listener]] = {package: [] for package in packages.values()}
         for schedule in self.schedules.values():
-            made[packages[schedule.job.task]].append(schedule)
+            made[packages[self.tasks.get(schedule.job.task).name]].append(schedule)
         for listener in self.listeners.values():
-            heard[packages[listener.job.task]].append(listener)
+            heard[packages[self.tasks.get(listener.job.task).name]].append(listener)
         return {"schedule": schedules.declare(made), "listener": listeners.declare(heard)}
 
     # Asking the store

@@ -15,7 +15,7 @@ _VIEWS = (
 # Functions inside a view run with the rights of whoever selects from it.
 _VIEW_HELPERS = (
     "clock", "state_name", "delivery_name", "timeout_span", "ready_queues", "oldest", "count_ready",
-    "count_scheduled",
+    "count_scheduled", "unserved",
 )  # fmt: skip
 
 FUNCTIONS = {

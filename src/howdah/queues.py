@@ -25,9 +25,12 @@ class Queue(msgspec.Struct, frozen=True):
     oldest: timedelta | None
     keep_history: bool
     durable: bool
+    unserved: Sequence[str] = ()  # tasks among its first jobs that none of its workers knows
 
 
-COLUMNS = "queue, paused, ready, scheduled, running, failed, oldest, keep_history, durable"
+COLUMNS = (
+    "queue, paused, ready, scheduled, running, failed, oldest, keep_history, durable, unserved"
+)
 
 
 def list() -> Call[Sequence[Queue]]:  # noqa: A001 - queues.list reads as it should

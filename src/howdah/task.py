@@ -18,9 +18,10 @@ from howdah.arguments import Arguments, arguments_of
 from howdah.context import Context
 from howdah.durations import Duration, seconds
 from howdah.errors import BadInput
-from howdah.job import NO_OPTIONS, Job, Options, check_task_name, checked, make_options
+from howdah.job import NAMES, NO_OPTIONS, Job, Options, check_task_name, checked, make_options
 from howdah.retry import Retry
 from howdah.stream import BATCH, Progress
+from howdah.versions import check_version, named
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -66,6 +67,7 @@ class Task(Generic[P, R]):
         retry: when failed attempts are tried again.
         executor: "loop" for coroutine functions, "thread" for others, "process" where asked for.
         connection: of a transactional task: "asyncpg", "psycopg", "sqlalchemy" or "django".
+        version: which of several it is, or None; its name ends in it then, `base` is the rest.
         arguments: how calls are bound, validated and decoded.
     """
 
@@ -81,7 +83,10 @@ class Task(Generic[P, R]):
         executor: str,
         connection: str | None,
         options: Options = NO_OPTIONS,
+        version: str | None = None,
+        wanted: str | None = None,
     ) -> None:
+        self.version, self._wanted = version, wanted or name  # as jobs made here name their task
         self.app, self.function, self.name = app, function, name
         self.defaults, self.retry, self.arguments = defaults, retry, arguments
         self._options = options
@@ -95,14 +100,19 @@ class Task(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<Task {self.name}>"
 
+    @property
+    def base(self) -> str:
+        """The name without the version."""
+        return self.name if self.version is None else self.name.rpartition("@")[0]
+
     def job(self, *args: P.args, **kwargs: P.kwargs) -> Job:
         """A job with these arguments, validated; nothing has happened yet. Raises BadArguments."""
-        return Job(self.name, self.arguments.bind(args, kwargs), self._options)
+        return Job(self._wanted, self.arguments.bind(args, kwargs), self._options)
 
     def job_of(self, args: str) -> Job:
         """The same from JSON: an object with the arguments' names. Raises BadArguments."""
         self.arguments.decode(args)
-        return Job(self.name, args, self._options)
+        return Job(self._wanted, args, self._options)
 
     def options(
         self,
@@ -119,8 +129,13 @@ class Task(Generic[P, R]):
         unique_key: str | None = None,
         headers: dict[str, object] | None = None,
         tags: list[str] | tuple[str, ...] | None = None,
+        version: str | None = None,
     ) -> Task[P, R]:
-        """The same task, whose jobs are made with these options. Raises BadInput."""
+        """The same task, whose jobs are made with these options. Raises BadInput.
+
+        `version` is an exact one, a range (">=2,<3", "2.*"), or "*" for any; without it jobs are
+        for the version that the task is of.
+        """
         changed = make_options(
             self._options,
             queue=queue,
@@ -146,6 +161,8 @@ class Task(Generic[P, R]):
             executor=self.executor,
             connection=self.connection,
             options=changed,
+            version=self.version,
+            wanted=self._wanted if version is None else named(self.base, version),
         )
 
     @property
@@ -202,7 +219,7 @@ class Task(Generic[P, R]):
             text = self.arguments.bind((), item)
         else:
             text = self.arguments.bind((item,), {})
-        return Job(self.name, text, self._options)
+        return Job(self._wanted, text, self._options)
 
     def _check_map(self) -> None:
         for name in ("id", "unique_key"):
@@ -245,9 +262,15 @@ def declare(
     delivery: str | None,
     executor: str | None = None,
     connection: str | None = None,
+    version: str | None = None,
 ) -> Task[P, R]:
     """A task for the function; raises BadInput for what cannot be one."""
-    chosen = check_task_name(dotted_name(function) if name is None else name)
+    chosen = dotted_name(function) if name is None else name
+    if version is not None:
+        if "@" in chosen:
+            raise BadInput(f"{chosen!r} holds an @, which comes before a version", hint=NAMES)
+        chosen = f"{chosen}@{check_version(version)}"
+    check_task_name(chosen)
     is_async = inspect.iscoroutinefunction(function)
     defaults = checked(
         Options(
@@ -267,6 +290,7 @@ def declare(
         arguments=arguments_of(function, chosen, Context),
         executor=_executor(chosen, executor, is_async=is_async),
         connection=_connection(chosen, connection, delivery, is_async=is_async),
+        version=version,
         # What is declared here goes with each job: the store knows it only once a worker has run.
         options=replace(defaults, max_attempts=None if retry is None else retry.max_attempts),
     )
@@ -347,4 +371,5 @@ def run_as_module(program: object) -> str | None:
 
 def declarations(tasks: Mapping[str, Task[..., Any]]) -> str:
     """All declarations as one JSON array."""
-    return msgspec.json.encode([task.declaration() for task in tasks.values()]).decode()
+    rows = [{**task.declaration(), "name": name} for name, task in tasks.items()]
+    return msgspec.json.encode(rows).decode()

@@ -98,6 +98,7 @@ ALLOWED_INTERNALS = {
     "oldest",
     "count_ready",
     "count_scheduled",
+    "unserved",
 }
 
 

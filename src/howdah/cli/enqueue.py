@@ -10,6 +10,7 @@ from uuid import UUID
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from howdah import jobs, store
 from howdah.arguments import encode
@@ -141,7 +142,7 @@ def _maker(
     """Makes jobs of JSON, checked by the App's declaration where there is one."""
     if known is not None:
         chosen = known.options(**options)
-        return lambda text: chosen.job_of(json_object(task, text))
+        return lambda text: replace(chosen.job_of(json_object(task, text)), task=task)
     name, made = check_task_name(task), make_options(**options)
     return lambda text: Job(name, json_object(task, text), made)
 
