@@ -9,7 +9,7 @@ NPM_VERSION_17 := 17.10.0-beta.17
 NPM_VERSION_18 := 18.4.0-beta.17
 PG_CACHE ?= $(HOME)/.cache/howdah/postgresql
 
-.PHONY: help demo test setup format lint types suite proof proof-workers bench-peers clean
+.PHONY: help demo test setup format lint types suite proof proof-workers proof-schedules bench-peers clean
 .PHONY: model mutants
 
 help: ## Say what there is to make
@@ -97,3 +97,6 @@ sbom: resolved ## Write dist/howdah.cdx.json: what the wheel and all its extras 
 .PHONY: guarantees
 guarantees: setup ## Run every test that docs/guarantees.md and docs/regressions.md lean on; one that was skipped fails it (ARGS=--long: the long ones)
 	$(BIN)/python docs/check_guarantees.py -n 4 --dist worksteal $(ARGS)
+
+proof-schedules: setup ## Run the longer proofs of schedules: ticks over ten years of 40 zones (40 min of CPU), killed schedulers
+	$(BIN)/python -m pytest -m slow tests/unit/test_ticks.py tests/proofs/test_schedulers.py

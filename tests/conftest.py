@@ -221,7 +221,8 @@ def store(db: psycopg.Connection) -> Store:
 _TABLES = (
     "job", "lease", "finished", "attempt", "given_id", "cancel_request", "waiter", "idle",
     "worker", "task", "queue", "granted", "setting", "serial_key", "limit", "gate", "place",
-    "pending", "unique_until", "start", "share",
+    "pending", "unique_until", "start", "share", "schedule", "tick", "progress", "listener",
+    "gathering", "watcher",
 )  # fmt: skip
 CLEAN = (
     "set lock_timeout = '10s';"
@@ -229,6 +230,7 @@ CLEAN = (
     + "insert into _howdah.setting default values;"
     "update _howdah.pulse set resumed_at = 'epoch', gap_began_at = 'epoch',"
     " gap_ended_at = 'epoch', beat_at = 'epoch';"
+    "select setval('_howdah.watch_mark', 1, false);"
 )
 
 

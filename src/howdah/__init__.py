@@ -6,7 +6,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from howdah import cursors, errors, events, jobs, limits, queues, store, workers
+    from howdah import (
+        cursors,
+        errors,
+        events,
+        jobs,
+        limits,
+        listeners,
+        queues,
+        schedules,
+        store,
+        workers,
+    )
     from howdah.app import App
     from howdah.client import AsyncClient, Client, on
     from howdah.context import Context, current
@@ -71,8 +82,10 @@ __all__ = [
     "events",
     "jobs",
     "limits",
+    "listeners",
     "on",
     "queues",
+    "schedules",
     "store",
     "workers",
 ]
@@ -92,7 +105,10 @@ _HOMES = {
     "Retry": "retry",
     "Task": "task",
 }
-_MODULES = ("cursors", "errors", "events", "jobs", "limits", "queues", "store", "workers")
+_MODULES = (
+    "cursors", "errors", "events", "jobs", "limits", "listeners", "queues", "schedules", "store",
+    "workers",
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import (
     TYPE_CHECKING,
@@ -20,7 +20,9 @@ from typing import (
 )
 from uuid import UUID
 
-from howdah import jobs
+import msgspec
+
+from howdah import jobs, listeners, schedules
 from howdah.call import Call
 from howdah.client import (
     AsyncClient,
@@ -38,21 +40,26 @@ from howdah.errors import BadInput, Conflict, UnknownTask
 from howdah.events import Events
 from howdah.job import Job
 from howdah.keys import Keyed
+from howdah.listeners import Listener, make_listener
 from howdah.logs import write_logs
 from howdah.loops import PerLoop
 from howdah.outcome import Outcome
+from howdah.registry import Registry
 from howdah.reporter import Reporter
 from howdah.retry import Retry
 from howdah.rows import Claimed
 from howdah.runner import run_worker
+from howdah.schedules import Declared, Schedule, make_schedule
 from howdah.settings import Settings, load
 from howdah.stream import BATCH, Progress, stream, stream_sync
-from howdah.task import Task, declare
+from howdah.task import Task, declare, package_of
 from howdah.waits import Waits
+from howdah.watching import Change, watch
 from howdah.worker import Worker
 from howdah.worker.attempt import Attempt
 from howdah.worker.lifespan import AnyContextManager
 from howdah.worker.means import Means
+from howdah.worker.notes import Notes
 from howdah.worker.threads import Threads
 from howdah.worker.transactions import Transactions
 
@@ -102,7 +109,9 @@ class App:
                 hint="Give the function itself: App(lifespan=opened), not opened().",
             )
         self.lifespan = lifespan
-        self.tasks: dict[str, Task[..., Any]] = {}
+        self.tasks = Registry()
+        self.schedules: dict[str, Schedule] = {}
+        self.listeners: dict[str, Listener] = {}
         self.events = Events()
         self._arguments = {"database_url": database_url, **settings}
         self._settings: Settings | None = None
@@ -148,6 +157,7 @@ class App:
         executor: str | None = None,
         connection: str | None = None,
         unique: str | None = None,
+        version: str | None = None,
         **keyed: Unpack[Keyed],
     ) -> _Declares: ...
 
@@ -166,6 +176,7 @@ class App:
         executor: str | None = None,
         connection: str | None = None,
         unique: str | None = None,
+        version: str | None = None,
         **keyed: Unpack[Keyed],
     ) -> Any:
         """Declare a function as a task; `async def` runs on the loop, `def` in a thread.
@@ -177,6 +188,7 @@ class App:
         `connection` (of asyncpg; or `connection="psycopg"`, "sqlalchemy", "django") whose commit
         carries the job's end: see Context. `unique` and `serial_key` are templates of keys,
         `"user:{user_id}"`; they and the other options about keys are told in howdah.keys.Keyed.
+        Several functions may be versions of one task, with one `name` and each its `version`.
         Raises BadInput, BadArguments or Conflict.
         """
 
@@ -195,6 +207,7 @@ class App:
                     executor=executor,
                     connection=connection,
                     unique=unique,
+                    version=version,
                     **keyed,
                 )
             )
@@ -203,15 +216,137 @@ class App:
 
     def _add(self, task: Task[..., Any]) -> Task[..., Any]:
         known = self.tasks.get(task.name)
-        if known is not None and known.function is not task.function:
+        is_same_name = known is not None and known.name == task.name
+        if known is not None and is_same_name and known.function is not task.function:
             code = getattr(inspect.unwrap(known.function), "__code__", None)
             where = f", at {code.co_filename}, line {code.co_firstlineno}" if code else ""
             raise Conflict(
                 f"a task {task.name!r} is declared already{where}",
                 hint="Give one of the two another name: @app.task(name=…).",
             )
-        self.tasks[task.name] = task
+        self.tasks.add(task)
         return task
+
+    def schedule(
+        self,
+        cron: str | None = None,
+        /,
+        *,
+        every: Duration | None = None,
+        rrule: str | None = None,
+        tz: str = "UTC",
+        name: str | None = None,
+        args: Mapping[str, Any] | None = None,
+        missed: str = "one",
+        missed_after: Duration = 60,
+        missed_within: Duration = "1d",
+        overlap: str = "allow",
+    ) -> Callable[[Task[P, R]], Task[P, R]]:
+        """Have a task's jobs made by time: `@app.schedule("0 8 * * *", tz="Europe/Berlin")` above
+        its `@app.task`. Workers keep it in the store, and fire each tick once.
+
+        By a cron line (a sixth field in front is for seconds), `every` so long, or an `rrule` of
+        RFC 5545. `args` are the arguments of each job; its headers say which `schedule` and `tick`
+        it is of. A second schedule of a task needs a `name`; the first has the task's. Ticks that
+        nobody was there to fire for longer than `missed_after` are `missed`: "skip", "one" (the
+        last) or "all" of them, of those within `missed_within`. While the job before has not ended,
+        `overlap` says to "allow", "skip" or "replace" it. Raises BadInput, BadArguments, Conflict.
+        """
+
+        def declared(task: Task[P, R]) -> Task[P, R]:
+            if not isinstance(task, Task):
+                raise BadInput(
+                    f"a schedule is for a task, got {task!r}",
+                    hint="Write @app.schedule(…) in the line above @app.task.",
+                )
+            job = task.job_of(msgspec.json.encode(dict(args or {})).decode())
+            self._add_schedule(
+                make_schedule(
+                    task.name if name is None else name,
+                    job,
+                    cron,
+                    every=every,
+                    rrule=rrule,
+                    tz=tz,
+                    missed=missed,
+                    missed_after=missed_after,
+                    missed_within=missed_within,
+                    overlap=overlap,
+                )
+            )
+            return task
+
+        return declared
+
+    def _add_schedule(self, schedule: Schedule) -> None:
+        known = self.schedules.get(schedule.name)
+        if known is not None and known != schedule:
+            raise Conflict(
+                f"a schedule {schedule.name!r} is declared already",
+                hint="Give one of the two another name: @app.schedule(…, name=…).",
+            )
+        self.schedules[schedule.name] = schedule
+
+    def listen(
+        self,
+        event: str,
+        /,
+        *,
+        name: str | None = None,
+        args: Mapping[str, Any] | None = None,
+        delay: Duration | None = None,
+        collapse: bool = False,
+        collapse_on: str | None = None,
+    ) -> Callable[[Task[P, R]], Task[P, R]]:
+        """Have a task's jobs made by events: `@app.listen("user.created")` above its `@app.task`.
+
+        `event` is a name, or a prefix with a `*` behind it; every end of a job is an event too,
+        `job.<state>.<queue>.<task>`. The task's argument `event` is a dict of name, listener, at
+        and data. With `collapse` it is `events`, a list of those: what is emitted while the job
+        waits, for `delay` at least, is added to it; `collapse_on` names a member of the data, and
+        gathers by its value. `args` are further arguments. Raises BadInput, BadArguments, Conflict.
+        """
+
+        def declared(task: Task[P, R]) -> Task[P, R]:
+            if not isinstance(task, Task):
+                raise BadInput(
+                    f"a listener is for a task, got {task!r}",
+                    hint="Write @app.listen(…) in the line above @app.task.",
+                )
+            called = task.name if name is None else name
+            text = msgspec.json.encode(dict(args or {})).decode()
+            job = Job(task.name, text, task.job_options)
+            listener = make_listener(
+                called, event, job, delay=delay, collapse=collapse, collapse_on=collapse_on
+            )
+            if self.listeners.setdefault(called, listener) != listener:
+                raise Conflict(
+                    f"a listener {called!r} is declared already",
+                    hint="Give one of the two another name: @app.listen(…, name=…).",
+                )
+            return task
+
+        return declared
+
+    async def emit(self, event: str, data: Any = None) -> int:
+        """Emit an event in a transaction of its own; gives how many listeners got a job."""
+        return await self.run(listeners.emit(event, data))
+
+    @property
+    def declares(self) -> dict[str, Call[list[Declared]]]:
+        """What has the store keep the schedules and listeners, by the packages that declare them;
+        said by packages that have none, too: they may have had some.
+        """
+        packages = {name: package_of(task.function) for name, task in self.tasks.items()}
+        if not packages:
+            return {}
+        made: dict[str, list[Schedule]] = {package: [] for package in packages.values()}
+        heard: dict[str, list[Listener]] = {package: [] for package in packages.values()}
+        for schedule in self.schedules.values():
+            made[packages[self.tasks.get(schedule.job.task).name]].append(schedule)
+        for listener in self.listeners.values():
+            heard[packages[self.tasks.get(listener.job.task).name]].append(listener)
+        return {"schedule": schedules.declare(made), "listener": listeners.declare(heard)}
 
     # Asking the store
 
@@ -291,6 +426,14 @@ class App:
         """
         return await self._waits.here().result(job_id, timeout)
 
+    def watch(self, queue: str) -> AsyncGenerator[Change, None]:
+        """The states of a queue's jobs as they change: `async for change in app.watch("mail")`.
+
+        Ids and states only. What changes while the connection is lost is not told; it is opened
+        again by itself.
+        """
+        return watch(self.settings, queue)
+
     async def close(self) -> None:
         """Close this event loop's connections, and the sync ones; the next use opens them again."""
         if self._client is not None:
@@ -313,7 +456,11 @@ class App:
         if task is None:
             raise UnknownTask(claimed.task)
         transactions = Transactions(self.settings, size=1)
-        means = Means(threads=Threads(), transactions=transactions, extend=self._extend)
+        notes = Notes(self.run)
+        means = Means(
+            threads=Threads(), transactions=transactions, extend=self._extend, progress=notes.put
+        )
+        noting = asyncio.create_task(notes.run())
         here = "loop" if inspect.iscoroutinefunction(task.function) else "thread"
         attempt = Attempt(claimed, task, means, here)
         attempt.handle = asyncio.create_task(attempt.run())
@@ -327,6 +474,7 @@ class App:
             return attempt.stopped() if attempt.handle.cancelled() else attempt.handle.result()
         finally:
             attempt.handle.cancel()
+            noting.cancel()
             means.threads.stop()
             await transactions.close()
 
@@ -354,6 +502,7 @@ class App:
             name=name,
             lifespan=None if self.lifespan is None else partial(self.lifespan, self),
             source=self._source,
+            declares=self.declares,
         )
 
     def _report(self) -> None:

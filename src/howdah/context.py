@@ -65,6 +65,7 @@ class Context:
         headers: Mapping[str, Any],
         *,
         extend: Callable[[float], Awaitable[None]] | None = None,
+        progress: Callable[[float, float | None, str | None], None] | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         resources: Any = None,
         connection: Any = None,
@@ -80,7 +81,7 @@ class Context:
         self.log = _JobLogger(logging.getLogger(f"howdah.task.{job.task}"), self)
         self._ends_at = None if job.timeout_ms is None else time.monotonic() + job.timeout_ms / 1000
         self._cancelled = threading.Event()
-        self._extend, self._loop = extend, loop
+        self._extend, self._loop, self._progress = extend, loop, progress
         self.resources, self.connection = resources, connection
 
     def __getattr__(self, name: str) -> Any:
@@ -104,6 +105,23 @@ class Context:
     def cancelled(self) -> bool:
         """Whether this attempt is to stop: cancelled, out of time, or its lease lost."""
         return self._cancelled.is_set()
+
+    def progress(self, done: float, total: float | None = None, note: str | None = None) -> None:
+        """Say how far this attempt is: `ctx.progress(30, 100, "resizing")`.
+
+        Cheap, in coroutines and threads alike: it is noted here, and about once a second the store
+        is told the latest. Seen in `howdah.jobs` and by `howdah jobs show ID --follow`.
+        """
+        for what, number in (("done", done), ("total", total)):
+            if number is None and what == "total":
+                continue
+            if isinstance(number, bool) or not isinstance(number, int | float):
+                raise BadInput(f"{what} is no number: {number!r}", hint="For example 3 of 10.")
+            if not 0 <= number < 1e300:  # NaN is neither
+                raise BadInput(f"{what} is no number from 0 on: {number!r}")
+        if self._progress is not None:
+            said = None if note is None else str(note)[:200]
+            self._progress(float(done), None if total is None else float(total), said)
 
     def wait_cancelled(self, timeout: Duration) -> bool:
         """Sleep in a thread, but wake up at once when the attempt is to stop; True if it is."""

@@ -167,6 +167,22 @@ class ProcessFailed:
     again_in: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleFailed:
+    """The next tick of a schedule could not be found, or its job not be made."""
+
+    schedule: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declarations:
+    """What the store made of an app's schedules or listeners: new, changed, kept, vanished."""
+
+    kind: str  # schedule, listener
+    changes: tuple[tuple[str, str], ...]
+
+
 Event = (
     WorkerStarted
     | WorkerStopping
@@ -185,6 +201,8 @@ Event = (
     | DatabaseBack
     | WorkerSwept
     | ProcessFailed
+    | ScheduleFailed
+    | Declarations
 )
 Subscriber = Callable[[Event], None]
 log = logging.getLogger("howdah")

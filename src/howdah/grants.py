@@ -7,27 +7,35 @@ from collections.abc import Iterator
 from howdah.errors import BadInput
 
 _EVERYONE = ("schema_version", "channel")
-_LOOK = ("why", "backlog", "cursor", "outcome", "list_jobs", "list_end", "ids_ending")
+_LOOK = (
+    "why", "backlog", "cursor", "outcome", "list_jobs", "list_end", "ids_ending", "watch",
+)  # fmt: skip
 _VIEWS = (
     "jobs", "ready", "scheduled", "running", "expired", "failed", "attempts", "queues", "workers",
-    "tasks", "settings", "cursors", "limits",
+    "tasks", "settings", "cursors", "limits", "schedules", "ticks", "listeners",
 )  # fmt: skip
 # Functions inside a view run with the rights of whoever selects from it.
 _VIEW_HELPERS = (
     "clock", "state_name", "delivery_name", "timeout_span", "ready_queues", "oldest", "count_ready",
     "count_scheduled", "count_waiting", "count_blocked", "blocked_queues", "most_of", "rate_of",
+    "unserved",
 )  # fmt: skip
 
 FUNCTIONS = {
-    "producer": ("enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "outcome"),
+    "producer": ("enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "outcome",
+                 "emit"),
     "worker": (
         "claim", "ack", "nack", "finish", "extend", "release", "heartbeat", "heartbeats", "leave",
-        "rescue", "stage", "chores", "declare_tasks", "admit", "outcome", "backlog",
+        "progress", "note_progress", "rescue", "stage", "chores", "declare_tasks", "admit",
+        "outcome", "backlog", "due_schedules", "fire", "fail_schedule", "declare_schedules",
+        "declare_listeners", "emit",
     ),
     "viewer": _LOOK,
     "operator": (
         *_LOOK, "cancel", "retry", "run_now", "delete", "pause", "resume", "put_queue", "drain",
-        "kill", "put_limit", "put_rate", "put_share", "set_cursor",
+        "kill", "put_limit", "put_rate", "put_share", "set_cursor", "put_schedule",
+        "pause_schedule", "resume_schedule", "run_schedule", "delete_schedule", "put_listener",
+        "pause_listener", "resume_listener", "delete_listener",
     ),
 }  # fmt: skip
 

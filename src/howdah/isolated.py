@@ -24,12 +24,13 @@ import msgspec
 
 from howdah.errors import DatabaseError, LeaseLost
 from howdah.logs import write_logs
+from howdah.rows import Note
 from howdah.source import Source
 from howdah.system import die_with_parent, hear_of_children, shelter_parent
 from howdah.worker.attempt import Attempt
 from howdah.worker.lifespan import Lifespan
 from howdah.worker.means import Means
-from howdah.worker.pipe import Hello, Interrupt, Perform, Ready, done, read_by_process
+from howdah.worker.pipe import Hello, Interrupt, Noted, Perform, Ready, done, read_by_process
 from howdah.worker.threads import MainThread
 from howdah.worker.transactions import Transactions
 from howdah.worker.wire import Wire
@@ -64,6 +65,7 @@ class Isolated:
         self._attempt: Attempt | None = None
         self._jobs, self._is_working, self._was_blocking = 0, False, False
         self._is_ticking = self._is_told = False
+        self._latest: Note | None = None
         self._main = asyncio.Runner()
         self._inbox: asyncio.Queue[Attempt | Work | None] = asyncio.Queue()
         self._wire = Wire(pipe, self._heard, self._end)
@@ -72,6 +74,7 @@ class Isolated:
             threads=MainThread(self._give, self._check),
             transactions=self._transactions,
             extend=self._extend,
+            progress=self._note,
             memory=hello.settings.process_memory,
         )
         self._app: App
@@ -196,6 +199,9 @@ class Isolated:
             attempt.handle.add_done_callback(lambda _: self._finish(attempt))
 
     def _goes_on(self) -> bool:
+        note, self._latest = self._latest, None
+        if note is not None:
+            self._wire.say(Noted(note=note))
         self._is_ticking = self._attempt is not None
         return self._is_ticking
 
@@ -208,7 +214,7 @@ class Isolated:
             outcome = attempt.broken(error)
         else:
             outcome = handle.result()
-        self._attempt = None
+        self._attempt, self._latest = None, None
         worn = outcome.kind == "crashed" or self._is_worn()
         self._wire.say(
             done(
@@ -236,6 +242,10 @@ class Isolated:
         self._give(None)
 
     # From either
+
+    def _note(self, note: Note) -> None:
+        """With the next tick of the wire: a task may say it in every step of a loop."""
+        self._latest = note
 
     async def _extend(self, _: Attempt, duration: float) -> None:
         answer = await asyncio.wrap_future(self._wire.ask(duration))

@@ -25,6 +25,7 @@ from howdah.rows import Attempt as Attempt
 from howdah.rows import Claimed as Claimed
 from howdah.rows import End as End
 from howdah.rows import Found as Found
+from howdah.rows import Note as Note
 from howdah.rows import Refused as Refused
 
 
@@ -269,6 +270,36 @@ def extend(job_id: UUID, lease: UUID, duration: Duration) -> Call[datetime]:
         id=("uuid", job_id),
         lease=("uuid", lease),
         duration=("interval", span(duration)),
+    )
+
+
+def progress(
+    job_id: UUID, lease: UUID, done: float, total: float | None = None, note: str | None = None
+) -> Call[None]:
+    """Say how far a running job is. Raises LeaseLost."""
+    return function(
+        "progress",
+        "progress",
+        nothing,
+        id=("uuid", job_id),
+        lease=("uuid", lease),
+        done=("float8", done),
+        total=("float8", total),
+        note=("text", None if note is None else storable(note)),
+    )
+
+
+def note_progress(notes: Sequence[Note]) -> Call[int]:
+    """Say how far many are; gives how many still are the caller's."""
+    return function(
+        "note_progress",
+        "note_progress",
+        one_int,
+        ids=("uuid[]", [note.id for note in notes]),
+        leases=("uuid[]", [note.lease for note in notes]),
+        done=("float8[]", [note.done for note in notes]),
+        totals=("float8[]", [note.total for note in notes]),
+        notes=("text[]", [note.note for note in notes]),
     )
 
 

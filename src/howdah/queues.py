@@ -29,11 +29,12 @@ class Queue(msgspec.Struct, frozen=True):
     durable: bool
     fair_by: str | None
     age_after: timedelta | None
+    unserved: Sequence[str] = ()  # tasks among its first jobs that none of its workers knows
 
 
 COLUMNS = (
     "queue, paused, ready, blocked, scheduled, running, failed, oldest, keep_history, durable, "
-    "fair_by, age_after"
+    "fair_by, age_after, unserved"
 )
 
 
@@ -50,6 +51,11 @@ def pause(queue: str) -> Call[bool]:
 def resume(queue: str) -> Call[bool]:
     """Let a paused queue be claimed from again; False if it was not paused."""
     return function("resume", "resume", one_bool, queue=("text", queue))
+
+
+def watch(queue: str) -> Call[str]:
+    """Have the states of its jobs told for a minute; gives the channel to LISTEN to."""
+    return function("watch", "watch", lambda rows: str(rows[0][0]), queue=("text", queue))
 
 
 def put(

@@ -71,6 +71,8 @@ class Reporter:
             events.TaskStuck: self._stuck,
             events.LoopBlocked: self._blocked,
             events.ProcessFailed: self._no_process,
+            events.ScheduleFailed: self._no_tick,
+            events.Declarations: self._declarations,
             events.DatabaseLost: self._lost,
             events.DatabaseBack: self._back,
         }
@@ -183,6 +185,23 @@ class Reporter:
             again_in=round(event.again_in, 3),
         )
 
+    def _no_tick(self, event: events.ScheduleFailed) -> None:
+        say(
+            f"schedule {event.schedule} cannot be fired ({gist(event.error)}); "
+            "it is tried again in a minute",
+            logging.ERROR,
+            event="schedule_failed",
+            schedule=event.schedule,
+            error=event.error,
+        )
+
+    def _declarations(self, event: events.Declarations) -> None:
+        for name, outcome in event.changes:
+            level, sentence = _DECLARATIONS[outcome]
+            removed = f"to remove it: {_REMOVAL[event.kind].format(name)}"
+            said = sentence.format(f"{event.kind} {name}", removed)
+            say(said, level, event=f"{event.kind}_declared", declared=name, outcome=outcome)
+
     def _lost(self, event: events.DatabaseLost) -> None:
         """Several loops notice the same loss, again and again: it is said once in a while."""
         now = time.monotonic()
@@ -208,6 +227,18 @@ class Reporter:
         if self._is_away:
             self._is_away, self._lost_again = False, time.monotonic() + BACK_FOR
             say("the database is back", event="database_back", loop=event.loop)
+
+
+_REMOVAL = {
+    "schedule": "howdah schedules delete {0}",
+    "listener": "select howdah.delete_listener('{0}')",
+}
+_DECLARATIONS = {
+    "new": (logging.INFO, "{0} is new"),
+    "changed": (logging.INFO, "{0} has changed"),
+    "kept": (logging.WARNING, "{0} is the database's, not the code's; {1}"),
+    "vanished": (logging.WARNING, "{0} is declared no more, and goes on; {1}"),
+}
 
 
 def say_stopping(why: str, running: int, within: float | None, *, quiet: bool = False) -> None:

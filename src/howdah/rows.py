@@ -69,6 +69,7 @@ class Found(msgspec.Struct, frozen=True):
     serial_key: str | None
     limit_keys: list[str] | None
     cursor: str | None  # of the serial key when it started, JSON text
+    progress: str | None = None  # JSON text, of a running job: done, total, percent, note, noted_at
 
     def __repr__(self) -> str:
         return discreet(self)
@@ -93,6 +94,16 @@ class Refused(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Note(msgspec.Struct, frozen=True):
+    """How far a running job is, under this lease."""
+
+    id: UUID
+    lease: UUID
+    done: float
+    total: float | None
+    note: str | None
+
+
 class End(msgspec.Struct, frozen=True):
     """What became of a job, so far. `result` is JSON text."""
 
@@ -109,7 +120,8 @@ CLAIMED_COLUMNS = (
 FOUND_COLUMNS = (
     "id, queue, task, args::text, state, priority, attempt, max_attempts, timeout, run_at, "
     "created_at, started_at, finished_at, worker, result::text, error, tags, headers::text, "
-    "delivery, unique_key, crashes, leased_until, serial_key, limit_keys, cursor::text"
+    "delivery, unique_key, crashes, leased_until, serial_key, limit_keys, cursor::text, "
+    "progress::text"
 )
 ATTEMPT_COLUMNS = "job_id, attempt, outcome, error, started_at, finished_at, worker"
 STATES = ("scheduled", "blocked", "ready", "running", "succeeded", "failed", "cancelled")

@@ -173,7 +173,8 @@ def declare_module(app: App, module: ModuleType) -> None:
     """
     tasks = [value for value in vars(module).values() if isinstance(value, Task)]
     for task in tasks:
-        app.tasks.setdefault(task.name, task)
+        if task.name not in app.tasks:
+            app.tasks.add(task)
     known = {task.function for task in tasks}
     for name, value in vars(module).items():
         if _is_public_function(module, name, value) and value not in known:

@@ -18,10 +18,11 @@ from howdah.arguments import Arguments, arguments_of
 from howdah.context import Context
 from howdah.durations import Duration, seconds
 from howdah.errors import BadInput
-from howdah.job import NO_OPTIONS, Job, Options, check_task_name, checked, make_options
+from howdah.job import NAMES, NO_OPTIONS, Job, Options, check_task_name, checked, make_options
 from howdah.keys import Keyed, Keys, filled, make_keys
 from howdah.retry import Retry
 from howdah.stream import BATCH, Progress
+from howdah.versions import check_version, named
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -68,6 +69,7 @@ class Task(Generic[P, R]):
         executor: "loop" for coroutine functions, "thread" for others, "process" where asked for.
         connection: of a transactional task: "asyncpg", "psycopg", "sqlalchemy" or "django".
         unique, keys: templates of its jobs' unique key, and of their other keys.
+        version: which of several it is, or None; its name ends in it then, `base` is the rest.
         arguments: how calls are bound, validated and decoded.
     """
 
@@ -85,7 +87,10 @@ class Task(Generic[P, R]):
         unique: str | None = None,
         keys: Keys | None = None,
         options: Options = NO_OPTIONS,
+        version: str | None = None,
+        wanted: str | None = None,
     ) -> None:
+        self.version, self._wanted = version, wanted or name  # as jobs made here name their task
         self.app, self.function, self.name = app, function, name
         self.defaults, self.retry, self.arguments = defaults, retry, arguments
         self._options = options
@@ -100,6 +105,11 @@ class Task(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<Task {self.name}>"
 
+    @property
+    def base(self) -> str:
+        """The name without the version."""
+        return self.name if self.version is None else self.name.rpartition("@")[0]
+
     def job(self, *args: P.args, **kwargs: P.kwargs) -> Job:
         """A job with these arguments, validated; nothing has happened yet. Raises BadArguments."""
         return self._job(self.arguments.bind(args, kwargs))
@@ -111,7 +121,7 @@ class Task(Generic[P, R]):
 
     def _job(self, args: str) -> Job:
         if self.unique is None and self.keys is None:
-            return Job(self.name, args, self._options)
+            return Job(self._wanted, args, self._options)
         named, said = msgspec.json.decode(args), self._options.keys
         keys = None if self.keys is None else self.keys.filled(named)
         options = replace(
@@ -119,7 +129,7 @@ class Task(Generic[P, R]):
             keys=keys if said is None else said.over(keys),
             unique_key=self._options.unique_key or filled(self.unique, named),
         )
-        return Job(self.name, args, options)
+        return Job(self._wanted, args, options)
 
     def options(
         self,
@@ -136,9 +146,14 @@ class Task(Generic[P, R]):
         unique_key: str | None = None,
         headers: dict[str, object] | None = None,
         tags: list[str] | tuple[str, ...] | None = None,
+        version: str | None = None,
         **keyed: Unpack[Keyed],
     ) -> Task[P, R]:
-        """The same task, whose jobs are made with these options. Raises BadInput."""
+        """The same task, whose jobs are made with these options. Raises BadInput.
+
+        `version` is an exact one, a range (">=2,<3", "2.*"), or "*" for any; without it jobs are
+        for the version that the task is of.
+        """
         changed = make_options(
             self._options,
             queue=queue,
@@ -167,7 +182,14 @@ class Task(Generic[P, R]):
             unique=self.unique,
             keys=self.keys,
             options=changed,
+            version=self.version,
+            wanted=self._wanted if version is None else named(self.base, version),
         )
+
+    @property
+    def job_options(self) -> Options:
+        """Those that its jobs are made with."""
+        return self._options
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> UUID:
         """Make a job and store it in a transaction of its own; gives its id."""
@@ -267,10 +289,16 @@ def declare(
     executor: str | None = None,
     connection: str | None = None,
     unique: str | None = None,
+    version: str | None = None,
     **keyed: Unpack[Keyed],
 ) -> Task[P, R]:
     """A task for the function; raises BadInput for what cannot be one."""
-    chosen = check_task_name(dotted_name(function) if name is None else name)
+    chosen = dotted_name(function) if name is None else name
+    if version is not None:
+        if "@" in chosen:
+            raise BadInput(f"{chosen!r} holds an @, which comes before a version", hint=NAMES)
+        chosen = f"{chosen}@{check_version(version)}"
+    check_task_name(chosen)
     is_async = inspect.iscoroutinefunction(function)
     defaults = checked(
         Options(
@@ -292,6 +320,7 @@ def declare(
         connection=_connection(chosen, connection, delivery, is_async=is_async),
         unique=unique,
         keys=make_keys(keyed),
+        version=version,
         # What is declared here goes with each job: the store knows it only once a worker has run.
         options=replace(defaults, max_attempts=None if retry is None else retry.max_attempts),
     )
@@ -359,6 +388,11 @@ def _importable(module: str) -> str:
     return Path(file).stem if file else "__main__"
 
 
+def package_of(function: Callable[..., Any]) -> str:
+    """The top of the dotted name of its module."""
+    return _importable(function.__module__).partition(".")[0]
+
+
 def run_as_module(program: object) -> str | None:
     """The name of a `__main__` that was run with `python -m`."""
     name: str | None = getattr(getattr(program, "__spec__", None), "name", None)
@@ -367,4 +401,5 @@ def run_as_module(program: object) -> str | None:
 
 def declarations(tasks: Mapping[str, Task[..., Any]]) -> str:
     """All declarations as one JSON array."""
-    return msgspec.json.encode([task.declaration() for task in tasks.values()]).decode()
+    rows = [{**task.declaration(), "name": name} for name, task in tasks.items()]
+    return msgspec.json.encode(rows).decode()

@@ -54,6 +54,7 @@ class Control(msgspec.Struct, frozen=True):
     cancel: Sequence[UUID] | None
     next_due_in: timedelta | None
     work: bool  # whether its queues hold ready jobs
+    next_tick_in: timedelta | None = None  # until a schedule is due
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -102,7 +103,7 @@ def heartbeat(
     """
     return function(
         "heartbeat",
-        "action, cancel, next_due_in, work",
+        "action, cancel, next_due_in, work, next_tick_in",
         _control,
         worker=("uuid", worker),
         name=("text", name),

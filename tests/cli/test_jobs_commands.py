@@ -196,3 +196,22 @@ def test_nothing_found_is_nothing_done(run):
     ran = run("jobs", "delete", "--queue", "empty")
 
     assert (ran.code, ran.out) == (0, "")
+
+
+def test_a_job_is_followed_to_its_end(howdah, run, db):
+    job_id = on(db).enqueue(Job("t", "{}"))
+    [job] = on(db).run(jobs.claim())
+    on(db).run(jobs.progress(job.id, job.lease, 3, 12, "three"))
+
+    following = howdah.start("jobs", "show", str(job_id), "--follow")
+    following.until("3 of 12 (25 %): three")
+    shown = run("jobs", "show", str(job_id)).out
+    on(db).run(jobs.progress(job.id, job.lease, 12, 12))
+    following.until("12 of 12 (100 %)")
+    on(db).run(jobs.ack(job.id, job.lease))
+    ended = following.ended()
+
+    assert "progress  running" not in shown
+    assert "3 of 12 (25 %): three" in shown
+    assert ended.code == 0
+    assert "succeeded" in ended.out

@@ -64,6 +64,8 @@ def test_what_was_promised_is_there():
         "cursors list", "cursors show", "cursors set", "workers list",
         "workers drain", "workers kill", "workers status", "db migrate", "db status", "db sql",
         "db check", "db grant", "db start", "db stop", "db reset", "db url",
+            "schedules list", "schedules next", "schedules put", "schedules pause",
+            "schedules resume", "schedules run", "schedules delete",
     }  # fmt: skip
 
 

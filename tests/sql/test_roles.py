@@ -16,7 +16,7 @@ from howdah.migrate import grant, migrate
 
 SCHEMA = "ele_phant"
 MAY = {
-    "producer": {"enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "outcome"},
+    "producer": {"enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "outcome", "emit"},
     "worker": {
         "claim",
         "ack",
@@ -25,6 +25,8 @@ MAY = {
         "finish",
         "extend",
         "release",
+        "progress",
+        "note_progress",
         "heartbeat",
         "heartbeats",
         "leave",
@@ -34,8 +36,23 @@ MAY = {
         "declare_tasks",
         "outcome",
         "backlog",
+        "due_schedules",
+        "fire",
+        "fail_schedule",
+        "declare_schedules",
+        "declare_listeners",
+        "emit",
     },
-    "viewer": {"why", "backlog", "cursor", "outcome", "list_jobs", "list_end", "ids_ending"},
+    "viewer": {
+        "why",
+        "backlog",
+        "cursor",
+        "outcome",
+        "list_jobs",
+        "list_end",
+        "ids_ending",
+        "watch",
+    },
     "operator": {
         "why",
         "backlog",
@@ -44,6 +61,7 @@ MAY = {
         "list_jobs",
         "list_end",
         "ids_ending",
+        "watch",
         "cancel",
         "retry",
         "run_now",
@@ -57,6 +75,15 @@ MAY = {
         "set_cursor",
         "drain",
         "kill",
+        "put_schedule",
+        "pause_schedule",
+        "resume_schedule",
+        "run_schedule",
+        "delete_schedule",
+        "put_listener",
+        "pause_listener",
+        "resume_listener",
+        "delete_listener",
     },
 }
 EVERYONE = {"schema_version", "channel"}
@@ -74,6 +101,9 @@ VIEWS = {
     "workers",
     "tasks",
     "settings",
+    "schedules",
+    "ticks",
+    "listeners",
 }
 MAY_SELECT = {"producer": set(), "worker": set(), "viewer": VIEWS, "operator": VIEWS}
 ALLOWED_INTERNALS = {
@@ -90,6 +120,7 @@ ALLOWED_INTERNALS = {
     "oldest",
     "count_ready",
     "count_scheduled",
+    "unserved",
 }
 
 
@@ -323,7 +354,17 @@ def test_who_looks_can_read_every_view_to_the_end(as_role, kind, view):
 
     rows = as_role(kind).rows(f"select * from howdah.{view}")
 
-    assert rows or view in {"workers", "expired", "tasks", "queues", "cursors", "limits"}
+    assert rows or view in {
+        "workers",
+        "expired",
+        "tasks",
+        "queues",
+        "cursors",
+        "limits",
+        "schedules",
+        "ticks",
+        "listeners",
+    }
 
 
 @pytest.mark.parametrize("kind", ["producer", "worker", "nobody"])

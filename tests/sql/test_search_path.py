@@ -150,7 +150,7 @@ def run_everything(door, clock):
         "select count(*) from howdah.list_jobs()", "select howdah.list_end()",
         "select howdah.ids_ending('aa')",
         f"select * from howdah.heartbeats(array['{worker}']::pg_catalog.uuid[])",
-        "select howdah.put_limit('q', 1)", "select howdah.put_rate('q', 9, '1 second', 9)",
+        "select howdah.put_limit('q', 1)", "select howdah.put_share('q', 'k', 1)", "select howdah.put_rate('q', 9, '1 second', 9)",
         "select howdah.admit(10)", "select howdah.cursor('k')",
         "select howdah.set_cursor('k', '{}', 0)",
         f"select howdah.rescue('{worker}', '{{}}')",

@@ -44,6 +44,13 @@ def pid(ctx: Context) -> list[int]:
 
 
 @app.task(executor="process", retry=once)
+def counting(ctx: Context, last: int) -> None:
+    for n in range(last):
+        ctx.progress(n + 1, last)
+    time.sleep(30)
+
+
+@app.task(executor="process", retry=once)
 def signals_its_group(name: str) -> str:
     """Has a handler for what it sends to itself and its children."""
     heard: list[int] = []

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from howdah import App, BadInput, JobFailed
+from howdah import App, BadInput, JobFailed, jobs
 from howdah.events import AttemptFinished, ProcessFailed
 from howdah.settings import Settings
 from howdah.source import Source
@@ -612,3 +612,17 @@ async def test_eight_jobs_of_pure_work_take_two_processes_half_the_time_of_one(
 
     record_property("seconds", [round(each, 2) for each in took])
     assert took[1] <= 0.6 * took[0]
+
+
+async def test_a_process_says_how_far_its_job_is(pool, store, eventually):
+    app = pool()
+
+    async with app.worker():
+        job = await app.enqueue(poisons.counting.job(7))
+        told = "select progress from howdah.jobs where id = %s"
+        await eventually(lambda: store.one(told, job), within=15)
+        found = store.one(told, job)
+        await app.run(jobs.cancel(job))
+        await eventually(lambda: store.state(job) == "cancelled")
+
+    assert (found["done"], found["total"], found["percent"]) == (7, 7, 100)

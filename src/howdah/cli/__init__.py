@@ -16,6 +16,7 @@ COMMANDS = {
     "workers": "List, drain and kill workers.",
     "limits": "Say how many jobs of a key may run at once.",
     "cursors": "List, show and set the cursors of serial keys.",
+    "schedules": "List, make, pause, run and delete schedules.",
     "tasks": "List the tasks that workers declared.",
     "db": "Install the schema, look after it, and the embedded PostgreSQL.",
     "doctor": "Look for what could go wrong.",

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from howdah import jobs, store
 from howdah.arguments import encode
@@ -144,9 +145,9 @@ def _maker(
     """Makes jobs of JSON, checked by the App's declaration where there is one."""
     if known is not None:
         chosen = known.options(**options)
-        return lambda text: chosen.job_of(_object(task, text))
+        return lambda text: replace(chosen.job_of(json_object(task, text)), task=task)
     name, made = check_task_name(task), make_options(**options)
-    return lambda text: Job(name, _object(task, text), made)
+    return lambda text: Job(name, json_object(task, text), made)
 
 
 async def _look_up(door: AsyncDoor, task: str, strict: bool | None) -> None:
@@ -171,7 +172,7 @@ async def _look_up(door: AsyncDoor, task: str, strict: bool | None) -> None:
     show.said(f"note: no worker has declared {task}: its job gets the default options.{guess}")
 
 
-def _object(task: str, text: bytes) -> str:
+def json_object(task: str, text: bytes) -> str:
     """The JSON as it was written, if it is an object that can be stored."""
     try:
         value = msgspec.json.decode(text)

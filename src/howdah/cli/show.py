@@ -19,7 +19,14 @@ from howdah.printable import printable
 T = TypeVar("T")
 WIDE = 120  # columns: room for whole ids
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-JSON_TEXTS = {"args", "result", "headers", "parameters"}  # fields that hold JSON as text
+JSON_TEXTS = {
+    "args",
+    "result",
+    "headers",
+    "options",
+    "parameters",
+    "progress",
+}  # fields that hold JSON as text
 LONGEST_CELL = 60  # characters of a table; --json has it all
 STATE_STYLES = {"succeeded": "green", "failed": "red", "running": "cyan", "scheduled": "yellow"}
 

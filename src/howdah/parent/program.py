@@ -163,6 +163,7 @@ class Working:
             lifespan=None if app.lifespan is None else partial(app.lifespan, app),
             source=lambda: start.source,
             isolate=True,
+            declares=app.declares,
             siblings=start.siblings,
         )
         if self._worker.processes is not None:

@@ -11,9 +11,11 @@ from typing import Any, Self
 import msgspec
 
 from howdah import store, workers
+from howdah.call import Call
 from howdah.connect import database_url
 from howdah.errors import Conflict
-from howdah.events import Events, WorkerStarted
+from howdah.events import Declarations, Events, WorkerStarted
+from howdah.schedules import Declared
 from howdah.settings import Settings
 from howdah.task import Task, declarations
 from howdah.worker.board import Board
@@ -39,7 +41,8 @@ class Worker:
     With `isolate`, such a job runs alone, in a process of the pool. `source` says where the app can
     be loaded from by the pool's processes; it is called when the worker starts, if it has a pool.
     `siblings` is how many workers alike a parent keeps, which beats for them: asleep, they share
-    the looking around.
+    the looking around. `declares` keeps the
+    app's schedules and listeners, by what they are called.
     """
 
     def __init__(
@@ -56,8 +59,9 @@ class Worker:
         source: Callable[[], msgspec.Struct],
         isolate: bool = False,
         siblings: int = 1,
+        declares: Mapping[str, Call[list[Declared]]] | None = None,
     ) -> None:
-        self.events = events
+        self.events, self._declares = events, declares or {}
         self._parts = Parts(
             tasks,
             settings,
@@ -122,6 +126,11 @@ class Worker:
         starting = Starting(self.events, is_over=parts.stopping.asked.is_set)
         declare = store.declare_tasks(declarations(parts.tasks))
         await starting.until_done(lambda: parts.looks.run(declare))
+        for kind, call in self._declares.items():
+            told = await starting.until_done(partial(parts.looks.run, call))
+            if told:
+                changes = tuple((each.name, each.outcome) for each in told)
+                self.events.emit(Declarations(kind=kind, changes=changes))
         try:
             await starting.until_done(lambda: parts.looks.run(self.identity.registration()))
         except BaseException:  # it may have arrived all the same: nobody is to be seen there

@@ -31,7 +31,7 @@ from howdah.outcome import (
     Succeeded,
     Word,
 )
-from howdah.rows import Claimed
+from howdah.rows import Claimed, Note
 from howdah.task import Task
 from howdah.worker.means import Means
 
@@ -198,6 +198,7 @@ class Attempt:
                 _object(self.job.args),
                 _object(self.job.headers),
                 extend=self.more,
+                progress=self._note_progress,
                 loop=None
                 if self.where == "loop" or self.handle is None
                 else self.handle.get_loop(),
@@ -207,6 +208,11 @@ class Attempt:
             if self.stopping is not None:
                 self._context.stop()
         return self._context
+
+    def _note_progress(self, done: float, total: float | None, note: str | None) -> None:
+        if self.means.progress is not None:
+            said = None if note is None else storable(note)
+            self.means.progress(Note(self.job.id, self.job.lease, done, total, said))
 
     def stopped(self) -> Outcome:
         """What came of an attempt that was told to stop, by why it was."""

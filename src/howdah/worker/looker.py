@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import timedelta
 
 from howdah import store, workers
 from howdah.call import Call
@@ -21,7 +22,8 @@ class Looker:
     """The heartbeat, the poll and the alarm clock of scheduled jobs, in one call.
 
     `obey` is awaited with each answer; `work` is called when there may be something to claim;
-    `floors` says where to look for that, `turns` how many times as seldom it need look.
+    `floors` says where to look for that, `turns` how many times as seldom it need look; `ticks` is
+    told when the next schedule is due.
     """
 
     def __init__(
@@ -35,10 +37,11 @@ class Looker:
         work: Callable[[], None],
         floors: Callable[[], str],
         turns: Callable[[], float] = lambda: 1.0,
+        ticks: Callable[[timedelta | None], None] = lambda _: None,
     ) -> None:
         self._floors, self._turns = floors, turns
         self._link, self._identity, self._patience = link, identity, patience
-        self._obey, self._work = obey, work
+        self._obey, self._work, self._ticks = obey, work, ticks
         self._longest = (settings.lost_after or LOST_AFTER) / 6
         self._every = min(settings.poll_every, self._longest)
         self._poked = asyncio.Event()
@@ -54,6 +57,7 @@ class Looker:
             self._poked.clear()
             control = await self._patience.until_done(lambda: self._link.run(self._beat()))
             await self._obey(control)
+            self._ticks(control.next_tick_in)
             if control.work:
                 self._work()
             await self._sleep(await self._stage(control))
@@ -66,6 +70,8 @@ class Looker:
     async def _stage(self, control: Control) -> float:
         """Seconds until the next look."""
         usual = min(self._every * self._turns(), self._longest) * random.uniform(0.9, 1.1)
+        if control.next_tick_in:  # at zero the ticker is told, and the next look is not urgent
+            usual = min(usual, control.next_tick_in.total_seconds())
         if control.next_due_in is None:
             return usual
         due_in = control.next_due_in.total_seconds()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from howdah.outcome import Outcome
+from howdah.rows import Note
 from howdah.worker.transactions import Transactions
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class RunsElsewhere(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Means:
-    """Threads, processes and transactions, the app's resources, a way to ask for more time.
+    """Threads, processes and transactions, the app's resources, ways to tell and ask the worker.
 
     Attributes:
         memory: MiB to which this process is limited; None: it is not.
@@ -48,5 +49,6 @@ class Means:
     processes: RunsElsewhere | None = None
     transactions: Transactions | None = None
     extend: Callable[[Attempt, float], Awaitable[None]] | None = None
+    progress: Callable[[Note], None] | None = None
     resources: Any = None
     memory: int | None = None

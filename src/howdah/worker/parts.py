@@ -29,11 +29,13 @@ from howdah.worker.lifespan import AnyContextManager, Lifespan
 from howdah.worker.link import LONGEST_WAIT, Link, Patience
 from howdah.worker.looker import Looker
 from howdah.worker.means import Means
+from howdah.worker.notes import Notes
 from howdah.worker.processes import Processes, slots_of
 from howdah.worker.runner import Runner
 from howdah.worker.slots import groups_of, with_processes
 from howdah.worker.stopping import Stopping
 from howdah.worker.threads import Threads
+from howdah.worker.ticker import Ticker
 from howdah.worker.transactions import Transactions
 
 if TYPE_CHECKING:
@@ -106,6 +108,7 @@ class Parts:
             processes=self.processes,
             transactions=self._transactions,
             extend=self._extend,
+            progress=lambda note: self.notes.put(note),  # noqa: PLW0108 - made below
         )
         self.lifespan = Lifespan(lifespan)
 
@@ -140,6 +143,8 @@ class Parts:
             fill=self.runner.fill,
             fell_idle=lambda: self.looker.poke(),  # noqa: PLW0108 - made below
         )
+        self.notes = Notes(self._chores.run, Patience("progress", events))
+        self.ticker = Ticker(self._chores, Patience("ticker", events), events)
         self.looker = Looker(
             self.looks,
             self.identity,
@@ -149,6 +154,7 @@ class Parts:
             work=self.fetcher.poke,
             floors=self.fetcher.floors,
             turns=self.turns,
+            ticks=self.ticker.look,
         )
         self._work_hints, self._order_hints = Hints(self._look_again), Hints(self._look_around)
         self.listener = Listener(settings, self._heard, self._look_again)
@@ -169,6 +175,8 @@ class Parts:
             group.create_task(self._fetch(), name="fetcher")
             group.create_task(self.looker.run(), name="looker")
             group.create_task(self.listener.run(), name="listener")
+            group.create_task(self.ticker.run(), name="ticker")
+            group.create_task(self.notes.run(), name="progress")
             group.create_task(self._restate(), name="leases")
             for names, every in chores.ROUNDS:
                 doing = chores.keep_doing(self._chores, often("chores"), names, every, self.turns)

@@ -17,7 +17,7 @@ from howdah.outcome import (
     Snoozed,
     Succeeded,
 )
-from howdah.rows import Claimed
+from howdah.rows import Claimed, Note
 from howdah.settings import Settings
 
 LONGEST_ANSWER = 8 * 1024 * 1024  # bytes; the longest result, with every character escaped
@@ -78,6 +78,12 @@ class Extend(Message, frozen=True, kw_only=True, tag="extend"):
     duration: float
 
 
+class Noted(Message, frozen=True, kw_only=True, tag="noted"):
+    """From a process: how far its job is."""
+
+    note: Note
+
+
 class Done(Message, frozen=True, kw_only=True, tag="done"):
     """From a process: what came of its job.
 
@@ -132,7 +138,7 @@ def done(outcome: Outcome, *, is_stored: bool, was_blocking: bool, is_worn: bool
 
 _encoder = msgspec.json.Encoder()
 _to_process = msgspec.json.Decoder(Hello | Perform | Interrupt | Extended)
-_from_process = msgspec.json.Decoder(Ready | Extend | Done)
+_from_process = msgspec.json.Decoder(Ready | Extend | Noted | Done)
 
 
 def line(message: Message) -> bytes:
@@ -146,9 +152,9 @@ def read_by_process(text: bytes) -> Hello | Perform | Interrupt | Extended:
     return said
 
 
-def read_by_worker(text: bytes) -> Ready | Extend | Done:
+def read_by_worker(text: bytes) -> Ready | Extend | Noted | Done:
     """What a process said; raises ValueError for what is no message."""
-    said: Ready | Extend | Done = _from_process.decode(text)
+    said: Ready | Extend | Noted | Done = _from_process.decode(text)
     if isinstance(said, Done) and said.kind not in _KINDS:
         raise ValueError(f"no outcome {said.kind!r}")
     return said

@@ -25,6 +25,7 @@ from howdah.worker.pipe import (
     Hello,
     Interrupt,
     Message,
+    Noted,
     Perform,
     Ready,
     line,
@@ -191,7 +192,11 @@ class Pooled:
     async def perform(self, attempt: Attempt) -> Done | None:
         """Have it run an attempt; None when it died of it."""
         self._say(Perform(job=attempt.job))
-        while isinstance(said := await self._heard(), Extend):
+        while isinstance(said := await self._heard(), Extend | Noted):
+            if isinstance(said, Noted):
+                if attempt.means.progress is not None:
+                    attempt.means.progress(said.note)
+                continue
             asked = asyncio.create_task(self._extend(attempt.more, said))
             self._extending.add(asked)
             asked.add_done_callback(self._extending.discard)
@@ -211,7 +216,7 @@ class Pooled:
         if not self._writer.is_closing():
             self._writer.write(line(message))
 
-    async def _heard(self) -> Ready | Extend | Done | None:
+    async def _heard(self) -> Ready | Extend | Noted | Done | None:
         """What it says next; None when that is nothing, or nothing that makes sense."""
         try:
             text = await self._reader.readline()

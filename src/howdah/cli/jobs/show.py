@@ -6,6 +6,7 @@ import click
 
 from howdah import jobs
 from howdah.cli import database, show
+from howdah.cli.jobs import following
 from howdah.cli.jobs.finding import one_job
 from howdah.cli.options import as_json as json_option
 from howdah.cli.show import Column
@@ -23,10 +24,11 @@ COLUMNS: list[Column[Attempt]] = [
 
 @click.command("show")
 @click.argument("job_id", metavar="ID")
+@click.option("--follow", "-f", is_flag=True, help="Show how far it is until it has ended.")
 @json_option
-def command(job_id: str, as_json: bool) -> None:
+def command(job_id: str, follow: bool, as_json: bool) -> None:
     """One job, with its attempts that did not simply succeed, and why it is not running."""
-    job, attempts, why = database.with_store(lambda store: _look(store, job_id))
+    job, attempts, why = database.with_store(lambda store: _look(store, job_id, follow=follow))
     if as_json:
         show.document({**show.plain(job), "attempts": show.plain(attempts), "why": why})
         return
@@ -38,8 +40,11 @@ def command(job_id: str, as_json: bool) -> None:
         show.listed(attempts, COLUMNS, as_json=False)
 
 
-async def _look(store: AsyncDoor, text: str) -> tuple[Found, list[Attempt], str]:
+async def _look(store: AsyncDoor, text: str, *, follow: bool) -> tuple[Found, list[Attempt], str]:
     job = await one_job(store, text)
+    if follow:
+        await following.follow(store, job.id)
+        job = await one_job(store, str(job.id))
     return job, await store.run(jobs.attempts(job.id)), await store.run(jobs.why(job.id))
 
 
@@ -48,6 +53,7 @@ def _facts(job: Found, why: str) -> dict[str, object]:
         "id": job.id,
         "state": job.state,
         "why": why,
+        "progress": following.progress_in_words(job),
         "task": job.task,
         "queue": job.queue,
         "args": job.args,

@@ -25,6 +25,7 @@ COLUMNS: list[Column[Queue]] = [
     Column("running", lambda queue: f"{queue.running:,}", right=True),
     Column("failed", lambda queue: _count(queue.failed), right=True),
     Column("waits since", lambda queue: queue.oldest, right=True),
+    Column("nobody knows", lambda queue: ", ".join(queue.unserved)),
     Column("paused", lambda queue: "paused" if queue.paused else ""),
 ]
 

@@ -38,6 +38,7 @@ declare
     is_full  boolean;
     names    text[] := array(select t from unnest(claim.tasks) t where t not like '%*');
     likes    text[] := _howdah.like_patterns(array(select t from unnest(claim.tasks) t where t like '%*'));
+    ranged   text[] := case when array_to_string(claim.tasks, ',') like '%@%' then _howdah.versions_of(claim.tasks) end;
     looks    boolean := above = '{}' or coalesce((claim.floors ->> 'look')::boolean, true);  -- for queues without floors
     overdue  boolean := false;
     token    uuid;
@@ -78,7 +79,8 @@ begin
                   select j.ctid as row, j.suspect from _howdah.job j
                   where j.state = 'r' and j.queue = head.queue and j.priority = head.priority
                     and j.seq >= head.seq and j.seq < head.before
-                    and (claim.tasks is null or j.task = any (names) or j.task like any (likes))
+                    and (claim.tasks is null or j.task = any (names) or j.task like any (likes)
+                         or ranged is not null and strpos(j.task, '@') > 0 and _howdah.in_range(j.task, ranged))
                     and (claim.suspects is distinct from 0 or j.suspect is null)
                   order by j.seq
                   limit claim.n for update skip locked) job
@@ -141,6 +143,9 @@ begin
                _howdah.delivery_name(l.delivery), l.leased_until, l.headers, l.tags, l.suspect is true,
                l.hooks, l.serial_key::text, l.cursor
         from leased l order by l.priority desc, l.seq;
+        if _howdah.anybody_watching() then
+            perform _howdah.tell_live(l.ids) from _howdah.lease l where l.lease = token;
+        end if;
         -- It got all it asked for, so there may be more than it can take: somebody else may sleep beside it.
         if is_full and _howdah.anybody_idle() then
             perform _howdah.wake(heads[1].queue, null, 1);
@@ -162,7 +167,7 @@ begin
             'pending', _howdah.is_pending(), 'hi', hi, 'own', own::text, 'snapshot', flying::text,
             'history', concat_ws(' ', left(pg_walfile_name(pg_current_wal_lsn()), 8), extract(epoch from pg_postmaster_start_time())),
             'floors', case when own is not null
-                           then _howdah.left_behind(hi, sources, above, heads, case when claim.tasks is not null then names end, likes) end);
+                           then _howdah.left_behind(hi, sources, above, heads, case when claim.tasks is not null then names end, likes, ranged) end);
         return next last;
     end if;
 end $$;

@@ -63,6 +63,9 @@ begin
         if enqueue.wake and _howdah.anybody_idle() then
             perform _howdah.wake(j.queue, j.task, 1) from _howdah.job j where j.id = job_id;
         end if;
+        if enqueue.wake and _howdah.anybody_watching() then
+            perform _howdah.tell_live(array[job_id]);
+        end if;
         return job_id;
     end if;
 
@@ -112,6 +115,9 @@ begin
     end if;
     if enqueue.wake and (due is null or due < moment + interval '1.5 s') and _howdah.anybody_idle() then
         perform _howdah.wake(enqueue.queue, enqueue.task, 1);
+    end if;
+    if enqueue.wake and _howdah.anybody_watching() then
+        perform _howdah.tell_live(array[job_id]);
     end if;
     return job_id;
 end $$;

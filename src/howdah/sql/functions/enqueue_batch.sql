@@ -64,6 +64,9 @@ begin
            enqueue_batch.queue, enqueue_batch.task, n.args, enqueue_batch.headers, enqueue_batch.tags
     from unnest(enqueue_batch.ids, parsed) n (id, args);
 
+    if _howdah.anybody_watching() then
+        perform _howdah.tell_live(ids);
+    end if;
     if (due is null or due < moment + interval '1.5 s') and _howdah.anybody_idle() then
         perform _howdah.wake(enqueue_batch.queue, enqueue_batch.task, cardinality(ids));
     end if;

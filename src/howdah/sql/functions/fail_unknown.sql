@@ -15,6 +15,6 @@ begin
     where h.created_at < _howdah.clock() - (select s.unknown_task_age from _howdah.setting s)
       and exists (select from _howdah.serving w where source.queue like any (_howdah.like_patterns(w.queues)))
       and not exists (select from _howdah.serving w where source.queue like any (_howdah.like_patterns(w.queues))
-                        and (w.tasks is null or h.task like any (_howdah.like_patterns(w.tasks))));
+                        and _howdah.knows(w.tasks, h.task));
     return case when old.ids is null then 0 else cardinality(_howdah.settle(old.ids, null, 'F', null, old.errors)) end;
 end $$;

@@ -65,7 +65,8 @@ create or replace function _howdah.left_behind(
     floors   _howdah.floor[],
     heads    _howdah.head[],
     names    text[],            -- of tasks; NULL: all
-    likes    text[]
+    likes    text[],
+    ranged   text[] default null  -- of the names those that are versions
 ) returns jsonb
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off
@@ -76,7 +77,8 @@ begin
                    select j.seq from _howdah.job j
                    where j.state = 'r' and j.queue = looked.queue and j.priority = looked.priority
                      and j.seq >= looked.first and j.seq <= left_behind.hi
-                     and (left_behind.names is null or j.task = any (left_behind.names) or j.task like any (left_behind.likes))
+                     and (left_behind.names is null or j.task = any (left_behind.names) or j.task like any (left_behind.likes)
+                        or left_behind.ranged is not null and strpos(j.task, '@') > 0 and _howdah.in_range(j.task, left_behind.ranged))
                    order by j.seq limit 1)))
         from (select l.queue, l.priority, min(l.first) as first
               from (select f.queue, f.priority, null::bigint as first from unnest(left_behind.floors) f where f.queue = any (left_behind.sources)

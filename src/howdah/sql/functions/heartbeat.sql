@@ -73,6 +73,7 @@ begin
         due := _howdah.next_due();
     end if;
     answer.next_due_in := case when due < moment + interval '1 day' then greatest(due - moment, interval '0') end;
+    answer.next_tick_in := _howdah.next_tick_in(moment);
     above := coalesce(_howdah.floors_of(heartbeat.floors), '{}');
     answer.work := _howdah.is_pending() or exists (select from _howdah.heads(
                               _howdah.sources(coalesce(heartbeat.queues, known.queues, '{*}'), null, array(select f.queue from unnest(above) f)),

@@ -57,5 +57,8 @@ begin
         perform _howdah.wake(q.queue, q.task, q.n)
         from (select r.queue, r.task, count(*) as n from unnest(ready, tasks) r (queue, task) group by r.queue, r.task) q;
     end if;
+    if _howdah.anybody_watching() then
+        perform _howdah.tell_live(moved);
+    end if;
     return coalesce(moved, '{}');
 end $$;

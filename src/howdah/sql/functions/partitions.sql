@@ -108,6 +108,11 @@ begin
         done := done + n;
         exit when n = 0;
     end loop;
+    delete from _howdah.tick t where t.fired_at < moment - longer;
+    delete from _howdah.progress p
+    where p.noted_at < moment - interval '1 min'
+      and not exists (select from _howdah.job j where j.id = p.job_id and j.lease = p.lease);
+    perform _howdah.forget_watchers();
     delete from _howdah.waiter w where w.until < moment;
     delete from _howdah.idle i where not exists (select from _howdah.worker w where w.id = i.worker);
     done := done + _howdah.prune_keys(1000);

@@ -74,6 +74,9 @@ begin
         return next;
     end loop;
 
+    if put.wake and _howdah.anybody_watching() then
+        perform _howdah.tell_live(made);
+    end if;
     if put.wake and _howdah.anybody_idle() then
         perform _howdah.wake(j.queue, j.task, j.n)
         from (select j.queue, j.task, count(*) as n from _howdah.job j

@@ -78,6 +78,9 @@ begin
     if made <> '{}' then
         perform _howdah.note('s', array(select distinct j.serial_key::text from _howdah.job j where j.id = any (made) and j.state = 'b' and j.serial_key is not null)),
                 _howdah.note('l', array(select distinct j.waits_for::text from _howdah.job j where j.id = any (made) and j.waits_for is not null));
+        if put_keyed.wake and _howdah.anybody_watching() then
+            perform _howdah.tell_live(made);
+        end if;
         if put_keyed.wake and _howdah.anybody_idle() then
             perform _howdah.wake(j.queue, j.task, j.n)
             from (select j.queue, j.task, count(*) as n from _howdah.job j

@@ -29,9 +29,19 @@ declare
     serial  text[] := '{}';  -- their serial keys
     parted  record;
     told    text;
+    ends    jsonb[];  -- of those that somebody listens to
+    watched  record;
 begin
     select array_agg(l.lease) as leases, array_agg(l.claimed_at) as claimed_at, array_agg(l.worker) as workers into held
     from _howdah.lease l where l.lease = any (settle.leases);
+    if exists (select from _howdah.listener l where l.hears_jobs and not l.paused) then
+        ends := array(
+            select _howdah.end_of(j, settle.state, o.result, o.error, held.claimed_at[array_position(held.leases, j.lease)])
+            from unnest(settle.ids, settle.results, settle.errors) o (id, result, error) join _howdah.job j on j.id = o.id);
+    end if;
+    if _howdah.anybody_watching() then
+        select array_agg(j.id) as ids, array_agg(j.queue::text) as queues into watched from _howdah.job j where j.id = any (settle.ids);
+    end if;
     loop
         -- One descent of job_pkey for each, whatever the statistics say: a join with the table would be turned round, and walk over
         -- all of it, where a vacuum found nothing alive in a table that it could not shorten.
@@ -86,6 +96,12 @@ begin
         if told is not null then
             perform pg_notify(_howdah.channel(), 'f' || told);
         end if;
+    end if;
+    if _howdah.anybody_watching() and watched is not null then
+        perform _howdah.tell_ends(watched.ids, watched.queues, moved, settle.state);
+    end if;
+    if ends <> '{}' then
+        perform _howdah.emit_ends(ends, moved);
     end if;
     return moved;
 end $$;

@@ -24,7 +24,8 @@ begin
         select i.mark, i.worker,
                (wake.queue = any (i.queues) or wake.queue like any (_howdah.like_patterns(i.queues)))
                and (wake.task is null or i.tasks is null or wake.task = any (i.tasks)
-                    or wake.task like any (_howdah.like_patterns(i.tasks))) as fits
+                    or wake.task like any (_howdah.like_patterns(i.tasks))
+                    or strpos(wake.task, '@') > 0 and _howdah.in_range(wake.task, i.tasks)) as fits
         from _howdah.idle i where i.mark > bottom
     )
     select (select min(m.mark) from marked m),

@@ -52,8 +52,11 @@ begin
         when not exists (select from _howdah.serving w where job.queue like any (_howdah.like_patterns(w.queues)))
             then format('no worker listens to queue %s', job.queue)
         when not exists (select from _howdah.serving w where job.queue like any (_howdah.like_patterns(w.queues))
-                           and (w.tasks is null or job.task like any (_howdah.like_patterns(w.tasks))))
-            then format('no worker of queue %s knows the task %s', job.queue, job.task)
+                           and _howdah.knows(w.tasks, job.task))
+            then format('no worker of queue %s knows the task %s%s', job.queue, job.task, (
+                select format(' (served: %s)', string_agg(distinct t, ', ' order by t)) from _howdah.serving w cross join unnest(w.tasks) t
+                where job.queue like any (_howdah.like_patterns(w.queues)) and split_part(t, '@', 1) = split_part(job.task, '@', 1)
+                having count(*) > 0))
         else format('ready: %s job%s of queue %s before it',
                     (select case when count(*) > 1000 then 'more than 1000' else count(*)::text end
                      from (select from _howdah.job j where j.state = 'r' and j.queue = job.queue

@@ -20,7 +20,8 @@ select known.name as queue, coalesce(q.paused, false) as paused,
        least(coalesce(s.n, 0), 1000) as scheduled, coalesce(r.n, 0) as running, least(coalesce(f.n, 0), 1000) as failed,
        _howdah.clock() - _howdah.oldest(known.name) as oldest,
        coalesce(q.keep_history, true) as keep_history, coalesce(q.durable, true) as durable,
-       q.fair_by, q.age_after, _howdah.count_blocked(known.name, 1000) as blocked
+       q.fair_by, q.age_after, _howdah.count_blocked(known.name, 1000) as blocked,
+       _howdah.unserved(known.name, 200) as unserved
 from known
 left join _howdah.queue q on q.name = known.name
 left join scheduled s on s.queue = known.name
