@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from howdah import sql
-from howdah.errors import Denied, HowdahError, NotFound, SchemaMismatch
+from howdah.errors import Conflict, Denied, HowdahError, NotFound, SchemaMismatch
 from howdah.grants import check_kind, grant_statements
 from howdah.refusals import server_word, translated
 
@@ -90,8 +90,21 @@ def script(schema: str, *, from_version: int = 0) -> str:
 
 
 async def remove(connection: Any, schema: str) -> None:
-    """Drop the schema with all jobs and their history, in the transaction of the connection."""
+    """Drop the schema with all jobs and their history, in the transaction of the connection.
+
+    Raises Conflict when there are tables of somebody else's in it.
+    """
     sql.check_schema(schema)
+    foreign = await connection.fetchval(
+        "select string_agg(relname, ', ' order by relname) from pg_class "
+        "where relkind in ('r', 'p') and relnamespace = to_regnamespace($1)",
+        schema,
+    )
+    if foreign:
+        raise Conflict(
+            f"the schema {schema} holds tables that are not howdah's: {foreign}",
+            hint=f"Move each first: alter table {schema}.TABLE set schema public",
+        )
     await connection.execute(f"drop schema if exists {schema}, _{schema} cascade")
 
 

@@ -9,7 +9,7 @@ from functools import wraps
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import close_old_connections
+from django.db import connections
 from django.db.backends.signals import connection_created
 
 _beside = threading.Event()  # coroutine functions have used a connection, in Django's own thread
@@ -22,6 +22,13 @@ def _created(**_: Any) -> None:
 
 
 connection_created.connect(_created, dispatch_uid="howdah care", weak=False)
+
+
+def close_old() -> None:
+    """Close this thread's connections that are too old or broken; not those in a transaction."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
 
 
 def cared_for(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,15 +51,15 @@ def cared_for(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def called(*args: Any, **kwargs: Any) -> Any:
-        close_old_connections()
+        close_old()
         try:
             return function(*args, **kwargs)
         finally:
-            close_old_connections()
+            close_old()
 
     return called
 
 
 async def _look_after() -> None:
     if _beside.is_set():
-        await sync_to_async(close_old_connections)()
+        await sync_to_async(close_old)()

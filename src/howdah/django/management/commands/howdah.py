@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from argparse import REMAINDER
 from contextlib import redirect_stdout
 from typing import Any
 
@@ -37,16 +38,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """call_command("howdah", "jobs", "list")."""
-        parser.add_argument("arguments", nargs="*")
-
-    def parse_arguments(self, arguments: Any) -> list[str]:
-        """What call_command was given, as text."""
-        return [str(each) for each in arguments]
+        parser.add_argument("arguments", nargs=REMAINDER)
 
     def handle(self, *_: Any, **options: Any) -> None:
         """From call_command."""
         with redirect_stdout(options.get("stdout") or sys.stdout):
-            code = _run(self.parse_arguments(options["arguments"]), "manage.py howdah")
+            code = _run([str(each) for each in options["arguments"]], "manage.py howdah")
         if code:
             raise CommandError(f"howdah ended with exit code {code}", returncode=code)
 
