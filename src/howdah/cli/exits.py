@@ -34,9 +34,7 @@ CODES: Mapping[type[BaseException], int] = {
 }
 
 
-def exit_code(
-    command: click.Command, arguments: list[str] | None, program: str = "howdah"
-) -> int:
+def exit_code(command: click.Command, arguments: list[str] | None, program: str = "howdah") -> int:
     """Run a command; expected errors are told in two lines on stderr, without a traceback."""
     _prepare_output()
     try:

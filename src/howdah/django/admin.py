@@ -61,7 +61,7 @@ def _action(verb: Callable[[UUID], Call[bool]], said: str, short: str) -> Any:
                 self.message_user(request, error.message, messages.WARNING)
         self.message_user(request, f"{done} {said}")
 
-    act.__name__ = short.split()[0].lower()
+    act.__name__ = short.split(maxsplit=1)[0].lower()
     return act
 
 

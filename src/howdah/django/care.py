@@ -9,8 +9,9 @@ from functools import wraps
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import connections
 from django.db.backends.signals import connection_created
+
+from howdah.drivers.django import close_old
 
 _beside = threading.Event()  # coroutine functions have used a connection, in Django's own thread
 
@@ -22,13 +23,6 @@ def _created(**_: Any) -> None:
 
 
 connection_created.connect(_created, dispatch_uid="howdah care", weak=False)
-
-
-def close_old() -> None:
-    """Close this thread's connections that are too old or broken; not those in a transaction."""
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()
 
 
 def cared_for(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -29,9 +29,7 @@ def table(view: str) -> str:
     return f'{conf.schema()}"."{view}'
 
 
-def after_migrate(
-    sender: AppConfig, using: str, verbosity: int = 1, **_: Any
-) -> None:
+def after_migrate(sender: AppConfig, using: str, verbosity: int = 1, **_: Any) -> None:
     """Behind every `migrate`: a newer package may bring more than the migrations here know of.
 
     Where Django's migrations are switched off, as test runners may do, it installs as well.

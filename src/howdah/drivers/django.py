@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connections, transaction
 
 from howdah.call import Row
 from howdah.drivers import Driver
@@ -19,6 +19,13 @@ def alias() -> str:
     said = getattr(settings, "HOWDAH", {})
     found: str = next((said[name] for name in said if name.lower() == "database"), "default")
     return found
+
+
+def close_old() -> None:
+    """Close this thread's connections that are too old or broken; not those in a transaction."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
 
 
 def _run(connection: Any, text: str, values: Sequence[Any]) -> Sequence[Row]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from django.db import close_old_connections, connections, transaction
+from django.db import connections, transaction
 
 from howdah.call import Call, scalar
-from howdah.drivers.django import alias
+from howdah.drivers.django import alias, close_old
 from howdah.errors import SchemaMismatch
 from howdah.worker.connections import Kind, Transaction
 
@@ -20,7 +20,7 @@ class Plain(Kind):
 
     async def open(self) -> Transaction:
         """The thread's own, opened by Django when it is first used."""
-        close_old_connections()
+        close_old()
         return _Django(connections[alias()], self.settings.schema)
 
 
@@ -59,7 +59,7 @@ class _Django(Transaction):
         self._atomic.__exit__(None, None, None)
 
     async def give_back(self) -> None:
-        close_old_connections()
+        close_old()
 
     async def drop(self) -> None:
         with suppress(Exception):  # inside atomic it may not be closed
