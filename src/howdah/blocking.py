@@ -56,8 +56,9 @@ class Blocking:
     def __init__(self, connection: Any) -> None:
         self._connection, self._driver = connection, driver_of(connection)
         if self._driver.is_async or self._driver.script is None:
+            kind = type(connection)
             raise BadInput(
-                f"cannot migrate on a {type(connection).__module__}.{type(connection).__qualname__}",
+                f"cannot migrate on a {kind.__module__}.{kind.__qualname__}",
                 hint="Give Django's connection, or SQLAlchemy's Connection (of an AsyncConnection: "
                 "await connection.run_sync(…)).",
             )

@@ -20,9 +20,9 @@ class HowdahConfig(AppConfig):
 
     def ready(self) -> None:
         """Import tasks.py of every installed app; upgrade the schema with each `migrate`."""
-        from howdah.django import checks as checks
-        from howdah.django import schema
+        from howdah.django import checks, schema
 
+        checks.register(checks.settings_are_right)
         give(schema=conf.schema())
         post_migrate.connect(schema.after_migrate, sender=self)
         autodiscover_modules("tasks")

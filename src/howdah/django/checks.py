@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error
+from django.core.checks import register as register
 
 from howdah.django import conf
 from howdah.errors import HowdahError
 from howdah.settings import load
 
 
-@register
 def settings_are_right(**_: Any) -> list[CheckMessage]:
     """What is wrong with HOWDAH, or the database that it names."""
     try:

@@ -90,7 +90,8 @@ class OnDjango(Client):
 
     def run(self, call: Call[T]) -> T:
         """Run a call; raises our errors for what the store refuses."""
-        return on(conf.connection(), schema=conf.schema()).run(call)
+        answer: T = on(conf.connection(), schema=conf.schema()).run(call)
+        return answer
 
     def close(self) -> None:
         """The connection is Django's to close."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -89,16 +89,18 @@ class Jobs:
 
         Not what is enqueued on a connection of the caller's: it is there when that commits.
         """
-        names = ("enqueue", "enqueue_many", "enqueue_sync")
-        for name in names[:2]:
-            setattr(self.app, name, self._then_run(getattr(self.app, name)))
-        self.app.enqueue_sync = self._then_run_sync(self.app.enqueue_sync)  # type: ignore[method-assign]
+        app = self.app
+        instead = {
+            "enqueue": self._then_run(app.enqueue),
+            "enqueue_many": self._then_run(app.enqueue_many),
+            "enqueue_sync": self._then_run_sync(app.enqueue_sync),
+        }
+        vars(app).update(instead)
         try:
             yield
         finally:
-            for name in names:
-                with suppress(AttributeError):
-                    delattr(self.app, name)
+            for name in instead:
+                del vars(app)[name]
 
     def _then_run(self, enqueue: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Any]:
         async def stored_and_run(what: Any) -> Any:

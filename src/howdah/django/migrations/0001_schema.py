@@ -3,13 +3,15 @@
 `manage.py migrate howdah zero` drops it again, with all jobs.
 """
 
+from typing import Any
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import migrations, models
 
 from howdah.django import schema
 
 
-def _view(name, *fields, permissions=("view",)):
+def _view(name: str, *fields: Any, permissions: tuple[str, ...] = ("view",)) -> Any:
     options = {
         "db_table": schema.table(name.lower() + "s"),
         "managed": False,
