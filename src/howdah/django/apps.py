@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.core.checks import register
 from django.db.models.signals import post_migrate
 from django.utils.module_loading import autodiscover_modules
 
@@ -22,7 +23,7 @@ class HowdahConfig(AppConfig):
         """Import tasks.py of every installed app; upgrade the schema with each `migrate`."""
         from howdah.django import checks, schema
 
-        checks.register(checks.settings_are_right)
+        register(checks.settings_are_right)
         give(schema=conf.schema())
         post_migrate.connect(schema.after_migrate, sender=self)
         autodiscover_modules("tasks")

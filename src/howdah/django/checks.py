@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.checks import CheckMessage, Error
-from django.core.checks import register as register
 
 from howdah.django import conf
 from howdah.errors import HowdahError
