@@ -30,7 +30,9 @@ class Command(BaseCommand):
     def run_from_argv(self, argv: list[str]) -> None:
         """As the command line has it."""
         program = f"{os.path.basename(argv[0])} {argv[1]}"
-        sys.exit(_run(_without_djangos(argv[2:]), program))
+        code = _run(_without_djangos(argv[2:]), program)
+        connections.close_all()
+        sys.exit(code)
 
     def print_help(self, prog_name: str, subcommand: str) -> None:
         """`manage.py help howdah`."""
@@ -56,8 +58,6 @@ def _run(arguments: list[str], program: str) -> int:
     except HowdahError as error:
         tell(error.message, error.hint)
         return code_of(error) or 1
-    finally:
-        connections.close_all()
 
 
 def _have_children_find_the_project() -> None:
