@@ -45,7 +45,7 @@ def test_the_page_leads_from_an_empty_folder_to_running_jobs(tmp_path: Path) -> 
     assert "neither order nor job: 1 order" in ran.stdout
     assert len(re.findall(r" ready .*orders\.tasks", ran.stdout)) == 2
     assert len(re.findall(r" succeeded .*orders\.tasks", ran.stdout)) == 2
-    assert ran.stdout.count("To: ada@example.org") == 1
+    assert "To: ada@example.org" in ran.stdout
     assert "To: bob@example.org" not in ran.stdout
     assert "Ran 2 tests" in ran.stderr
     assert running(tmp_path / "shop") is None

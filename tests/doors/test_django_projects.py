@@ -46,7 +46,7 @@ def manage(empty_dsn: str, tmp_path: Path) -> Manage:
 def test_a_projects_own_suite_passes(manage: Manage) -> None:
     said = manage("test", "shop", "--noinput")
 
-    assert "Ran 28 tests" in said, said
+    assert "Ran 29 tests" in said, said
 
 
 def test_two_workers_run_each_job_once_and_outlive_broken_connections(
@@ -80,7 +80,7 @@ def test_two_workers_run_each_job_once_and_outlive_broken_connections(
         (TASKS["note"], "succeeded", 100),
     ], said
     assert once == (120,)
-    assert 1 < (threads.fetchone() or (0,))[0]
+    assert (threads.fetchone() or (0,))[0] > 1
     assert "✓ shop.tasks.note" in "".join(
         said
     )  # although LOGGING has silenced what was there before

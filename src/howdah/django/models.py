@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from howdah.django.fields import Texts
 from howdah.django.schema import table
 from howdah.errors import BadInput
 
@@ -63,7 +63,7 @@ class Job(View):
     worker = models.UUIDField(null=True)
     result = models.JSONField(null=True)
     error = models.TextField(null=True)
-    tags = ArrayField(models.TextField(), null=True)
+    tags = Texts(null=True)
     headers = models.JSONField(null=True)
     delivery = models.TextField()
     unique_key = models.TextField(null=True)

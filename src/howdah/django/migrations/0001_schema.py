@@ -5,10 +5,10 @@
 
 from typing import Any
 
-from django.contrib.postgres.fields import ArrayField
 from django.db import migrations, models
 
 from howdah.django import schema
+from howdah.django.fields import Texts
 
 
 def _view(name: str, *fields: Any, permissions: tuple[str, ...] = ("view",)) -> Any:
@@ -54,7 +54,7 @@ JOB = _view(
     ("worker", models.UUIDField(null=True)),
     ("result", models.JSONField(null=True)),
     ("error", models.TextField(null=True)),
-    ("tags", ArrayField(base_field=models.TextField(), null=True, size=None)),
+    ("tags", Texts(null=True)),
     ("headers", models.JSONField(null=True)),
     ("delivery", models.TextField()),
     ("unique_key", models.TextField(null=True)),

@@ -4,10 +4,10 @@ import os
 import threading
 
 from django.db import DatabaseError, connection
-from shop.models import Entry, Order
 
 from howdah import Context, Retry
 from howdah.django import app, task
+from shop.models import Entry, Order
 
 
 @task

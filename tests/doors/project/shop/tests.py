@@ -7,8 +7,6 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.test import SimpleTestCase, TestCase, TransactionTestCase, override_settings
-from shop.models import Entry, Order
-from shop.tasks import anote, book, divide, note, two_more
 
 from howdah import BadInput, HowdahError, UnknownTask, jobs
 from howdah.django import app, database
@@ -17,6 +15,8 @@ from howdah.django.conf import url_of
 from howdah.django.models import Attempt, Job, Queue, Worker
 from howdah.django.testing import advance, arun_all, enqueued, run_all
 from howdah.job import Job as NewJob
+from shop.models import Entry, Order
+from shop.tasks import anote, book, divide, note, two_more
 
 
 class Running(TestCase):
@@ -179,6 +179,12 @@ class Looking(TestCase):
         self.assertIn("DoesNotExist", Attempt.objects.get(job_id=self.job_id).error)
         self.assertEqual(Queue.objects.get(pk="default").scheduled, 1)
         self.assertEqual(Worker.objects.count(), 0)
+
+    def test_jobs_are_found_by_a_tag(self):
+        note.options(tags=["slow", "night"]).enqueue_sync(1)
+
+        self.assertEqual(Job.objects.get(tags__has="slow").tags, ["slow", "night"])
+        self.assertFalse(Job.objects.filter(tags__has="fast"))
 
     def test_models_write_nothing(self):
         job = Job.objects.get()
