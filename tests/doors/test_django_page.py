@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from howdah.embedded import running
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "django.md"
@@ -26,6 +28,7 @@ def commands_of(page: str) -> str:
     return "\n".join(lines)
 
 
+@pytest.mark.slow  # eight seconds of CPU
 def test_the_page_leads_from_an_empty_folder_to_running_jobs(tmp_path: Path) -> None:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "HOWDAH", "DATABASE"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
