@@ -9,6 +9,20 @@
 Django's tests have their own: howdah.django.testing.
 """
 
-from howdah.testing.jobs import Jobs
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from howdah.testing.jobs import Jobs
 
 __all__ = ["Jobs"]
+
+
+def __getattr__(name: str) -> Any:
+    """Imported when first used: pytest loads the plugin in every run."""
+    if name != "Jobs":
+        raise AttributeError(f"module 'howdah.testing' has no attribute {name!r}")
+    from howdah.testing.jobs import Jobs
+
+    return Jobs
