@@ -1,8 +1,9 @@
 """A whole Django program in one file: a task in a transaction, as in django-postgres-queue.
 
-    DATABASE_URL=postgresql://… python dpq_program.py migrate
-    DATABASE_URL=postgresql://… python dpq_program.py shell -c "import dpq_program; dpq_program.order()"
-    DATABASE_URL=postgresql://… python dpq_program.py howdah worker
+    export DATABASE_URL=postgresql://…
+    python dpq_program.py migrate
+    python dpq_program.py shell -c "import dpq_program; dpq_program.order()"
+    python dpq_program.py howdah worker
 
 A project of several files is shown in docs/how-to/django.md.
 """
