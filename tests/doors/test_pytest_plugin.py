@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -173,42 +174,48 @@ async def test_jobs_on_the_callers_connection_wait_for_its_commit(
     assert await jobs.run_all() == 1
 
 
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "testing.md"
 PROGRAM = """
 from howdah import App
 
 app = App()
 
 @app.task
-def double(n: int) -> int:
-    return 2 * n
+async def send_welcome(email: str) -> None: ...
+
+@app.task
+def send_reminder(email: str) -> None: ...
+
+async def sign_up(email: str) -> None:
+    await send_welcome.enqueue(email)
+    await send_reminder.options(delay="2h").enqueue(email)
 """
-TESTS = """
+INLINE = """
 import pytest
-from program import double
+from program import send_reminder
 
-async def test_it_runs_inline(jobs):
-    await double.enqueue(21)
-    assert jobs.enqueued(double, state="succeeded")[0].result == "42"
-
-@pytest.mark.parametrize("n", [1, 2])
-def test_it_runs_without_a_loop(jobs, n):
-    double.enqueue_sync(n)
-    assert [job.result for job in jobs.enqueued()] == [str(2 * n)]
+@pytest.mark.parametrize("email", ["ada", "bob"])
+def test_it_runs_without_a_loop(jobs, email):
+    with jobs.inline():
+        send_reminder.enqueue_sync(email)
+    assert [job.state for job in jobs.enqueued(args={"email": email})] == ["succeeded"]
 """
 SETTINGS = """
 [pytest]
 asyncio_mode = auto
 howdah_app = program:app
-howdah_mode = inline
 asyncio_default_fixture_loop_scope = function
 filterwarnings = error
 """
 
 
 @pytest.mark.slow  # it starts a server
-def test_a_program_without_any_server_is_tested_on_an_embedded_one(tmp_path: Path) -> None:
+def test_the_pages_program_is_tested_on_an_embedded_server(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
-    (tmp_path / "test_program.py").write_text(TESTS)
+    page = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert page is not None
+    (tmp_path / "test_sign_up.py").write_text(page[1])
+    (tmp_path / "test_inline.py").write_text(INLINE)
     (tmp_path / "pytest.ini").write_text(SETTINGS)
 
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "HOWDAH", "PYTEST"))}
@@ -218,4 +225,4 @@ def test_a_program_without_any_server_is_tested_on_an_embedded_one(tmp_path: Pat
     )  # fmt: skip
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "3 passed" in ran.stdout
+    assert "4 passed" in ran.stdout
