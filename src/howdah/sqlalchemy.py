@@ -78,6 +78,9 @@ class Job(Base):
     error: Mapped[str | None] = _made(Text)
     crashes: Mapped[int] = _made(Integer)
     leased_until: Mapped[datetime | None] = _made(MOMENT)
+    serial_key: Mapped[str | None] = _made(Text)
+    limit_keys: Mapped[list[str] | None] = _made(ARRAY(Text))
+    cursor: Mapped[Any] = _made(JSON)
 
     def __repr__(self) -> str:
         return f"<Job {self.task} {self.id}>"

@@ -19,7 +19,9 @@ from sqlalchemy.orm import Session
 from howdah import App, BadInput, Conflict, jobs
 from howdah.sqlalchemy import Base, Job, on, upgrade
 
-SYNC, ASYNC = ("psycopg", "psycopg2"), ("asyncpg", "psycopg")
+LONGER = pytest.mark.slow
+SYNC = ("psycopg", pytest.param("psycopg2", marks=LONGER))
+ASYNC = ("asyncpg", pytest.param("psycopg", marks=LONGER))
 
 
 def url_of(dsn: str, driver: str) -> str:
@@ -134,6 +136,12 @@ async def test_a_session_enqueues_typed_jobs_and_looks_at_them_in_its_transactio
         assert await app.run(jobs.get(job_id)) is None
         await session.commit()
     assert await app.run(jobs.get(job_id)) is not None
+
+
+def test_the_mapping_has_every_column_of_the_view(db: psycopg.Connection) -> None:
+    columns = db.execute("select * from howdah.jobs limit 0").description or ()
+
+    assert {column.name for column in columns} == {*Job.__table__.columns.keys()}
 
 
 def test_metadata_of_the_users_is_left_alone() -> None:

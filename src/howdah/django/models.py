@@ -69,6 +69,9 @@ class Job(View):
     unique_key = models.TextField(null=True)
     crashes = models.IntegerField()
     leased_until = models.DateTimeField(null=True)
+    serial_key = models.TextField(null=True)
+    limit_keys = Texts(null=True)
+    cursor = models.JSONField(null=True)
 
     class Meta:
         """The view howdah.jobs."""

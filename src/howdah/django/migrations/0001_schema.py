@@ -60,6 +60,9 @@ JOB = _view(
     ("unique_key", models.TextField(null=True)),
     ("crashes", models.IntegerField()),
     ("leased_until", models.DateTimeField(null=True)),
+    ("serial_key", models.TextField(null=True)),
+    ("limit_keys", Texts(null=True)),
+    ("cursor", models.JSONField(null=True)),
     permissions=("view", "change"),
 )
 QUEUE = _view(

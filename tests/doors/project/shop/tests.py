@@ -186,6 +186,13 @@ class Looking(TestCase):
         self.assertEqual(Job.objects.get(tags__has="slow").tags, ["slow", "night"])
         self.assertFalse(Job.objects.filter(tags__has="fast"))
 
+    def test_the_model_has_every_column_of_the_view(self):
+        with connection.cursor() as cursor:
+            cursor.execute("select * from howdah.jobs limit 0")
+            columns = {column.name for column in cursor.description}
+
+        self.assertEqual(columns, {field.column for field in Job._meta.fields})
+
     def test_models_write_nothing(self):
         job = Job.objects.get()
         for write in (
