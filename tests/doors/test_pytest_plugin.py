@@ -214,15 +214,30 @@ def test_the_pages_program_is_tested_on_an_embedded_server(tmp_path: Path) -> No
     (tmp_path / "program.py").write_text(PROGRAM)
     page = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert page is not None
-    (tmp_path / "test_sign_up.py").write_text(page[1])
+    (tmp_path / "test_sign_up.py").write_text(page[1] + AT_ONCE)
     (tmp_path / "test_inline.py").write_text(INLINE)
     (tmp_path / "pytest.ini").write_text(SETTINGS)
 
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "HOWDAH", "PYTEST"))}
-    ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=tmp_path, env=clean, capture_output=True, text=True, check=False, timeout=100,
-    )  # fmt: skip
+    ran = tested(tmp_path)
+    inline = tested(tmp_path, "-o", "howdah_mode=inline", "test_sign_up.py::test_it_ran_at_once")
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "4 passed" in ran.stdout
+    assert "5 passed" in ran.stdout
+    assert inline.returncode == 0, inline.stdout + inline.stderr
+
+
+AT_ONCE = """
+async def test_it_ran_at_once(jobs, request):
+    await sign_up("ada")
+    ended = "succeeded" if request.config.getini("howdah_mode") == "inline" else "ready"
+    assert jobs.enqueued(send_welcome, state=ended)
+"""
+
+
+def tested(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    """Run a program's tests, as its author would."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "HOWDAH", "PYTEST"))}
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *args],
+        cwd=folder, env=clean, capture_output=True, text=True, check=False, timeout=100,
+    )  # fmt: skip
