@@ -100,3 +100,6 @@ guarantees: setup ## Run every test that docs/guarantees.md and docs/regressions
 
 proof-schedules: setup ## Run the longer proofs of schedules: ticks over ten years of 40 zones (40 min of CPU), killed schedulers
 	$(BIN)/python -m pytest -m slow tests/unit/test_ticks.py tests/proofs/test_schedulers.py
+
+proof-doors: setup ## Run the longer proofs of the doors: the Django page, followed word for word
+	$(BIN)/python -m pytest -m slow tests/doors tests/postgrest tests/examples

@@ -129,8 +129,11 @@ class App:
         return self._settings
 
     def use(self, settings: Settings) -> None:
-        """Take these settings instead; before the first connection."""
-        self._settings = settings
+        """Take these settings instead; what is connected by the old ones is left to its loop."""
+        with self._guard:
+            self._settings = settings
+            self._client = self._sync_client = None
+            self._waits = PerLoop(lambda: Waits(self.client))
 
     # Declaring
 

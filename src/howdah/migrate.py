@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import asyncpg
-
 from howdah import sql
-from howdah.errors import Denied, HowdahError, NotFound, SchemaMismatch
+from howdah.errors import Conflict, Denied, HowdahError, NotFound, SchemaMismatch
 from howdah.grants import check_kind, grant_statements
-from howdah.refusals import translated
+from howdah.refusals import server_word, translated
 
 NEWEST = max(migration.number for migration in sql.migrations())
 _OLDEST_SERVER = 140000
@@ -22,6 +20,7 @@ _QUIETLY = (
     "set local search_path = pg_catalog, pg_temp; set local check_function_bodies = off;"
     " set local client_min_messages = warning;"
 )
+LOCKED = "55P03"  # SQLSTATE: the lock could not be had in time
 _PATIENCE = 20  # tries to get a lock that somebody else holds, half a second each
 
 
@@ -90,6 +89,25 @@ def script(schema: str, *, from_version: int = 0) -> str:
     return "\n".join(parts) + "\n"
 
 
+async def remove(connection: Any, schema: str) -> None:
+    """Drop the schema with all jobs and their history, in the transaction of the connection.
+
+    Raises Conflict when there are tables of somebody else's in it.
+    """
+    sql.check_schema(schema)
+    foreign = await connection.fetchval(
+        "select string_agg(relname, ', ' order by relname) from pg_class "
+        "where relkind in ('r', 'p') and relnamespace = to_regnamespace($1)",
+        schema,
+    )
+    if foreign:
+        raise Conflict(
+            f"the schema {schema} holds tables that are not howdah's: {foreign}",
+            hint=f"Move each first: alter table {schema}.TABLE set schema public",
+        )
+    await connection.execute(f"drop schema if exists {schema}, _{schema} cascade")
+
+
 async def grant(connection: Any, schema: str, role: str, kind: str) -> None:
     """Give a role what its kind needs: producer, worker, viewer or operator."""
     check_kind(kind)
@@ -119,16 +137,19 @@ def _check_server(connection: Any) -> None:
 
 async def _patiently(connection: Any, step: Callable[[], Any]) -> Any:
     """Run the step in a transaction of its own, again and again while a lock cannot be had."""
+    pause = getattr(connection, "pause", asyncio.sleep)  # one that blocks has no loop
     for turn in range(_PATIENCE):
         try:
             async with connection.transaction():
                 await connection.execute("set local lock_timeout = '2s'")
                 return await step()
-        except asyncpg.LockNotAvailableError:
-            if turn == _PATIENCE - 1:
+        except Exception as error:
+            word = server_word(error)
+            if word is None or (word.code == LOCKED and turn == _PATIENCE - 1):
                 raise
-            await asyncio.sleep(0.5)
-        except asyncpg.PostgresError as error:
+            if word.code == LOCKED:
+                await pause(0.5)
+                continue
             known = translated(error)
             if isinstance(known, Denied):
                 hint = "Migrate as the owner of the database, or who may create schemas in it."
@@ -184,12 +205,13 @@ async def _drop_old_overloads(connection: Any, schema: str) -> None:
     """Drop functions of ours as an earlier version had them, with other parameters.
 
     Beside the new ones, every call that leaves a parameter to its default would be ambiguous. What
-    this transaction defined has its number in xmin; other names are not ours to drop.
+    this transaction defined (or a savepoint of it) is no older than itself; other names are not
+    ours to drop.
     """
     stale = await connection.fetch(
         """
         with ours as (
-            select p.oid, p.pronamespace, p.proname, p.xmin = pg_current_xact_id()::xid as is_new
+            select p.oid, p.pronamespace, p.proname, age(p.xmin) <= 0 as is_new
             from pg_proc p where p.pronamespace in (to_regnamespace($1), to_regnamespace($2)))
         select o.oid::regprocedure::text from ours o
         where not o.is_new and exists (

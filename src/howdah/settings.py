@@ -10,6 +10,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
@@ -83,6 +84,26 @@ class Loaded:
     sources: Mapping[str, str]
 
 
+_given: dict[str, Any] = {}  # to this process, by a framework whose own settings say it
+
+
+def give(**values: Any) -> None:
+    """Have `load` take these as it takes arguments: before all other places."""
+    _given.update(values)
+
+
+@contextmanager
+def given(**values: Any) -> Iterator[None]:
+    """The same for as long as the block runs."""
+    before = {**_given}
+    give(**values)
+    try:
+        yield
+    finally:
+        _given.clear()
+        _given.update(before)
+
+
 _PG = (
     "PGHOST",
     "PGHOSTADDR",
@@ -126,7 +147,8 @@ def load(
 
 def default_schema() -> str:
     """The schema's name by the environment and the project's files, which are read once."""
-    return _schema_at(os.getcwd(), os.environ.get("HOWDAH_SCHEMA"))
+    said: str | None = _given.get("schema")
+    return said or _schema_at(os.getcwd(), os.environ.get("HOWDAH_SCHEMA"))
 
 
 @lru_cache(maxsize=16)
@@ -138,6 +160,7 @@ def _places(
     arguments: Mapping[str, Any], environ: Mapping[str, str], folder: Path
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     yield "argument", arguments
+    yield "framework's settings", _given
     ours = {f.name: environ.get(f"HOWDAH_{f.name.upper()}") or None for f in fields(Settings)}
     yield "environment (HOWDAH_*)", ours
     yield "environment (DATABASE_URL)", {"database_url": environ.get("DATABASE_URL") or None}

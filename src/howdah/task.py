@@ -64,6 +64,7 @@ class Task(Generic[P, R]):
     Attributes:
         name: the key by which workers find it.
         function: what was declared.
+        body: what a worker calls: the function, or what its app has put around it.
         options: how jobs made here are to be run.
         retry: when failed attempts are tried again.
         executor: "loop" for coroutine functions, "thread" for others, "process" where asked for.
@@ -92,6 +93,7 @@ class Task(Generic[P, R]):
     ) -> None:
         self.version, self._wanted = version, wanted or name  # as jobs made here name their task
         self.app, self.function, self.name = app, function, name
+        self.body: Callable[..., Any] = function
         self.defaults, self.retry, self.arguments = defaults, retry, arguments
         self._options = options
         self.executor, self.connection = executor, connection

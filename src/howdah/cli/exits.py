@@ -35,12 +35,12 @@ CODES: Mapping[type[BaseException], int] = {
 }
 
 
-def exit_code(command: click.Command, arguments: list[str] | None) -> int:
+def exit_code(command: click.Command, arguments: list[str] | None, program: str = "howdah") -> int:
     """Run a command; expected errors are told in two lines on stderr, without a traceback."""
     _prepare_output()
     try:
         refuse_passwords(sys.argv[1:] if arguments is None else arguments)
-        code = command.main(arguments, prog_name="howdah", standalone_mode=False)
+        code = command.main(arguments, prog_name=program, standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Exit as exit_:
         return exit_.exit_code

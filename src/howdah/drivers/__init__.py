@@ -7,6 +7,7 @@ user has done so.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
@@ -41,11 +42,15 @@ class Driver:
         is_async: whether `run` must be awaited.
         run: runs the statement.
         placeholder: how the driver writes the n-th value; None for PostgreSQL's own $n.
+        script: runs several statements without values; None where nobody asks for that.
+        transaction: a context manager: a transaction, or a savepoint in the one that is open.
     """
 
     is_async: bool
     run: SyncRun | AsyncRun
     placeholder: Callable[[int], str] | None = None
+    script: Callable[[Any, str], None] | None = None
+    transaction: Callable[[Any], AbstractContextManager[Any]] | None = None
 
 
 _WHERE = {

@@ -239,6 +239,9 @@ def _ready(data_dir: Path) -> Server:
 
 def _create_database(socket_dir: Path) -> wire.Answer:
     wire.ask(socket_dir, "postgres", query=f'create database "{DATABASE}"', timeout=30)
+    # Our schema has the role's name, and so would hold whatever tables the project makes.
+    path = f'alter role "{wire.USER}" set search_path = public'
+    wire.ask(socket_dir, "postgres", query=path, timeout=30)
     return wire.ask(socket_dir, DATABASE)
 
 

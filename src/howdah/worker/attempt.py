@@ -151,7 +151,7 @@ class Attempt:
         """Call a coroutine function with its decoded arguments, and judge what it does."""
         task = self._entered(given)
         try:
-            returned = await task.arguments.call(task.function, given)
+            returned = await task.arguments.call(task.body, given)
         except asyncio.CancelledError:
             return self.stopped()
         except BaseException as error:  # SystemExit too: a task does not end its worker
@@ -178,7 +178,7 @@ class Attempt:
     def _perform_here(self, given: dict[str, Any]) -> Any:
         task = self._entered(given)
         try:
-            returned = task.arguments.call(task.function, given)
+            returned = task.arguments.call(task.body, given)
         except BaseException as error:
             return self.failed_by(error)
         return returned if asyncio.iscoroutine(returned) else self._judge(returned)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from django.db import close_old_connections, connection, transaction
+from django.db import connections, transaction
 
 from howdah.call import Call, scalar
+from howdah.drivers.django import alias, close_old
 from howdah.errors import SchemaMismatch
 from howdah.worker.connections import Kind, Transaction
 
@@ -19,14 +20,14 @@ class Plain(Kind):
 
     async def open(self) -> Transaction:
         """The thread's own, opened by Django when it is first used."""
-        close_old_connections()
-        return _Django(connection, self.settings.schema)
+        close_old()
+        return _Django(connections[alias()], self.settings.schema)
 
 
 class _Django(Transaction):
     def __init__(self, connection: Any, schema: str) -> None:
         super().__init__(connection, schema)
-        self._schema, self._atomic = schema, transaction.atomic()
+        self._schema, self._atomic = schema, transaction.atomic(using=connection.alias)
 
     @property
     def is_lost(self) -> bool:
@@ -39,11 +40,11 @@ class _Django(Transaction):
             Call("select pg_catalog.to_regnamespace($1)", (self._schema,), scalar)
         )
         if there is None:
-            named = self.connection.settings_dict["NAME"]
+            there, named = self.connection.alias, self.connection.settings_dict["NAME"]
             raise SchemaMismatch(
-                f"Django's default database, {named!r}, has no schema {self._schema}",
+                f"Django's {there} database, {named!r}, has no schema {self._schema}",
                 hint="A job and its task's data commit together in one database only: let Django's "
-                "DATABASES['default'] lead to the database of the jobs.",
+                f"DATABASES[{there!r}] lead to the database of the jobs.",
             )
 
     async def run(self, call: Call[T]) -> T:
@@ -54,11 +55,11 @@ class _Django(Transaction):
         self._atomic.__exit__(None, None, None)
 
     async def rollback(self) -> None:
-        transaction.set_rollback(True)
+        transaction.set_rollback(True, using=self.connection.alias)
         self._atomic.__exit__(None, None, None)
 
     async def give_back(self) -> None:
-        close_old_connections()
+        close_old()
 
     async def drop(self) -> None:
         with suppress(Exception):  # inside atomic it may not be closed
