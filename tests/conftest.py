@@ -180,7 +180,7 @@ def store(db: psycopg.Connection) -> Store:
 
 _TABLES = (
     "job", "lease", "finished", "attempt", "given_id", "cancel_request", "waiter", "idle",
-    "worker", "task", "queue", "granted", "setting",
+    "worker", "task", "queue", "granted", "setting", "http_response", "http_target",
 )  # fmt: skip
 CLEAN = (
     "set lock_timeout = '10s';"

@@ -37,6 +37,7 @@ from howdah.runner import run_worker
 from howdah.settings import Settings, load
 from howdah.stream import BATCH, Progress, stream, stream_sync
 from howdah.task import Task, declare
+from howdah.urls import HTTP, Http
 from howdah.waits import Waits
 from howdah.worker import Worker
 from howdah.worker.attempt import Attempt
@@ -183,6 +184,11 @@ class App:
         return declared if function is None else declared(function)
 
     def _add(self, task: Task[..., Any]) -> Task[..., Any]:
+        if task.name == HTTP:
+            raise BadInput(
+                f"the name {HTTP!r} is Howdah's own: it calls URLs",
+                hint="Give the task another name: @app.task(name=…).",
+            )
         known = self.tasks.get(task.name)
         if known is not None and known.function is not task.function:
             code = getattr(inspect.unwrap(known.function), "__code__", None)
@@ -264,6 +270,11 @@ class App:
     def on(self, connection: Any) -> Any:
         """The verbs on a connection of the caller's, in its transaction, with this app's schema."""
         return on(connection, schema=self.settings.schema)
+
+    @property
+    def http(self) -> Http:
+        """Jobs that call URLs: `app.http.job("GET", url)`, `await app.http.call(url)`."""
+        return Http(self)
 
     async def result(self, job_id: UUID, timeout: Duration | None = None) -> Any:
         """Wait for a job's end; gives what its task returned, as JSON types.

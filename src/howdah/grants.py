@@ -10,7 +10,7 @@ _EVERYONE = ("schema_version", "channel")
 _LOOK = ("why", "backlog", "outcome", "list_jobs", "list_end", "ids_ending")
 _VIEWS = (
     "jobs", "ready", "scheduled", "running", "expired", "failed", "attempts", "queues", "workers",
-    "tasks", "settings",
+    "tasks", "settings", "http_jobs", "http_responses", "http_allowed",
 )  # fmt: skip
 # Functions inside a view run with the rights of whoever selects from it.
 _VIEW_HELPERS = (
@@ -19,15 +19,16 @@ _VIEW_HELPERS = (
 )  # fmt: skip
 
 FUNCTIONS = {
-    "producer": ("enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "outcome"),
+    "producer": ("enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "outcome", "http", "http_answer"),
     "worker": (
         "claim", "ack", "nack", "finish", "extend", "release", "heartbeat", "heartbeats", "leave",
-        "rescue", "stage", "chores", "declare_tasks", "outcome", "backlog",
+        "rescue", "stage", "chores", "declare_tasks", "outcome", "backlog", "finish_http",
+        "http_targets",
     ),
     "viewer": _LOOK,
     "operator": (
         *_LOOK, "cancel", "retry", "run_now", "delete", "pause", "resume", "put_queue", "drain",
-        "kill",
+        "kill", "http_allow", "http_disallow", "http_targets", "http_answer",
     ),
 }  # fmt: skip
 
@@ -46,7 +47,7 @@ def grant_statements(role: str, kind: str) -> Iterator[str]:
     for function in (*FUNCTIONS[check_kind(kind)], *_EVERYONE):
         yield f"grant execute on function {{schema}}.{function} to {quoted}"
     if kind == "producer":
-        yield f"grant insert on {{schema}}.jobs to {quoted}"
+        yield f"grant insert on {{schema}}.jobs, {{schema}}.http_jobs to {quoted}"
     if kind in {"viewer", "operator"}:
         yield f"grant select on {', '.join('{schema}.' + view for view in _VIEWS)} to {quoted}"
         for function in _VIEW_HELPERS:

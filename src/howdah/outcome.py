@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from howdah.answer import Answer
 from howdah.durations import Duration, within_ten_years
 
 
@@ -20,6 +21,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     reason: str | None = None
     retry_in: float | None = None  # seconds
+    answer: Answer | None = None  # of a server, to a URL job
 
 
 class Succeeded(Outcome, frozen=True, kw_only=True):

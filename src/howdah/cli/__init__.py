@@ -15,6 +15,7 @@ COMMANDS = {
     "queues": "List, pause and resume queues.",
     "workers": "List, drain and kill workers.",
     "tasks": "List the tasks that workers declared.",
+    "http": "Call URLs from jobs, and say which may be called.",
     "db": "Install the schema, look after it, and the embedded PostgreSQL.",
     "doctor": "Look for what could go wrong.",
     "bench": "Measure it on the database at hand.",

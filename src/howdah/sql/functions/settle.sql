@@ -24,6 +24,7 @@ declare
     places  bigint[];  -- their places in what was given
     moved   uuid[] := '{}';
     n       bigint;
+    urls    uuid[];  -- of jobs whose end is told on channels of their own
     told    text;
 begin
     select array_agg(l.lease) as leases, array_agg(l.claimed_at) as claimed_at, array_agg(l.worker) as workers into held
@@ -56,7 +57,9 @@ begin
             from gone g
             where settle.state = 'F' or g.queue <> all (keeps_none)
         )
-        select moved || array_agg(g.id), count(*) into moved, n from gone g;
+        select moved || array_agg(g.id), count(*),
+               urls || array_agg(g.id) filter (where g.task = 'http' and (g.args -> 'notify') is distinct from 'false')
+        into moved, n, urls from gone g;
         exit when n = cardinality(rows);  -- else somebody has changed one meanwhile: look again
     end loop;
 
@@ -73,6 +76,9 @@ begin
         if told is not null then
             perform pg_notify(_howdah.channel(), 'f' || told);
         end if;
+    end if;
+    if urls <> '{}' then
+        perform _howdah.http_ended(urls);
     end if;
     return moved;
 end $$;
