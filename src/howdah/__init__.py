@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from howdah.job import Job, Options
     from howdah.outcome import Cancel, Fail, Snooze
+    from howdah.receiving import receive
     from howdah.retry import Retry
     from howdah.task import Task
 
@@ -71,6 +72,7 @@ __all__ = [
     "jobs",
     "on",
     "queues",
+    "receive",
     "store",
     "workers",
 ]
@@ -89,6 +91,7 @@ _HOMES = {
     "Snooze": "outcome",
     "Retry": "retry",
     "Task": "task",
+    "receive": "receiving",
 }
 _MODULES = ("errors", "events", "jobs", "queues", "store", "workers")
 

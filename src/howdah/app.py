@@ -41,6 +41,7 @@ from howdah.urls import HTTP, Http
 from howdah.waits import Waits
 from howdah.worker import Worker
 from howdah.worker.attempt import Attempt
+from howdah.worker.commands import Commands
 from howdah.worker.lifespan import AnyContextManager
 from howdah.worker.means import Means
 from howdah.worker.threads import Threads
@@ -137,6 +138,7 @@ class App:
         delivery: str | None = None,
         executor: str | None = None,
         connection: str | None = None,
+        command: Sequence[str] | None = None,
     ) -> _Declares: ...
 
     def task(
@@ -153,13 +155,16 @@ class App:
         delivery: str | None = None,
         executor: str | None = None,
         connection: str | None = None,
+        command: Sequence[str] | None = None,
     ) -> Any:
         """Declare a function as a task; `async def` runs on the loop, `def` in a thread.
 
         Its name is the dotted name from its module on, unless one is given; what a script run by
         itself declares is named as by those who import the script. `timeout` (60 s unless
         told otherwise) counts from the start of each attempt. `executor="process"` runs it in a
-        process of its own, which can be killed. With `delivery="transactional"` its Context has a
+        process of its own, which can be killed. `executor="command"` runs a program: `command`, or
+        what the function returns, a list; it gets the arguments on stdin as JSON, and what it
+        prints is the result. With `delivery="transactional"` its Context has a
         `connection` (of asyncpg; or `connection="psycopg"`, "sqlalchemy", "django") whose commit
         carries the job's end: see Context. Raises BadInput, BadArguments or Conflict.
         """
@@ -178,6 +183,7 @@ class App:
                     delivery=delivery,
                     executor=executor,
                     connection=connection,
+                    command=command,
                 )
             )
 
@@ -305,8 +311,14 @@ class App:
         if task is None:
             raise UnknownTask(claimed.task)
         transactions = Transactions(self.settings, size=1)
-        means = Means(threads=Threads(), transactions=transactions, extend=self._extend)
+        means = Means(
+            threads=Threads(),
+            commands=Commands(self.settings.commands),
+            transactions=transactions,
+            extend=self._extend,
+        )
         here = "loop" if inspect.iscoroutinefunction(task.function) else "thread"
+        here = "command" if task.executor == "command" else here
         attempt = Attempt(claimed, task, means, here)
         attempt.handle = asyncio.create_task(attempt.run())
         try:

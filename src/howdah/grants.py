@@ -19,7 +19,10 @@ _VIEW_HELPERS = (
 )  # fmt: skip
 
 FUNCTIONS = {
-    "producer": ("enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "outcome", "http", "http_answer"),
+    "producer": (
+        "enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "outcome", "http",
+        "http_answer",
+    ),
     "worker": (
         "claim", "ack", "nack", "finish", "extend", "release", "heartbeat", "heartbeats", "leave",
         "rescue", "stage", "chores", "declare_tasks", "outcome", "backlog", "finish_http",

@@ -43,7 +43,7 @@ def headers(
     """The headers that sign a request."""
     at = int(time.time() if now is None else now)
     token = sha256(b"howdah token " + lease.bytes).hexdigest()[:32]
-    signature = _digest(secret, at, str(job), token, attempt, body)
+    signature = _digest(secret, body, at, job, attempt, token)
     return [
         (JOB, str(job)),
         (ATTEMPT, str(attempt)),
@@ -74,7 +74,7 @@ def verify(
     at = int(signature[1])
     secrets = [secret] if isinstance(secret, str) else [*secret]
     if not any(
-        hmac.compare_digest(_digest(each, at, job, token, int(attempt), body), signature[2])
+        hmac.compare_digest(_digest(each, body, at, job, attempt, token), signature[2])
         for each in secrets
         if each
     ):
@@ -84,6 +84,6 @@ def verify(
     return Signed(job=UUID(job), token=token, attempt=int(attempt), at=at)
 
 
-def _digest(secret: str, at: int, job: str, token: str, attempt: int, body: bytes) -> str:
-    signed = f"{at}.{job}.{attempt}.{token}.".encode() + body
+def _digest(secret: str, body: bytes, *told: object) -> str:
+    signed = "".join(f"{each}." for each in told).encode() + body
     return hmac.new(secret.encode(), signed, sha256).hexdigest()

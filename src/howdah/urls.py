@@ -117,6 +117,22 @@ class Http:
         )  # fmt: skip
         return Job(HTTP, text.decode(), options)
 
+    def push(self, job: Job, url: str, *, sign: str, **options: Any) -> Job:
+        """A job that has a web application run a job: what `howdah.receive` serves, at this URL.
+
+        `sign` names the worker's secret. Options are those of `job`. What the application fails
+        is failed; what it wants to be tried again, is.
+        """
+        args = msgspec.Raw(job.args.encode())
+        chosen: dict[str, Any] = {
+            "fail_on": ["3xx", "4xx", "5xx"],
+            "idempotent": True,
+            "redirects": 0,
+        }
+        return self.job(
+            "POST", url, json={"task": job.task, "args": args}, sign=sign, **chosen | options
+        )
+
     async def call(
         self,
         url: str,

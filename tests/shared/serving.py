@@ -36,7 +36,7 @@ def reply(status: str = "200 OK", body: bytes = b"", *headers: tuple[str, str]) 
 
 
 class Server:
-    """Answers by path, on a loop of its own in a thread. `on` says with what, and after how long."""
+    """Answers by path, on a loop of its own in a thread. `on` says with what, and when."""
 
     def __init__(self) -> None:
         self.hits: list[Hit] = []

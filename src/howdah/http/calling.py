@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -169,9 +168,8 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     body = Body(limit, response.headers.get("Content-Encoding", ""))
     content = response.content
     while not content.at_eof():
-        if content.total_bytes or not content.is_eof():
-            async with asyncio.timeout(IDLE):
-                body.feed(await content.readany())
+        async with asyncio.timeout(IDLE):
+            body.feed(await content.readany())
     return body.done()
 
 
@@ -183,31 +181,38 @@ def _text(raw: tuple[bytes, bytes]) -> tuple[str, str]:
 
 def _judged(error: Exception, what: str) -> HowdahError:
     """The error in words of ours: others' may quote the URL."""
+    if (said := _hopeless(error)) is not None:
+        return Hopeless(f"{what}: {said}"[:500])
+    return NetworkError(f"{what}: {_network(error)}"[:500])
+
+
+def _hopeless(error: Exception) -> str | None:
     if isinstance(error, PermissionError):
-        return Hopeless(f"{what}: {error}")
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
-        cause = getattr(error, "certificate_error", error)
-        return Hopeless(
-            f"{what}: the certificate is refused: {getattr(cause, 'verify_message', cause)}"
-        )
+        return str(error)
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        cause = error.certificate_error
+        return f"the certificate is refused: {getattr(cause, 'verify_message', cause)}"
     if isinstance(error, aiohttp.ClientConnectorSSLError):
-        return Hopeless(f"{what}: TLS failed: {error.os_error.strerror or error.os_error}")
+        return f"TLS failed: {error.os_error.strerror or error.os_error}"
+    return None
+
+
+def _network(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         inner = error.os_error
         if isinstance(inner, NoAddress):
-            return NetworkError(f"{what}: {inner}")
-        return NetworkError(
-            f"{what}: cannot connect: {type(inner).__name__}: {inner.strerror or inner}"
-        )
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return NetworkError(f"{what}: the server closed the connection without an answer")
-    if isinstance(error, aiohttp.ServerTimeoutError):
-        return NetworkError(f"{what}: no connection within 5 s")
-    if isinstance(error, TimeoutError):
-        return NetworkError(f"{what}: the answer stopped for {IDLE:g} s")
+            return str(inner)
+        return f"cannot connect: {type(inner).__name__}: {inner.strerror or inner}"
+    for kind, said in _WORDS:
+        if isinstance(error, kind):
+            return said
     if isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError | Broken):
-        said = getattr(error, "message", "") or str(error)
-        return NetworkError(f"{what}: the answer makes no sense: {said}"[:500])
-    return NetworkError(
-        f"{what}: {type(error).__name__}: {getattr(error, 'strerror', None) or error}"[:500]
-    )
+        return f"the answer makes no sense: {getattr(error, 'message', '') or error}"
+    return f"{type(error).__name__}: {getattr(error, 'strerror', None) or error}"
+
+
+_WORDS: tuple[tuple[type[Exception], str], ...] = (
+    (aiohttp.ServerDisconnectedError, "the server closed the connection without an answer"),
+    (aiohttp.ServerTimeoutError, "no connection within 5 s"),
+    (TimeoutError, f"the answer stopped for {IDLE:g} s"),
+)

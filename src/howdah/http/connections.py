@@ -1,4 +1,4 @@
-"""Pooled connections, each made to an address that was looked at: what was vetted is what is met."""
+"""Pooled connections, each to an address that was looked at: what was vetted is what is met."""
 
 from __future__ import annotations
 

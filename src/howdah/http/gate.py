@@ -43,7 +43,7 @@ class Target:
 
 
 def is_own(address: Address) -> bool:
-    """Whether it is this machine's: the kernel would answer from the same address. Sends nothing."""
+    """Whether it is this machine's: it would answer itself, from there. Sends nothing."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
@@ -70,7 +70,7 @@ class Gate:
         return any(target.covers(url) for target in self.allowed)
 
     def check(self, url: Url) -> None:
-        """Of a URL that is not listed: raises NotAllowed for what needs no look at its addresses."""
+        """Of a URL that is not listed: raises NotAllowed for what needs no look-up."""
         if not self.public:
             raise NotAllowed(url, "it is not on the list, and http_public is off")
         if url.port not in PORTS.values():

@@ -27,7 +27,7 @@ _OURS = re.compile(
     r"expect|accept-encoding|content-encoding|http2-settings|howdah-.*"
 )
 _SECRET = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
-SECRET_NAME = "letters, digits, _ and -, 60 at most"
+A_NAME = "letters, digits, _ and -, 60 at most"
 
 
 class Reference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -144,7 +144,7 @@ def check_header(name: str, value: str | Reference) -> None:
 
 def _check_secret(name: str) -> None:
     if not _SECRET.fullmatch(name):
-        raise BadInput("that cannot be the name of a secret", hint=f"Use {SECRET_NAME}.")
+        raise BadInput("that cannot be the name of a secret", hint=f"Use {A_NAME}.")
 
 
 def _clean(name: str, value: str) -> str:

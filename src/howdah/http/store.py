@@ -41,7 +41,7 @@ def answer(job_id: UUID) -> Call[Ended | None]:
     return function("http_answer", columns, first_of(_ended), id=("uuid", job_id))
 
 
-def _ended(
+def _ended(  # noqa: PLR0917 - the columns of a row
     state: str,
     error: str | None,
     status: int | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from hashlib import sha256
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import quote, urljoin
 
 from howdah.errors import BadInput
@@ -102,10 +102,10 @@ def _host(written: str, text: str) -> tuple[str, Address | None]:
     labels = name.split(".")
     if _NUMBER.fullmatch(labels[-1]):  # whoever resolves it may take it for an address
         try:
-            address = ip_address(name)
+            number = IPv4Address(name)
         except ValueError:
             raise _invalid(text, "an address is written as four decimal numbers") from None
-        return str(address), address
+        return str(number), number
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise _invalid(text, "its host is no name")
     return name, None

@@ -168,8 +168,7 @@ class Working:
             isolate=True,
             siblings=start.siblings,
         )
-        if self._worker.processes is not None:
-            self._worker.processes.on_groups = self._tell_groups
+        self._worker.tell_groups(self._tell_groups)
         app.events.subscribe(
             Reporter(
                 app.settings,

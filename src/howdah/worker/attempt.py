@@ -136,7 +136,7 @@ class Attempt:
         try:
             given = task.arguments.decode(job.args)
         except BaseException as error:  # types may run code of their own
-            return self._unreadable(error)
+            return self.unreadable(error)
         try:
             return await (self._on_loop if self.where == "loop" else self._in_thread)(given)
         except asyncio.CancelledError:
@@ -183,6 +183,11 @@ class Attempt:
         except BaseException as error:
             return self.failed_by(error)
         return returned if asyncio.iscoroutine(returned) else self._judge(returned)
+
+    def called(self, given: dict[str, Any]) -> Any:
+        """What the function itself returns, here and now."""
+        task = self._entered(given)
+        return task.arguments.call(task.function, given)
 
     def _entered(self, given: dict[str, Any]) -> Task[..., Any]:
         assert self.task is not None
@@ -257,7 +262,8 @@ class Attempt:
         except BaseException as error:
             return self.failed_by(error)
 
-    def _unreadable(self, error: BaseException) -> Outcome:
+    def unreadable(self, error: BaseException) -> Outcome:
+        """What came of an attempt that could not begin."""
         if self._ran_out_of_memory(error):
             return self._out_of_memory()
         said = str(error) if isinstance(error, BadArguments) else _traceback(error)

@@ -21,6 +21,7 @@ from howdah.task import Task
 from howdah.worker import chores
 from howdah.worker.attempt import Attempt
 from howdah.worker.board import Board
+from howdah.worker.commands import Commands
 from howdah.worker.fetcher import Fetcher
 from howdah.worker.finisher import Finisher
 from howdah.worker.identity import Identity, session_lock
@@ -107,11 +108,13 @@ class Parts:
             self.processes = Processes(
                 self.settings, self.events, source=source, rests=self._rest_pool
             )
+        self.commands = Commands(self.settings.commands)
         self._transactions = Transactions(self.settings)
         self._means = Means(
             threads=Threads(),
             processes=self.processes,
             urls=self.urls,
+            commands=self.commands,
             transactions=self._transactions,
             extend=self._extend,
         )
@@ -188,6 +191,7 @@ class Parts:
         within = 0.1 if self.stopping.gave_up else 2.0
         self.runner.end()
         await self._transactions.close(within)
+        self.commands.close()
         if self.urls is not None:
             await self.urls.close()
         if self.processes is not None:
