@@ -42,7 +42,8 @@ def headers(
 ) -> list[tuple[str, str]]:
     """The headers that sign a request."""
     at = int(time.time() if now is None else now)
-    token = sha256(b"howdah token " + lease.bytes).hexdigest()[:32]
+    # A lease may be of several jobs, which were claimed together.
+    token = sha256(b"howdah token " + lease.bytes + job.bytes).hexdigest()[:32]
     signature = _digest(secret, body, at, job, attempt, token)
     return [
         (JOB, str(job)),

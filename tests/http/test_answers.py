@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import resource
 import ssl
+import subprocess
 import time
 import zlib
 from datetime import UTC, datetime, timedelta
@@ -62,7 +63,9 @@ async def test_many_kinds_of_bodies_arrive_whole(app, server, caller):
             reply("200 OK", gzip.compress(everything), ("Content-Encoding", "gzip")), everything,
         ),
         "/two": (
-            reply("200 OK", gzip.compress(b"a") + gzip.compress(b"b"), ("Content-Encoding", "gzip")),
+            reply(
+                "200 OK", gzip.compress(b"a") + gzip.compress(b"b"), ("Content-Encoding", "gzip")
+            ),
             b"ab",
         ),
         "/deflate": (
@@ -109,7 +112,17 @@ async def failing(app, url, **options):
 
 async def test_what_cannot_be_is_failed_with_the_reason(app, server, caller, closed_port, db):
     db.execute("select howdah.http_allow(%s)", [f"http://127.0.0.1:{closed_port}/"])
-    db.execute("select howdah.http_allow(%s)", [f"https://127.0.0.1:{server.port}/"])
+    async with await asyncio.start_server(talk_clear_text, "127.0.0.1", 0) as clear:
+        await _refuses_in_words(app, db, server, closed_port, clear.sockets[0].getsockname()[1])
+
+
+async def talk_clear_text(_, writer):
+    writer.write(b"HTTP/1.1 400 Bad\r\n\r\n")
+    writer.close()
+
+
+async def _refuses_in_words(app, db, server, closed_port, clear_port):
+    db.execute("select howdah.http_allow(%s)", [f"https://127.0.0.1:{clear_port}/"])
     server.on("/loop", reply("302 Found", b"", ("Location", "/loop")))
     server.on("/silent", b"")
     server.on("/nonsense", b"SSH-2.0-OpenSSH\r\n")
@@ -120,7 +133,7 @@ async def test_what_cannot_be_is_failed_with_the_reason(app, server, caller, clo
         "loop": await failing(app, server.url("/loop"), redirects=10),
         "silent": await failing(app, server.url("/silent")),
         "nonsense": await failing(app, server.url("/nonsense")),
-        "tls": await failing(app, f"https://127.0.0.1:{server.port}/"),
+        "tls": await failing(app, f"https://127.0.0.1:{clear_port}/"),
         "nobody": await failing(app, "http://no-such-host.invalid/"),
     }
 
@@ -129,10 +142,10 @@ async def test_what_cannot_be_is_failed_with_the_reason(app, server, caller, clo
     assert "redirects more than 10 times" in said["loop"]
     assert "closed the connection without an answer" in said["silent"]
     assert "makes no sense" in said["nonsense"]
-    assert "TLS failed" in said["tls"] or "cannot connect" in said["tls"]
+    assert "TLS failed" in said["tls"]
     assert "no-such-host.invalid cannot be looked up" in said["nobody"]
     assert (await app.http.call(server.on("/ok"))).status == 200
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 4
 
 
 async def test_hopeless_jobs_are_not_tried_again_and_others_go_on(app, server, caller):
@@ -194,7 +207,7 @@ async def test_the_time_that_a_server_asks_for_is_bounded(
     wait = db.execute(
         "select extract(epoch from run_at - now()) from howdah.jobs where id = %s", [job_id]
     ).fetchone()[0]
-    assert least <= wait + 1 and wait <= most
+    assert least - 1 <= wait <= most
 
 
 def _state(db, job_id):
@@ -261,7 +274,7 @@ def _rss():
 
 async def test_what_is_too_large_ends_the_job_and_takes_no_memory(app, server, caller):
     pack = zlib.compressobj(wbits=31)
-    bomb = b"".join(pack.compress(b"\0" * (1 << 20)) for _ in range(512)) + pack.flush()
+    bomb = b"".join(pack.compress(b"\0" * (1 << 20)) for _ in range(64)) + pack.flush()
     server.on("/bomb", reply("200 OK", bomb, ("Content-Encoding", "gzip")))
     server.on("/much", lambda hit: much(64 << 20))
     await app.http.call(server.on("/warm"))
@@ -276,10 +289,8 @@ async def test_what_is_too_large_ends_the_job_and_takes_no_memory(app, server, c
 
 
 async def test_certificates_are_looked_at(app, db, calling, tmp_path, server):
-    import subprocess
-
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subprocess.run(
+    subprocess.run(  # noqa: ASYNC221 - nothing else runs yet
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
          "-nodes", "-keyout", key, "-out", certificate, "-days", "1", "-subj", "/CN=localhost"],
         check=True, capture_output=True,

@@ -16,7 +16,7 @@ from yarl import URL
 from howdah import signature
 from howdah.answer import Answer
 from howdah.errors import BadInput, HowdahError
-from howdah.http.connections import Connections, NoAddress, Resolve
+from howdah.http.connections import Connections, DeniedAddress, NoAddress, Resolve
 from howdah.http.gate import Gate, NotAllowed
 from howdah.http.request import Request
 from howdah.http.secrets import Secrets
@@ -187,8 +187,8 @@ def _judged(error: Exception, what: str) -> HowdahError:
 
 
 def _hopeless(error: Exception) -> str | None:
-    if isinstance(error, PermissionError):
-        return str(error)
+    if isinstance(inner := getattr(error, "os_error", error), DeniedAddress):
+        return f"it may not be called: {inner.strerror}"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         cause = error.certificate_error
         return f"the certificate is refused: {getattr(cause, 'verify_message', cause)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,10 @@ Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 
 class NoAddress(OSError):
     """A name cannot be looked up."""
+
+
+class DeniedAddress(OSError):
+    """An address that no socket is made for."""
 
 
 class Lookups:
@@ -146,7 +151,7 @@ class Connections:
         if self._gate is not None:
             why = self._gate().why_not(ip_address(target[0]))
             if why is not None:
-                raise PermissionError(f"{target[0]} is {why}")
+                raise DeniedAddress(errno.EACCES, f"{target[0]} is {why}")
         made = socket.socket(family=family, type=kind, proto=protocol)
         self.may_keep  # noqa: B018 - forgets those that are closed
         self._sockets.add(made)
