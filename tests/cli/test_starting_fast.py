@@ -62,6 +62,7 @@ def test_what_was_promised_is_there():
         "jobs run-now", "queues list", "queues pause", "queues resume", "workers list",
         "workers drain", "workers kill", "workers status", "db migrate", "db status", "db sql",
         "db check", "db grant", "db start", "db stop", "db reset", "db url",
+        "http call", "http wait", "http allow", "http disallow", "http allowed",
     }  # fmt: skip
 
 

@@ -168,4 +168,4 @@ async def channel_on(socket: Any, kind: Any) -> Channel[Any]:
 
 def settings_of(message: Hello | Go) -> Settings:
     """The settings in it."""
-    return Settings(**message.settings)
+    return msgspec.convert(message.settings, Settings)
