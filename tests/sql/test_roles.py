@@ -323,8 +323,8 @@ def url_job_ends(producer, worker):
     producer.call("http", method="GET", url="https://example.org/")
     [job] = worker.claim(1, queues=["http"])
     worker.rows(
-        "select * from howdah.finish_http(array[%s::uuid], array[%s::uuid], '{succeeded}', null, null,"
-        " null, null, null, false, '{200}', '{https://example.org/}', array['[]'::jsonb],"
+        "select * from howdah.finish_http(array[%s::uuid], array[%s::uuid], '{succeeded}', null,"
+        " null, null, null, null, false, '{200}', '{https://example.org/}', array['[]'::jsonb],"
         " array['ok'::bytea], array['1 s'::interval], '{1}')",
         job.id,
         job.lease,
