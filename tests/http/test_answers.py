@@ -208,6 +208,7 @@ async def test_the_time_that_a_server_asks_for_is_bounded(
         "select extract(epoch from run_at - now()) from howdah.jobs where id = %s", [job_id]
     ).fetchone()[0]
     assert least - 1 <= wait <= most
+    assert db.execute("select count(*) from howdah.http_responses").fetchone() == (0,)
 
 
 def _state(db, job_id):

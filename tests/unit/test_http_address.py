@@ -182,3 +182,10 @@ def test_an_ipv4_address_in_ipv6_is_judged_as_what_it_is():
     assert denied(ip_address("::ffff:8.8.8.8")) is None
     assert unwrapped(ip_address("::ffff:10.0.0.1")) == ip_address("10.0.0.1")
     assert denied(ip_address("::ffff:10.0.0.1")) == "private"
+
+
+def test_a_password_in_a_url_is_refused_without_being_told():
+    with pytest.raises(BadInput, match="user name or password") as refused:
+        parse("https://user:s3cret@example.org/")
+
+    assert "s3cret" not in str(refused.value)
