@@ -10,6 +10,7 @@ NPM_VERSION_18 := 18.4.0-beta.17
 PG_CACHE ?= $(HOME)/.cache/howdah/postgresql
 
 .PHONY: help demo test setup format lint types suite proof proof-workers bench-peers clean
+.PHONY: model mutants
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z0-9%-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -30,12 +31,12 @@ $(VENV)/.ready: pyproject.toml
 	@touch $@
 
 format: setup ## Format the code
-	$(BIN)/ruff format src tests benchmarks
-	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks mutants
+	$(BIN)/ruff check --fix src tests benchmarks mutants
 
 lint: setup ## Check format, lint and import floors
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks mutants
+	$(BIN)/ruff check src tests benchmarks mutants
 	$(BIN)/lint-imports
 
 types: setup ## Check the types, ours and those our users see
@@ -63,3 +64,39 @@ clean: ## Remove what was made here
 
 proof-http: setup ## Run the longer proofs of URL jobs: in flight, few files, rebinding, kills
 	$(BIN)/python -m pytest -m slow tests/http
+
+model: setup ## Compare the store with the model at length: 2,000 examples of 80 steps
+	HOWDAH_PROOF_EXAMPLES=$(or $(EXAMPLES),2000) HOWDAH_PROOF_STEPS=$(or $(STEPS),80) $(BIN)/python -m pytest tests/model
+
+mutants: setup ## Break the build in every way we know, and see which check notices (ONLY=7,13; MODEL=1: the model too)
+	$(BIN)/python -m mutants.run $(if $(ONLY),--only $(ONLY)) $(if $(MODEL),--model)
+
+# What a user gets with the wheel: resolved anew, in an environment of its own, looked at by tools in another.
+RESOLVED := build/resolved
+AUDIT    := build/audit
+
+.PHONY: audit sbom resolved
+
+resolved:
+	$(PYTHON) -m venv --clear $(RESOLVED)
+	$(RESOLVED)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(RESOLVED)/bin/python -m pip install --quiet '.[all]'
+	$(PYTHON) -m venv --clear $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(AUDIT)/bin/python -m pip install --quiet --group audit
+
+audit: resolved ## Look for known holes in what we depend on (needs pypi.org or osv.dev; fails when it had to skip anything)
+	$(RESOLVED)/bin/python -m pip freeze --all --exclude howdah --exclude pip > build/audited.txt
+	@test -s build/audited.txt || { echo "audit: nothing was resolved, so nothing was looked at"; exit 1; }
+	$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement build/audited.txt $(AUDIT_ARGS) || { \
+	  echo "audit: not passed. Either a hole is named above, or the advisories could not be had: pip-audit asks pypi.org" \
+	       "(AUDIT_ARGS='--vulnerability-service osv' asks api.osv.dev)"; exit 1; }
+
+sbom: resolved ## Write dist/howdah.cdx.json: what the wheel and all its extras bring along, as CycloneDX
+	@mkdir -p dist
+	$(AUDIT)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o dist/howdah.cdx.json $(RESOLVED)/bin/python
+	@$(PYTHON) -c 'import json; found = json.load(open("dist/howdah.cdx.json"))["components"]; print(f"dist/howdah.cdx.json: {len(found)} components"); assert {"asyncpg", "msgspec"} <= {c["name"] for c in found}'
+
+.PHONY: guarantees
+guarantees: setup ## Run every test that docs/guarantees.md and docs/regressions.md lean on; one that was skipped fails it (ARGS=--long: the long ones)
+	$(BIN)/python docs/check_guarantees.py -n 4 --dist worksteal $(ARGS)

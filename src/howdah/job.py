@@ -6,13 +6,15 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 from uuid import UUID
 
 import msgspec
 
 from howdah.durations import TEN_YEARS, Duration, seconds
 from howdah.errors import BadInput
+from howdah.keys import Keyed, Keys, make_keys
+from howdah.printable import discreet
 
 DELIVERIES = ("at_least_once", "at_most_once", "transactional")
 MAX_ARGS = 1_048_576  # bytes
@@ -41,6 +43,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     unique_key: str | None = None
     headers: dict[str, object] | None = None
     tags: tuple[str, ...] = ()
+    keys: Keys | None = None
+
+    def __repr__(self) -> str:
+        return discreet(self)
 
 
 NO_OPTIONS = Options()
@@ -52,6 +58,9 @@ class Job(msgspec.Struct, frozen=True):
     task: str
     args: str
     options: Options = NO_OPTIONS
+
+    def __repr__(self) -> str:
+        return discreet(self)
 
 
 _EITHER = (
@@ -87,6 +96,7 @@ def make_options(
     unique_key: str | None = None,
     headers: dict[str, object] | None = None,
     tags: list[str] | tuple[str, ...] | None = None,
+    **keyed: Unpack[Keyed],
 ) -> Options:
     """Options over `base`, each checked where it enters; raises BadInput."""
     if isinstance(tags, str):
@@ -104,6 +114,7 @@ def make_options(
         "unique_key": unique_key,
         "headers": headers,
         "tags": None if tags is None else tuple(tags),
+        "keys": None if (keys := make_keys(keyed)) is None else keys.over(base.keys),
     }
     given = {key: value for key, value in changes.items() if value is not None}
     for one, other in _EITHER:  # what is said later takes the place of its counterpart
@@ -150,8 +161,8 @@ def _flaws(o: Options) -> list[tuple[bool, str, str | None]]:
             None,
         ),
         (
-            o.timeout is not None and not 0.001 <= o.timeout <= 366 * 86400,
-            f"timeout must be positive and at most a year, got {o.timeout} s",
+            o.timeout is not None and not 0.001 <= o.timeout <= 360 * 86400,
+            f"timeout must be positive and at most 360 days, got {o.timeout} s",
             "no_timeout=True means none.",
         ),
         (o.timeout is not None and o.no_timeout, "give timeout or no_timeout, not both", None),

@@ -9,6 +9,7 @@ import msgspec
 
 from howdah.answer import Answer
 from howdah.durations import Duration, within_ten_years
+from howdah.printable import discreet
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +23,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     retry_in: float | None = None  # seconds
     answer: Answer | None = None  # of a server, to a URL job
+    cursor: str | None = None  # JSON: what it leaves for the next job of its serial key
+    is_keyed: bool = False  # others may wait for its keys
+
+    def __repr__(self) -> str:
+        return discreet(self)
 
 
 class Succeeded(Outcome, frozen=True, kw_only=True):
@@ -95,11 +101,12 @@ class Fail(Exception):
     """Return or raise it in a task: this job has failed for good, whatever attempts are left.
 
     `result` is stored with it as JSON, for whoever is to know more than the reason says.
+    `save_cursor` hands the cursor on all the same to the next job of the serial key.
     """
 
-    def __init__(self, reason: str, result: Any = None) -> None:
+    def __init__(self, reason: str, result: Any = None, *, save_cursor: bool = False) -> None:
         super().__init__(reason)
-        self.reason, self.result = reason, result
+        self.reason, self.result, self.save_cursor = reason, result, save_cursor
 
 
 Word = Snooze | Cancel | Fail

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 # C0 and C1 controls, DEL, line separators, marks that turn the direction of text, lone surrogates.
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _UNSAFE_BUT_LINES = re.compile(_UNSAFE.pattern.replace("\x00-\x1f", "\x00-\x08\x0b-\x1f"))
+
+_PRIVATE = frozenset({"args", "headers", "result", "error", "lease"})
 
 _HEADER = "Traceback (most recent call last):"
 _CHAINED = {
@@ -21,6 +24,16 @@ _CUT = re.compile(r"\n… \d+ characters left out …\n[^\n]*")  # see jobs.stor
 def printable(text: str, *, lines: bool = False) -> str:
     """The text with unsafe characters escaped; with `lines` it may have lines and tabs."""
     return (_UNSAFE_BUT_LINES if lines else _UNSAFE).sub(_escaped, text)
+
+
+def discreet(value: Any) -> str:
+    """The repr of a struct of ours without what a log or a traceback must not show."""
+    fields = (
+        f"{name}={'…' if name in _PRIVATE and found is not None else repr(found)}"
+        for name in value.__struct_fields__
+        if (found := getattr(value, name)) is not None
+    )
+    return f"{type(value).__name__}({', '.join(fields)})"
 
 
 def gist(error: str | None) -> str:

@@ -87,7 +87,8 @@ def test_the_doctor_finds_a_healthy_database_healthy(run, own_dsn, monkeypatch):
     verdicts = {finding["about"]: finding["verdict"] for finding in ran.json}
     assert ran.code == 0
     assert verdicts == {
-        "connection": "ok", "server": "ok", "writes": "ok", "schema": "ok", "notifications": "ok",
+        "connection": "ok", "server": "ok", "encryption": "ok", "writes": "ok",
+        "schema": "ok", "notifications": "ok",
         "pooler": "ok", "clocks": "ok", "autovacuum": "ok", "durability": "warn",
         "transactions": "ok", "stuck jobs": "ok", "partitions": "ok",
     }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -39,6 +40,17 @@ def test_wheel_and_sdist_contain_every_sql_file(built: Path) -> None:
     assert [name for name in SQL if name not in in_wheel] == []
     assert [name for name in SQL if not any(n.endswith(f"/src/{name}") for n in in_sdist)] == []
     assert "howdah/py.typed" in in_wheel
+
+
+@pytest.mark.xdist_group("packaging")
+def test_t41_the_wheel_contains_the_package_and_nothing_else(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+
+    names = zipfile.ZipFile(wheel).namelist()
+
+    strange = [n for n in names if not re.match(r"howdah/[\w/]+\.(py|sql)$|howdah/py\.typed$", n)]
+    assert {name.partition("/")[0].partition("-")[2] for name in strange} == {"0.1.0.dist-info"}
+    assert [n for n in names if re.search("test_|conftest|chaos|fault|mutant", n)] == []
 
 
 @pytest.mark.xdist_group("packaging")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import psycopg
 import pytest
 
@@ -144,6 +146,14 @@ def run_everything(door, clock):
         "select howdah.drain(name => 'w*')", "select howdah.kill(name => 'w')",
         f"select howdah.leave('{worker}')",
         "select howdah.schema_version()", "select howdah.channel()",
+        "select count(*) from howdah.list_jobs('ready', 'q', 't', 'x', '1 day', '2 days')",
+        "select count(*) from howdah.list_jobs()", "select howdah.list_end()",
+        "select howdah.ids_ending('aa')",
+        f"select * from howdah.heartbeats(array['{worker}']::pg_catalog.uuid[])",
+        "select howdah.put_limit('q', 1)", "select howdah.put_rate('q', 9, '1 second', 9)",
+        "select howdah.admit(10)", "select howdah.cursor('k')",
+        "select howdah.set_cursor('k', '{}', 0)",
+        f"select howdah.rescue('{worker}', '{{}}')",
     ):  # fmt: skip
         door.rows(statement)
 
@@ -160,6 +170,8 @@ VIEWS = [
     "workers",
     "tasks",
     "settings",
+    "cursors",
+    "limits",
 ]
 
 
@@ -170,6 +182,17 @@ def test_no_function_of_the_contract_walks_into_a_trap(own_door, hostile):
 
     assert noted == []
     assert own_door.one("select count(*) from howdah.attempts") >= 2
+
+
+def test_t04_every_function_of_the_contract_is_among_those_that_are_tried(own_door):
+    names = own_door.rows(
+        "select distinct proname as name from pg_proc where pronamespace = 'howdah'::regnamespace"
+        " and prorettype <> 'trigger'::regtype"
+    )
+    tried = inspect.getsource(run_everything)
+    by_verb = {"cancel", "retry", "run_now", "delete", "why", "outcome"}
+
+    assert {row.name for row in names if f"howdah.{row.name}(" not in tried} <= by_verb
 
 
 def test_no_view_walks_into_a_trap(own_door, hostile):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import signal
 import sys
@@ -16,7 +15,6 @@ from typing import Any
 
 import pytest
 
-import howdah
 from howdah import App, BadInput, JobFailed
 from howdah.events import AttemptFinished, ProcessFailed
 from howdah.settings import Settings
@@ -597,20 +595,6 @@ async def test_a_timeout_is_told_to_whoever_waits(pool, tmp_path):
         job_id = await app.enqueue(poisons.tidy.job(notes=str(tmp_path / "notes")))
         with pytest.raises(JobFailed, match=r"timed out after 0\.3 s"):
             await app.result(job_id, 10)
-
-
-def test_nothing_of_ours_imports_what_could_make_code_of_data():
-    banned = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "yaml", "multiprocessing"}
-    found = set()
-    for file in Path(howdah.__file__).parent.rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Import):
-                found |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                found.add((node.module or "").partition(".")[0])
-
-    assert {"msgspec", "asyncio"} <= found
-    assert found & banned == set()
 
 
 @pytest.mark.slow

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import asyncpg
@@ -15,6 +17,7 @@ from howdah.check import check as compare
 from howdah.connect import check_version, closed, open_connection
 from howdah.durations import written
 from howdah.errors import DatabaseError, HowdahError
+from howdah.hosts import several_hosts
 from howdah.refusals import translated
 from howdah.settings import Settings, without_password
 
@@ -64,6 +67,28 @@ async def _server(connection: Any, _: Settings) -> Finding:
             about="server", verdict="fail", found=version, hint="Howdah needs PostgreSQL 14."
         )
     return Finding(about="server", verdict="ok", found=f"PostgreSQL {version}")
+
+
+async def _encryption(_: Any, settings: Settings) -> Finding:
+    """Off this machine only verify-full keeps out whoever sits in between."""
+    url = settings.database_url or ""
+    asked = parse_qs(urlsplit(url).query)
+    mode = asked.get("sslmode", [os.environ.get("PGSSLMODE", "prefer")])[-1]
+    one = urlsplit(url).hostname or asked.get("host", [os.environ.get("PGHOST", "")])[-1]
+    away = [host for host in [h for h, _ in several_hosts(url)] or [one] if not _is_here(host)]
+    if away and mode != "verify-full":
+        return Finding(
+            about="encryption",
+            verdict="warn",
+            found=f"{away[0]} is another machine, and sslmode is {mode}: anybody in between "
+            "could read, or answer in its place",
+            hint="Add ?sslmode=verify-full&sslrootcert=FILE to the URL.",
+        )
+    return Finding(about="encryption", verdict="ok", found=mode if away else "on this machine")
+
+
+def _is_here(host: str) -> bool:
+    return host in {"", "localhost", "::1"} or host.startswith(("/", "127."))
 
 
 async def _writable(connection: Any, _: Settings) -> Finding:
@@ -218,6 +243,7 @@ async def _partitions(connection: Any, settings: Settings) -> Finding:
 
 CHECKS: dict[str, Check] = {
     "server": _server,
+    "encryption": _encryption,
     "writes": _writable,
     "schema": _schema,
     "notifications": _notifications,

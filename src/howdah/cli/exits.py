@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from howdah import errors
+from howdah.cli.passwords import refuse_passwords
 from howdah.printable import printable
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def exit_code(command: click.Command, arguments: list[str] | None) -> int:
     """Run a command; expected errors are told in two lines on stderr, without a traceback."""
     _prepare_output()
     try:
+        refuse_passwords(sys.argv[1:] if arguments is None else arguments)
         code = command.main(arguments, prog_name="howdah", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Exit as exit_:

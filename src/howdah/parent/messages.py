@@ -75,7 +75,9 @@ class Refused(Message, frozen=True, kw_only=True, tag="refused"):
 
     def error(self) -> errors.HowdahError:
         """The error again."""
-        kind = getattr(errors, self.kind, errors.HowdahError)
+        kind = getattr(errors, self.kind, None)
+        if not (isinstance(kind, type) and issubclass(kind, errors.HowdahError)):
+            kind = errors.HowdahError
         error: errors.HowdahError = kind.__new__(kind, self.message)
         error.message, error.hint = self.message, self.hint
         return error

@@ -24,6 +24,7 @@ from howdah.worker.board import Board
 from howdah.worker.commands import Commands
 from howdah.worker.fetcher import Fetcher
 from howdah.worker.finisher import Finisher
+from howdah.worker.hints import Hints
 from howdah.worker.identity import Identity, session_lock
 from howdah.worker.leases import Leases
 from howdah.worker.lifespan import AnyContextManager, Lifespan
@@ -161,6 +162,7 @@ class Parts:
             floors=self.fetcher.floors,
             turns=self.turns,
         )
+        self._work_hints, self._order_hints = Hints(self._look_again), Hints(self._look_around)
         self.listener = Listener(settings, self._heard, self._look_again)
 
     async def open(self) -> None:
@@ -227,6 +229,9 @@ class Parts:
 
     def _stored(self, outcomes: Sequence[Outcome]) -> None:
         self.runner.fill()
+        self._work_hints.paid_off(len(outcomes))
+        if any(outcome.is_keyed for outcome in outcomes):
+            self.fetcher.keys_ended()
         if any(outcome.retry_in is not None for outcome in outcomes):
             self.looker.poke()  # it may be due before the next look
 
@@ -235,9 +240,12 @@ class Parts:
     def _heard(self, payload: str) -> None:
         if self.identity.short in payload[1:]:
             if payload.startswith("w"):
-                self._look_again()
+                self._work_hints.heard()
             elif payload.startswith("c"):
-                self.looker.poke()
+                self._order_hints.heard()
+
+    def _look_around(self) -> None:
+        self.looker.poke()
 
     def _look_again(self) -> None:
         """Something may have been missed."""

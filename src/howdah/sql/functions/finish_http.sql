@@ -15,7 +15,8 @@ create or replace function howdah.finish_http(
     response_headers  jsonb[],
     bodies            bytea[],
     durations         interval[],
-    numbers           int[]
+    numbers           int[],
+    cursors           jsonb[] default null    -- of those without an answer, as in finish
 ) returns table (id uuid, reason text)
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -25,7 +26,7 @@ declare
     reasoned text[];
 begin
     select coalesce(array_agg(f.id), '{}'), coalesce(array_agg(f.reason), '{}') into refused, reasoned
-    from howdah.finish(ids, leases, outcomes, results, errors, reasons, retry_in, null, done, skip_locked) f;
+    from howdah.finish(ids, leases, outcomes, results, errors, reasons, retry_in, null, done, skip_locked, finish_http.cursors) f;
     if exists (select from unnest(numbers) n where n > 1) then  -- one that was retried by hand has answered before
         delete from _howdah.http_response r
         where r.job_id in (select u.id from unnest(finish_http.ids, numbers) u (id, number)
