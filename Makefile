@@ -62,6 +62,9 @@ test-pg%: setup ## Run the suite on one server version, 14 to 18 (binaries from 
 clean: ## Remove what was made here
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
+proof-http: setup ## Run the longer proofs of URL jobs: in flight, few files, rebinding, kills
+	$(BIN)/python -m pytest -m slow tests/http
+
 model: setup ## Compare the store with the model at length: 2,000 examples of 80 steps
 	HOWDAH_PROOF_EXAMPLES=$(or $(EXAMPLES),2000) HOWDAH_PROOF_STEPS=$(or $(STEPS),80) $(BIN)/python -m pytest tests/model
 

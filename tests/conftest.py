@@ -222,7 +222,7 @@ _TABLES = (
     "job", "lease", "finished", "attempt", "given_id", "cancel_request", "waiter", "idle",
     "worker", "task", "queue", "granted", "setting", "serial_key", "limit", "gate", "place",
     "pending", "unique_until", "start", "share", "schedule", "tick", "progress", "listener",
-    "gathering", "watcher",
+    "gathering", "watcher", "http_response", "http_target",
 )  # fmt: skip
 CLEAN = (
     "set lock_timeout = '10s';"

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     )
     from howdah.job import Job, Options
     from howdah.outcome import Cancel, Fail, Snooze
+    from howdah.receiving import receive
     from howdah.retry import Retry
     from howdah.task import Task
 
@@ -85,6 +86,7 @@ __all__ = [
     "listeners",
     "on",
     "queues",
+    "receive",
     "schedules",
     "store",
     "workers",
@@ -104,6 +106,7 @@ _HOMES = {
     "Snooze": "outcome",
     "Retry": "retry",
     "Task": "task",
+    "receive": "receiving",
 }
 _MODULES = (
     "cursors", "errors", "events", "jobs", "limits", "listeners", "queues", "schedules", "store",

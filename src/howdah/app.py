@@ -53,10 +53,12 @@ from howdah.schedules import Declared, Schedule, make_schedule
 from howdah.settings import Settings, load
 from howdah.stream import BATCH, Progress, stream, stream_sync
 from howdah.task import Task, declare, package_of
+from howdah.urls import HTTP, Http
 from howdah.waits import Waits
 from howdah.watching import Change, watch
 from howdah.worker import Worker
 from howdah.worker.attempt import Attempt
+from howdah.worker.commands import Commands
 from howdah.worker.lifespan import AnyContextManager
 from howdah.worker.means import Means
 from howdah.worker.notes import Notes
@@ -159,6 +161,7 @@ class App:
         delivery: str | None = None,
         executor: str | None = None,
         connection: str | None = None,
+        command: Sequence[str] | None = None,
         unique: str | None = None,
         version: str | None = None,
         **keyed: Unpack[Keyed],
@@ -178,6 +181,7 @@ class App:
         delivery: str | None = None,
         executor: str | None = None,
         connection: str | None = None,
+        command: Sequence[str] | None = None,
         unique: str | None = None,
         version: str | None = None,
         **keyed: Unpack[Keyed],
@@ -187,7 +191,9 @@ class App:
         Its name is the dotted name from its module on, unless one is given; what a script run by
         itself declares is named as by those who import the script. `timeout` (60 s unless
         told otherwise) counts from the start of each attempt. `executor="process"` runs it in a
-        process of its own, which can be killed. With `delivery="transactional"` its Context has a
+        process of its own, which can be killed. `executor="command"` runs a program: `command`, or
+        what the function returns, a list; it gets the arguments on stdin as JSON, and what it
+        prints is the result. With `delivery="transactional"` its Context has a
         `connection` (of asyncpg; or `connection="psycopg"`, "sqlalchemy", "django") whose commit
         carries the job's end: see Context. `unique` and `serial_key` are templates of keys,
         `"user:{user_id}"`; they and the other options about keys are told in howdah.keys.Keyed.
@@ -209,6 +215,7 @@ class App:
                     delivery=delivery,
                     executor=executor,
                     connection=connection,
+                    command=command,
                     unique=unique,
                     version=version,
                     **keyed,
@@ -218,6 +225,11 @@ class App:
         return declared if function is None else declared(function)
 
     def _add(self, task: Task[..., Any]) -> Task[..., Any]:
+        if task.name == HTTP:
+            raise BadInput(
+                f"the name {HTTP!r} is Howdah's own: it calls URLs",
+                hint="Give the task another name: @app.task(name=…).",
+            )
         known = self.tasks.get(task.name)
         is_same_name = known is not None and known.name == task.name
         if known is not None and is_same_name and known.function is not task.function:
@@ -422,6 +434,11 @@ class App:
         """The verbs on a connection of the caller's, in its transaction, with this app's schema."""
         return on(connection, schema=self.settings.schema)
 
+    @property
+    def http(self) -> Http:
+        """Jobs that call URLs: `app.http.job("GET", url)`, `await app.http.call(url)`."""
+        return Http(self)
+
     async def result(self, job_id: UUID, timeout: Duration | None = None) -> Any:
         """Wait for a job's end; gives what its task returned, as JSON types.
 
@@ -461,10 +478,15 @@ class App:
         transactions = Transactions(self.settings, size=1)
         notes = Notes(self.run)
         means = Means(
-            threads=Threads(), transactions=transactions, extend=self._extend, progress=notes.put
+            threads=Threads(),
+            commands=Commands(self.settings.commands),
+            transactions=transactions,
+            extend=self._extend,
+            progress=notes.put,
         )
         noting = asyncio.create_task(notes.run())
         here = "loop" if inspect.iscoroutinefunction(task.function) else "thread"
+        here = "command" if task.executor == "command" else here
         attempt = Attempt(claimed, task, means, here)
         attempt.handle = asyncio.create_task(attempt.run())
         try:

@@ -12,7 +12,8 @@ _LOOK = (
 )  # fmt: skip
 _VIEWS = (
     "jobs", "ready", "scheduled", "running", "expired", "failed", "attempts", "queues", "workers",
-    "tasks", "settings", "cursors", "limits", "schedules", "ticks", "listeners",
+    "tasks", "settings", "cursors", "limits", "schedules", "ticks", "listeners", "http_jobs",
+    "http_responses", "http_allowed",
 )  # fmt: skip
 # Functions inside a view run with the rights of whoever selects from it.
 _VIEW_HELPERS = (
@@ -22,20 +23,23 @@ _VIEW_HELPERS = (
 )  # fmt: skip
 
 FUNCTIONS = {
-    "producer": ("enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "outcome",
-                 "emit"),
+    "producer": (
+        "enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "outcome", "emit", "http",
+        "http_answer",
+    ),
     "worker": (
         "claim", "ack", "nack", "finish", "extend", "release", "heartbeat", "heartbeats", "leave",
         "progress", "note_progress", "rescue", "stage", "chores", "declare_tasks", "admit",
         "outcome", "backlog", "due_schedules", "fire", "fail_schedule", "declare_schedules",
-        "declare_listeners", "emit",
+        "declare_listeners", "emit", "finish_http", "http_targets",
     ),
     "viewer": _LOOK,
     "operator": (
         *_LOOK, "cancel", "retry", "run_now", "delete", "pause", "resume", "put_queue", "drain",
         "kill", "put_limit", "put_rate", "put_share", "set_cursor", "put_schedule",
         "pause_schedule", "resume_schedule", "run_schedule", "delete_schedule", "put_listener",
-        "pause_listener", "resume_listener", "delete_listener",
+        "pause_listener", "resume_listener", "delete_listener", "http_allow", "http_disallow",
+        "http_targets", "http_answer",
     ),
 }  # fmt: skip
 
@@ -54,7 +58,7 @@ def grant_statements(role: str, kind: str) -> Iterator[str]:
     for function in (*FUNCTIONS[check_kind(kind)], *_EVERYONE):
         yield f"grant execute on function {{schema}}.{function} to {quoted}"
     if kind == "producer":
-        yield f"grant insert on {{schema}}.jobs to {quoted}"
+        yield f"grant insert on {{schema}}.jobs, {{schema}}.http_jobs to {quoted}"
     if kind in {"viewer", "operator"}:
         yield f"grant select on {', '.join('{schema}.' + view for view in _VIEWS)} to {quoted}"
         for function in _VIEW_HELPERS:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from howdah.answer import Answer
 from howdah.call import Call, Row, first_of, function, nothing, one_bool, one_int, rows_of, scalar
 from howdah.durations import Duration, span
 from howdah.errors import BadInput, TooLarge
@@ -240,8 +241,10 @@ def finish(
     """
     kinds = [outcome.kind for outcome in outcomes]
     plain = all(kind == "succeeded" for kind in kinds)
+    answers = [outcome.answer for outcome in outcomes]
+    is_http = any(answers)
     return function(
-        "finish",
+        "finish_http" if is_http else "finish",
         "id, reason",
         rows_of(Refused),
         ids=("uuid[]", [outcome.id for outcome in outcomes]),
@@ -253,8 +256,22 @@ def finish(
         retry_in=("interval[]", _column([span(outcome.retry_in) for outcome in outcomes])),
         done=("uuid[]", None if done is None else _List(done)),
         skip_locked=("boolean", skip_locked),
+        **(_answers(answers) if is_http else {}),
         **_given(cursors=("jsonb[]", _column([outcome.cursor for outcome in outcomes]))),
     )
+
+
+def _answers(answers: _List[Answer | None]) -> dict[str, tuple[str, Any]]:
+    """What servers said, beside the outcomes."""
+    headers = [None if a is None else msgspec.json.encode(a.headers).decode() for a in answers]
+    return {
+        "statuses": ("int[]", [a and a.status for a in answers]),
+        "urls": ("text[]", [a and a.url for a in answers]),
+        "response_headers": ("jsonb[]", headers),
+        "bodies": ("bytea[]", [None if a is None else a.body for a in answers]),
+        "durations": ("interval[]", [None if a is None else span(a.duration) for a in answers]),
+        "numbers": ("int[]", [a and a.attempts for a in answers]),
+    }
 
 
 def _column(values: _List[Any]) -> _List[Any] | None:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from howdah.answer import Answer
 from howdah.durations import Duration, within_ten_years
 from howdah.printable import discreet
 
@@ -21,6 +22,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     reason: str | None = None
     retry_in: float | None = None  # seconds
+    answer: Answer | None = None  # of a server, to a URL job
     cursor: str | None = None  # JSON: what it leaves for the next job of its serial key
     is_keyed: bool = False  # others may wait for its keys
 

@@ -42,6 +42,11 @@ class Settings:
         process_slots: processes for jobs of tasks with executor="process"; None: one for each core.
         process_max_jobs: after so many jobs such a process is replaced.
         process_memory: MiB that such a process may take; None: no limit.
+        http: whether workers call URLs: jobs of the task `http`.
+        http_slots: URLs that a worker calls at once; None: 1000, as far as the file limit allows.
+        http_per_host: calls of one host at once; None: no limit of its own.
+        http_public: whether the public internet may be called; off: only what is allowed.
+        commands: programs that tasks with executor="command" may name at run time.
         prepare: whether statements may be prepared; off for poolers that cannot have it.
     """
 
@@ -57,6 +62,11 @@ class Settings:
     process_slots: int | None = None
     process_max_jobs: int = 1000
     process_memory: int | None = None
+    http: bool = False
+    http_slots: int | None = None
+    http_per_host: int | None = None
+    http_public: bool = True
+    commands: tuple[str, ...] = ()
     prepare: bool = True
 
     def __repr__(self) -> str:
@@ -71,6 +81,8 @@ _BOUNDS = {
     "lost_after": (0.1, _DAY),
     "shutdown_after": (0.0, _DAY),
     "process_slots": (1, 1000),
+    "http_slots": (1, 10_000),
+    "http_per_host": (1, 10_000),
     "process_max_jobs": (1, 1_000_000_000),
     "process_memory": (64, 1024 * 1024),
 }
@@ -202,6 +214,8 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _typed(name: str, value: Any, kind: Any, source: str) -> Any:
+    if isinstance(value, str) and name == "commands":
+        value = [each.strip() for each in value.split(",") if each.strip()]
     try:
         typed = msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:

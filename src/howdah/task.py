@@ -5,7 +5,15 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack
@@ -67,7 +75,9 @@ class Task(Generic[P, R]):
         body: what a worker calls: the function, or what its app has put around it.
         options: how jobs made here are to be run.
         retry: when failed attempts are tried again.
-        executor: "loop" for coroutine functions, "thread" for others, "process" where asked for.
+        executor: "loop" for coroutine functions, "thread" for others, "process" or "command" where
+            asked for; "http" is Howdah's own.
+        command: the program and its arguments, where the declaration says them.
         connection: of a transactional task: "asyncpg", "psycopg", "sqlalchemy" or "django".
         unique, keys: templates of its jobs' unique key, and of their other keys.
         version: which of several it is, or None; its name ends in it then, `base` is the rest.
@@ -85,6 +95,7 @@ class Task(Generic[P, R]):
         arguments: Arguments,
         executor: str,
         connection: str | None,
+        command: tuple[str, ...] | None = None,
         unique: str | None = None,
         keys: Keys | None = None,
         options: Options = NO_OPTIONS,
@@ -96,7 +107,7 @@ class Task(Generic[P, R]):
         self.body: Callable[..., Any] = function
         self.defaults, self.retry, self.arguments = defaults, retry, arguments
         self._options = options
-        self.executor, self.connection = executor, connection
+        self.executor, self.connection, self.command = executor, connection, command
         self.unique, self.keys = unique, keys
         functools.update_wrapper(self, function)
 
@@ -181,6 +192,7 @@ class Task(Generic[P, R]):
             arguments=self.arguments,
             executor=self.executor,
             connection=self.connection,
+            command=self.command,
             unique=self.unique,
             keys=self.keys,
             options=changed,
@@ -290,6 +302,7 @@ def declare(
     delivery: str | None,
     executor: str | None = None,
     connection: str | None = None,
+    command: Sequence[str] | None = None,
     unique: str | None = None,
     version: str | None = None,
     **keyed: Unpack[Keyed],
@@ -319,6 +332,7 @@ def declare(
         retry=retry or Retry(),
         arguments=arguments_of(function, chosen, Context),
         executor=_executor(chosen, executor, is_async=is_async),
+        command=_command(chosen, command, executor, delivery),
         connection=_connection(chosen, connection, delivery, is_async=is_async),
         unique=unique,
         keys=make_keys(keyed),
@@ -330,6 +344,8 @@ def declare(
 
 def _executor(name: str, executor: str | None, *, is_async: bool) -> str:
     usual = "loop" if is_async else "thread"
+    if executor == "command" and not is_async:
+        return executor
     if executor not in {None, usual, "process"}:
         kind = "a coroutine function runs on the loop" if is_async else "a plain one in a thread"
         raise BadInput(
@@ -337,6 +353,24 @@ def _executor(name: str, executor: str | None, *, is_async: bool) -> str:
             hint=f'Leave it out, or say executor="process". It would be {usual!r}.',
         )
     return executor or usual
+
+
+def _command(
+    name: str, command: Sequence[str] | None, executor: str | None, delivery: str | None
+) -> tuple[str, ...] | None:
+    """The program and its arguments, as they were declared; None where the function gives them."""
+    if executor == "command" and delivery == "transactional":
+        raise BadInput(f"{name}: a command cannot be transactional", hint="Use at_least_once.")
+    if command is None:
+        return None
+    if executor != "command":
+        raise BadInput(f"{name}: a command needs its executor", hint='Say executor="command" too.')
+    if isinstance(command, str) or not command or not all(isinstance(c, str) for c in command):
+        raise BadInput(
+            f"{name}: {command!r} is no list of a program and its arguments",
+            hint='Give for example command=["convert", "-", "png:-"].',
+        )
+    return tuple(command)
 
 
 CONNECTIONS = ("asyncpg", "psycopg", "sqlalchemy", "django")

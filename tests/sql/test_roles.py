@@ -16,7 +16,16 @@ from howdah.migrate import grant, migrate
 
 SCHEMA = "ele_phant"
 MAY = {
-    "producer": {"enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "outcome", "emit"},
+    "producer": {
+        "enqueue",
+        "enqueue_many",
+        "enqueue_json",
+        "enqueue_batch",
+        "outcome",
+        "emit",
+        "http",
+        "http_answer",
+    },
     "worker": {
         "claim",
         "ack",
@@ -42,6 +51,8 @@ MAY = {
         "declare_schedules",
         "declare_listeners",
         "emit",
+        "finish_http",
+        "http_targets",
     },
     "viewer": {
         "why",
@@ -84,6 +95,10 @@ MAY = {
         "pause_listener",
         "resume_listener",
         "delete_listener",
+        "http_allow",
+        "http_disallow",
+        "http_targets",
+        "http_answer",
     },
 }
 EVERYONE = {"schema_version", "channel"}
@@ -104,6 +119,9 @@ VIEWS = {
     "schedules",
     "ticks",
     "listeners",
+    "http_jobs",
+    "http_responses",
+    "http_allowed",
 }
 MAY_SELECT = {"producer": set(), "worker": set(), "viewer": VIEWS, "operator": VIEWS}
 ALLOWED_INTERNALS = {
@@ -239,7 +257,8 @@ def test_nobody_may_write_to_views_but_a_producer_inserts_jobs(installed, kind):
         [SCHEMA, installed.roles[kind]],
     ).fetchall()
 
-    assert may == ([("jobs", "insert")] if kind == "producer" else [])
+    writes = [("http_jobs", "insert"), ("jobs", "insert")] if kind == "producer" else []
+    assert sorted(may) == writes
 
 
 @pytest.mark.parametrize("kind", [*MAY, "nobody"])
@@ -344,6 +363,20 @@ def test_a_life_from_producer_to_operator(as_role):
     assert worker.value("leave", worker=w) is True
 
 
+def url_job_ends(producer, worker):
+    """A producer's URL job, and the answer that a worker has for it."""
+    producer.call("http", method="GET", url="https://example.org/")
+    [job] = worker.claim(1, queues=["http"])
+    worker.rows(
+        "select * from howdah.finish_http(array[%s::uuid], array[%s::uuid], '{succeeded}', null,"
+        " null, null, null, null, false, '{200}', '{https://example.org/}', array['[]'::jsonb],"
+        " array['ok'::bytea], array['1 s'::interval], '{1}')",
+        job.id,
+        job.lease,
+    )
+    assert producer.call("http_answer", id=job.id)[0].body == b"ok"
+
+
 @pytest.mark.parametrize("view", sorted(VIEWS))
 @pytest.mark.parametrize("kind", ["viewer", "operator"])
 def test_who_looks_can_read_every_view_to_the_end(as_role, kind, view):
@@ -351,6 +384,8 @@ def test_who_looks_can_read_every_view_to_the_end(as_role, kind, view):
     producer.enqueue_json(*[{"task": "t"}] * 4, {"task": "u", "delay": "1 hour"})
     jobs = worker.claim(3)
     worker.finish(jobs[1:], outcomes=["failed", "succeeded"])
+    url_job_ends(producer, worker)
+    as_role("operator").call("http_allow", url="https://app.internal/")
 
     rows = as_role(kind).rows(f"select * from howdah.{view}")
 

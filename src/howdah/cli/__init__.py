@@ -18,6 +18,7 @@ COMMANDS = {
     "cursors": "List, show and set the cursors of serial keys.",
     "schedules": "List, make, pause, run and delete schedules.",
     "tasks": "List the tasks that workers declared.",
+    "http": "Call URLs from jobs, and say which may be called.",
     "db": "Install the schema, look after it, and the embedded PostgreSQL.",
     "doctor": "Look for what could go wrong.",
     "bench": "Measure it on the database at hand.",

@@ -21,7 +21,8 @@ from howdah.parent import Parent
 from howdah.parent.messages import Start
 from howdah.parent.reporter import ParentReporter
 from howdah.parent.service import Service
-from howdah.settings import Settings, project_root
+from howdah.settings import Settings, load, project_root
+from howdah.source import Source
 from howdah.system import usable_cores
 
 MOST_PROCESSES = 64
@@ -48,6 +49,7 @@ MOST_PROCESSES = 64
 @click.option(
     "--processes", "-p", type=int, help="Processes that run jobs: one for each core, at most 4."
 )
+@click.option("--http", is_flag=True, help="Call URLs too: jobs made by howdah.http.")
 @click.option("--burst", is_flag=True, help="Leave when there is nothing left to do.")
 @click.option("--name", help="How the worker is called; host and process id, if not said.")
 @click.option(
@@ -71,11 +73,13 @@ def command(*, app: str | None, modules: tuple[str, ...], log_format: str, **giv
     The first SIGTERM or Ctrl-C lets running jobs end, the second hands them back, the third leaves.
     SIGUSR1 writes what it does to stderr, as JSON.
     """
-    source = chosen_source(app, modules)
+    http = given["http"] or load().settings.http
+    source = chosen_source(app, modules) or (Source() if http else None)
     if source is None:
         raise BadInput(
             "which app?",
             hint="Name one: howdah worker yourpackage.module:app, or --import yourpackage.module, "
+            "or --http to call URLs, "
             'or app = "yourpackage.module:app" under [tool.howdah] in pyproject.toml',
         )
     slots = given["slots"]
@@ -89,6 +93,7 @@ def command(*, app: str | None, modules: tuple[str, ...], log_format: str, **giv
         queues=given["queues"] or None,
         slots=slots,
         burst=given["burst"],
+        http=http,
         log_json=log_format == "json",
         log_args=given["log_args"],
     )

@@ -33,6 +33,7 @@ class Start(Message, frozen=True, kw_only=True, tag="start"):
     queues: tuple[str, ...] | None = None
     slots: int | None = None
     burst: bool = False
+    http: bool = False
     banner: bool = True
     log_json: bool = False
     log_args: bool = False
@@ -169,4 +170,4 @@ async def channel_on(socket: Any, kind: Any) -> Channel[Any]:
 
 def settings_of(message: Hello | Go) -> Settings:
     """The settings in it."""
-    return Settings(**message.settings)
+    return msgspec.convert(message.settings, Settings)

@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from traceback import format_exception_only
 from typing import TYPE_CHECKING
@@ -151,6 +152,8 @@ class Working:
 
     def __init__(self, app: App, start: Start, channel: Channel[FromParent], board: Board) -> None:
         self._channel, self._start = channel, start
+        if start.http:
+            app.use(replace(app.settings, http=True))
         self._lost_after = app.settings.lost_after or LOST_AFTER
         self._worker = Worker(
             app.tasks,
@@ -166,8 +169,7 @@ class Working:
             declares=app.declares,
             siblings=start.siblings,
         )
-        if self._worker.processes is not None:
-            self._worker.processes.on_groups = self._tell_groups
+        self._worker.tell_groups(self._tell_groups)
         app.events.subscribe(
             Reporter(
                 app.settings,

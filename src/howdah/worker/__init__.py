@@ -88,6 +88,17 @@ class Worker:
         """The pool; None if there is no task for it and suspects are not isolated."""
         return self._parts.processes
 
+    def tell_groups(self, tell: Callable[[frozenset[int]], None]) -> None:
+        """Call this with the process groups of its jobs, whenever they change."""
+        processes, commands = self._parts.processes, self._parts.commands
+
+        def changed(_: frozenset[int]) -> None:
+            tell(commands.groups if processes is None else commands.groups | processes.groups)
+
+        commands.on_groups = changed
+        if processes is not None:
+            processes.on_groups = changed
+
     @property
     def broken_lifespan(self) -> Exception | None:
         """What the app's lifespan raised."""

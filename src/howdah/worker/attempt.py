@@ -44,7 +44,7 @@ class Attempt:
     """One attempt at one job: `run` gives its outcome, `stop` ends it early.
 
     Attributes:
-        where: what runs it: "loop", "thread" or "process".
+        where: what runs it: "loop", "thread", "process", "http" or "command".
         started: monotonic seconds.
         ends_at: when its time is up, monotonic; None without a timeout.
         stopping: why it was told to stop: "timeout", "cancel", "shutdown", "lost"; else None.
@@ -96,11 +96,13 @@ class Attempt:
         """Its time does not count until `begin`: it waits for something before the task starts."""
         self.ends_at = None
 
-    def begin(self) -> None:
-        """Count its time from now."""
+    def begin(self, at_most: float | None = None) -> None:
+        """Count its time from now; `at_most` seconds, where the job itself has no timeout."""
         self.started = time.monotonic()
         if self.job.timeout_ms is not None:
             self.ends_at = self.started + self.job.timeout_ms / 1000
+        elif at_most is not None:
+            self.ends_at = self.started + at_most
 
     def stop(self, why: str) -> None:
         """End it: cancels a coroutine, and tells a thread, which cannot be stopped from outside.
@@ -129,13 +131,12 @@ class Attempt:
         if task is None:
             return self.end(Snoozed, error=f"no task {job.task!r} here", reason="unknown task",
                             retry_in=UNKNOWN_TASK_DELAY)  # fmt: skip
-        if self.where == "process":
-            assert self.means.processes is not None
-            return await self.means.processes.run(self)
+        if self.where not in {"loop", "thread"}:
+            return await self.means.runs(self.where).run(self)
         try:
             given = task.arguments.decode(job.args)
         except BaseException as error:  # types may run code of their own
-            return self._unreadable(error)
+            return self.unreadable(error)
         try:
             return await (self._on_loop if self.where == "loop" else self._in_thread)(given)
         except asyncio.CancelledError:
@@ -182,6 +183,11 @@ class Attempt:
         except BaseException as error:
             return self.failed_by(error)
         return returned if asyncio.iscoroutine(returned) else self._judge(returned)
+
+    def called(self, given: dict[str, Any]) -> Any:
+        """What the function itself returns, here and now."""
+        task = self._entered(given)
+        return task.arguments.call(task.function, given)
 
     def _entered(self, given: dict[str, Any]) -> Task[..., Any]:
         assert self.task is not None
@@ -264,7 +270,8 @@ class Attempt:
         except BaseException as error:
             return self.failed_by(error)
 
-    def _unreadable(self, error: BaseException) -> Outcome:
+    def unreadable(self, error: BaseException) -> Outcome:
+        """What came of an attempt that could not begin."""
         if self._ran_out_of_memory(error):
             return self._out_of_memory()
         said = str(error) if isinstance(error, BadArguments) else _traceback(error)

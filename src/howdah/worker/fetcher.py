@@ -146,7 +146,7 @@ class Fetcher:
 
     def _place(self, slots: Slots, claimed: list[Claimed]) -> None:
         """Let them wait for a slot; suspects for one of their own."""
-        if self._suspects is None:
+        if self._suspects is None or not slots.isolates:
             slots.hold(claimed)
             return
         slots.hold([job for job in claimed if not job.suspect])
@@ -182,7 +182,7 @@ class Fetcher:
             tasks=self._identity.tasks if slots.tasks is None else slots.tasks,
             idle=idle,
             except_queues=slots.but,
-            suspects=None if self._suspects is None else self._suspects.free,
+            suspects=self._suspects.free if self._suspects and slots.isolates else None,
         )
         above = given(floors.above, look=self._is_time_to_look(slots))
         looks_again = False

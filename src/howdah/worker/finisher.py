@@ -20,6 +20,7 @@ from howdah.worker.leases import Leases
 from howdah.worker.link import Link, Patience
 
 BATCH = 500
+BATCH_BYTES = 16 * 1_048_576  # of answers to URL jobs, in one batch
 MOST_WAITING = 1000  # outcomes not yet stored: what a crash can make run again
 
 
@@ -76,7 +77,7 @@ class Finisher:
         """Store batch after batch, for ever."""
         while True:
             await self._something.wait()
-            batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+            batch, self._waiting = _cut(self._waiting)
             self._under_way = len(batch)
             refused = await self._patience.until_done(lambda batch=batch: self._store(batch))  # type: ignore[misc]
             self._under_way = 0
@@ -130,6 +131,17 @@ class Finisher:
         if rest:
             await asyncio.sleep(0.2)
         return [refusal for refusal in refused if refusal.reason != "busy"]
+
+
+def _cut(waiting: list[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
+    """The next batch, and what is left for later ones."""
+    room = BATCH_BYTES
+    for n, outcome in enumerate(waiting[:BATCH]):
+        if outcome.answer is not None:
+            room -= len(outcome.answer.body)
+            if room < 0 and n:
+                return waiting[:n], waiting[n:]
+    return waiting[:BATCH], waiting[BATCH:]
 
 
 def _is_unstorable(error: Exception) -> bool:

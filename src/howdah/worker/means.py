@@ -26,6 +26,14 @@ class RunsAside(Protocol):
         """Nothing more will be asked for."""
 
 
+class Runs(Protocol):
+    """Runs attempts in a way of its own."""
+
+    async def run(self, attempt: Attempt, /) -> Outcome:
+        """What came of it; never raises."""
+        ...
+
+
 class RunsElsewhere(Protocol):
     """Runs attempts in processes of their own."""
 
@@ -47,8 +55,16 @@ class Means:
 
     threads: RunsAside
     processes: RunsElsewhere | None = None
+    urls: Runs | None = None
+    commands: Runs | None = None
     transactions: Transactions | None = None
     extend: Callable[[Attempt, float], Awaitable[None]] | None = None
     progress: Callable[[Note], None] | None = None
     resources: Any = None
     memory: int | None = None
+
+    def runs(self, where: str) -> Runs:
+        """What runs attempts neither on the loop nor in a thread."""
+        found = {"process": self.processes, "http": self.urls, "command": self.commands}[where]
+        assert found is not None
+        return found

@@ -13,6 +13,7 @@ import msgspec
 from howdah import jobs, workers
 from howdah.errors import WorkerUnknown
 from howdah.events import Events, WorkerSwept
+from howdah.http import store
 from howdah.listener import Listener
 from howdah.outcome import Outcome
 from howdah.settings import Settings
@@ -20,6 +21,7 @@ from howdah.task import Task
 from howdah.worker import chores
 from howdah.worker.attempt import Attempt
 from howdah.worker.board import Board
+from howdah.worker.commands import Commands
 from howdah.worker.fetcher import Fetcher
 from howdah.worker.finisher import Finisher
 from howdah.worker.hints import Hints
@@ -37,6 +39,7 @@ from howdah.worker.stopping import Stopping
 from howdah.worker.threads import Threads
 from howdah.worker.ticker import Ticker
 from howdah.worker.transactions import Transactions
+from howdah.worker.urls import Urls, urls_at_once, with_http
 
 if TYPE_CHECKING:
     from howdah.workers import Control
@@ -62,10 +65,12 @@ class Parts:
         isolate: bool,
         siblings: int,
     ) -> None:
+        tasks = with_http(tasks) if settings.http else tasks
         self.tasks, self.settings, self.events, self.board = tasks, settings, events, board
         self._siblings = siblings
         groups = groups_of(queues, settings.slots if slots is None else slots)
-        self.groups = with_processes(groups, tasks, slots_of(settings), isolate=isolate)
+        urls = urls_at_once(groups, settings, slots) if settings.http else 0
+        self.groups = with_processes(groups, tasks, slots_of(settings), isolate=isolate, urls=urls)
         self.identity = Identity(
             name=name,
             queues=[pattern for group in groups for pattern in group.queues],
@@ -75,7 +80,7 @@ class Parts:
             direct=settings.prepare and settings.listen_url is None,
         )
         self._leases = Leases()
-        self._make_means(lifespan, source, isolate=isolate)
+        self._make_means(lifespan, source, isolate=isolate, urls=urls)
         self._make_links()
         self._make_loops()
         self.stopping = Stopping(
@@ -94,18 +99,25 @@ class Parts:
         source: Callable[[], msgspec.Struct],
         *,
         isolate: bool,
+        urls: int,
     ) -> None:
         self.processes: Processes | None = None
+        self.urls = (
+            Urls(self.settings, urls, lambda: self.looks.run(store.targets())) if urls else None
+        )
         self._in_pool = [group for group in self.groups if group.in_processes]
         self._suspects = self._in_pool[-1] if isolate else None
         if self._in_pool:
             self.processes = Processes(
                 self.settings, self.events, source=source, rests=self._rest_pool
             )
+        self.commands = Commands(self.settings.commands)
         self._transactions = Transactions(self.settings)
         self._means = Means(
             threads=Threads(),
             processes=self.processes,
+            urls=self.urls,
+            commands=self.commands,
             transactions=self._transactions,
             extend=self._extend,
             progress=lambda note: self.notes.put(note),  # noqa: PLW0108 - made below
@@ -163,6 +175,8 @@ class Parts:
         """Find the app for other processes, enter its lifespan, make room on the board."""
         if self.processes is not None:
             self.processes.find_app()
+        if self.urls is not None:
+            await self.urls.open()
         self._means.resources = await self.lifespan.open()
         if self.board is not None:
             self.board.make_room(sum(group.size for group in self.groups))
@@ -187,6 +201,9 @@ class Parts:
         within = 0.1 if self.stopping.gave_up else 2.0
         self.runner.end()
         await self._transactions.close(within)
+        self.commands.close()
+        if self.urls is not None:
+            await self.urls.close()
         if self.processes is not None:
             await self.processes.close()
         links = (self._claims, self._finishes, self.looks, self._chores)

@@ -137,8 +137,10 @@ class Runner:
         return None
 
     def _begun(self, slots: Slots, job: Claimed) -> Attempt:
-        where = "process" if slots.in_processes else None
-        attempt = Attempt(job, self._tasks.get(job.task), self._means, where)
+        task = self._tasks.get(job.task)
+        has_process = task is not None and task.executor == "command"
+        where = "process" if slots.in_processes and not has_process else None
+        attempt = Attempt(job, task, self._means, where)
         self._running[attempt] = slots
         if self._board is not None:
             attempt.place = self._board.enter(job.id, APART if attempt.where == "process" else HERE)
@@ -180,8 +182,8 @@ class Runner:
         for attempt in [*self._running]:
             if attempt.stopping is None and attempt.ends_at is not None and now >= attempt.ends_at:
                 attempt.stop("timeout")
-            elif attempt.where == "process":
-                continue  # the pool sees to its end
+            elif attempt.where in {"process", "command"}:
+                continue  # who runs it sees to its end
             elif attempt.stopping is not None and now >= attempt.stopped_at + GRACE:
                 self._take(attempt, attempt.stopped())
                 self._events.emit(TaskStuck(job=attempt.job))

@@ -40,6 +40,7 @@ class Slots:
     Attributes:
         tasks: whose jobs are claimed for it; None: all that the worker knows.
         in_processes: whether its jobs run in the pool.
+        isolates: whether suspects among them run alone; what only calls URLs kills nobody.
     """
 
     def __init__(
@@ -50,8 +51,10 @@ class Slots:
         *,
         tasks: Sequence[str] | None = None,
         in_processes: bool = False,
+        isolates: bool = True,
     ) -> None:
         self.queues, self.size, self.but = tuple(queues), size, tuple(but)
+        self.isolates = isolates
         self.tasks = None if tasks is None else tuple(tasks)
         self.in_processes = in_processes
         self._rests_until = 0.0
@@ -143,19 +146,30 @@ def groups_of(queues: Sequence[str] | None, slots: int) -> list[Slots]:
 
 
 def with_processes(
-    groups: Sequence[Slots], tasks: Mapping[str, Task[..., Any]], size: int, *, isolate: bool
+    groups: Sequence[Slots],
+    tasks: Mapping[str, Task[..., Any]],
+    size: int,
+    *,
+    isolate: bool,
+    urls: int = 0,
 ) -> list[Slots]:
     """The same groups, and one that claims for the tasks whose executor is "process", alone.
+
+    Another one, of `urls` slots, for the task that calls URLs, if it is among them.
 
     With `isolate` one more, the last, for suspects that the others claim: larger, since a process
     that died leaves as many of them as it ran jobs, and most wait more than they compute.
     """
     queues = [queue for group in groups for queue in group.queues]
     there = sorted(name for name, task in tasks.items() if task.executor == "process")
+    calls = sorted(name for name, task in tasks.items() if task.executor == "http")
     made = [*groups]
-    if there:
-        others = sorted(tasks.keys() - {*there})
+    if there or calls:
+        others = sorted(tasks.keys() - {*there, *calls})
         made = [Slots(group.queues, group.size, group.but, tasks=others) for group in groups]
+    if calls:
+        made.append(Slots(queues, urls, tasks=calls, isolates=False))
+    if there:
         made.append(Slots(queues, size, tasks=there, in_processes=True))
     if isolate:
         made.append(Slots(queues, max(size, SUSPECTS), tasks=(), in_processes=True))

@@ -13,5 +13,6 @@ begin
     gone := gone or found;
     delete from _howdah.attempt a where a.job_id = delete.id;
     delete from _howdah.given_id g where g.id = delete.id;
+    delete from _howdah.http_response r where r.job_id = delete.id;
     return gone;
 end $$;

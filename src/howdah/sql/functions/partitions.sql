@@ -17,7 +17,7 @@ declare
     day     date;
     child   text;
 begin
-    foreach parent in array array['finished_succeeded', 'finished_failed', 'attempt'] loop
+    foreach parent in array array['finished_succeeded', 'finished_failed', 'attempt', 'http_response'] loop
         for day in select d::date from generate_series(today, today + 14, interval '1 day') d loop
             child := _howdah.day_partition(parent, day);
             continue when to_regclass('_howdah.' || quote_ident(child)) is not null;
@@ -50,7 +50,8 @@ begin
     for child in
         select c.relname
         from (values ('finished_succeeded', retention), ('finished_failed', failed_retention),
-                     ('attempt', greatest(retention, failed_retention))) kept (parent, span)
+                     ('attempt', greatest(retention, failed_retention)),
+                     ('http_response', greatest(retention, failed_retention))) kept (parent, span)
         join pg_inherits i on i.inhparent = ('_howdah.' || quote_ident(kept.parent))::regclass
         join pg_class c on c.oid = i.inhrelid
         where c.relname ~ '_\d{8}$' and to_date(right(c.relname, 8), 'YYYYMMDD') < ((moment - kept.span) at time zone 'UTC')::date
@@ -104,7 +105,8 @@ begin
         select (select count(*) from old) + (select count(*) from ended) into n;
         n := n + _howdah.delete_old('finished_succeeded_default', kept.retention)
                + _howdah.delete_old('finished_failed_default', kept.failed_retention)
-               + _howdah.delete_old('attempt_default', longer);
+               + _howdah.delete_old('attempt_default', longer)
+               + _howdah.delete_old('http_response_default', longer);
         done := done + n;
         exit when n = 0;
     end loop;

@@ -25,6 +25,7 @@ declare
     places  bigint[];  -- their places in what was given
     moved   uuid[] := '{}';
     n       bigint;
+    urls    uuid[];  -- of jobs whose end is told on channels of their own
     keyed   uuid[] := '{}';  -- those with keys, and
     serial  text[] := '{}';  -- their serial keys
     parted  record;
@@ -74,9 +75,11 @@ begin
             where settle.state = 'F' or g.queue <> all (keeps_none)
         )
         select moved || array_agg(g.id) as moved, count(*) as n, array_agg(g.id) filter (where g.hooks is not null) as keyed,
-               array_agg(distinct g.serial_key::text) filter (where g.serial_key is not null) as serial
+               array_agg(distinct g.serial_key::text) filter (where g.serial_key is not null) as serial,
+               array_agg(g.id) filter (where g.task = 'http' and (g.args -> 'notify') is distinct from 'false') as urls
         into parted from gone g;
         moved := parted.moved; n := parted.n; keyed := keyed || parted.keyed; serial := serial || parted.serial;
+        urls := urls || parted.urls;
         exit when n = cardinality(rows);  -- else somebody has changed one meanwhile: look again
     end loop;
 
@@ -102,6 +105,9 @@ begin
     end if;
     if ends <> '{}' then
         perform _howdah.emit_ends(ends, moved);
+    end if;
+    if urls <> '{}' then
+        perform _howdah.http_ended(urls);
     end if;
     return moved;
 end $$;

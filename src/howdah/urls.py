@@ -1,0 +1,197 @@
+"""URL jobs from Python: made, and waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from howdah.answer import Answer
+from howdah.arguments import encode
+from howdah.call import Call
+from howdah.durations import Duration
+from howdah.errors import BadInput, JobCancelled, JobFailed, NotFound
+from howdah.http import store
+from howdah.http.request import check, read_request
+from howdah.job import Job, make_options
+
+T = TypeVar("T")
+HTTP = "http"  # the task, and its queue
+TIMEOUT = 30  # seconds of an attempt
+Secret = Mapping[str, str]
+HeaderValue = str | Secret | Sequence[str | Secret]
+Statuses = Sequence[int | str]
+
+
+class Asks(Protocol):
+    """The app."""
+
+    async def run(self, call: Call[T], /) -> T:
+        """Run a call."""
+        ...
+
+    async def enqueue(self, job: Job, /) -> UUID:
+        """Store a job."""
+        ...
+
+    async def result(self, job_id: UUID, /, timeout: Duration | None = None) -> Any:
+        """Wait for a job's end."""
+        ...
+
+
+class Http:
+    """Makes URL jobs for an app, and waits for their answers."""
+
+    def __init__(self, app: Asks) -> None:
+        self._app = app
+
+    def job(
+        self,
+        method: str,
+        url: str,
+        *,
+        json: Any = msgspec.UNSET,
+        data: Any = msgspec.UNSET,
+        form: Mapping[str, Any] | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, HeaderValue] | None = None,
+        timeout: Duration = TIMEOUT,
+        notify: bool = True,
+        retry_on: Statuses | None = None,
+        fail_on: Statuses | None = None,
+        idempotent: bool | None = None,
+        sign: str | None = None,
+        max_response: int | None = None,
+        redirects: int | None = None,
+        queue: str = HTTP,
+        priority: int | None = None,
+        run_at: datetime | None = None,
+        delay: Duration | None = None,
+        max_attempts: int | None = None,
+        delivery: str | None = None,
+        id: UUID | None = None,  # noqa: A002 - the name of the contract
+        unique_key: str | None = None,
+        tags: list[str] | tuple[str, ...] | None = None,
+    ) -> Job:
+        """A job that calls a URL; nothing has happened yet. Raises BadInput for what cannot be.
+
+        Send `json` (`data` is what SQL calls it), a `form`, `body` bytes, or nothing. A header is
+        text, {"secret": name, "prefix": "Bearer "}, or a list of these. `timeout` counts from when
+        an attempt's connection is begun. Network errors and the statuses `retry_on` (429 and 503)
+        are tried again, after Retry-After if the server says so; the statuses `fail_on` (500, or
+        "5xx" for a whole hundred) fail the job, and all others are answers. `sign` names the secret
+        to sign the request with.
+        """
+        if delivery == "transactional":
+            raise BadInput("a URL job cannot be transactional", hint="Use at_least_once.")
+        args = {
+            "method": method.upper(),
+            "url": url,
+            "json": _either(json, data),
+            "form": form,
+            "base64": None if body is None else base64.b64encode(body).decode(),
+            "headers": headers,
+            "retry_on": _statuses(retry_on),
+            "fail_on": _statuses(fail_on),
+            "idempotent": idempotent,
+            "sign": sign,
+            "max_response": max_response,
+            "redirects": redirects,
+            "notify": None if notify else False,
+        }
+        given = {
+            name: value
+            for name, value in args.items()
+            if value is not msgspec.UNSET and (value is not None or name == "json")
+        }
+        text = encode(HTTP, given)
+        check(read_request(text)[0])
+        options = make_options(
+            queue=queue, priority=priority, run_at=run_at, delay=delay, max_attempts=max_attempts,
+            timeout=timeout, delivery=delivery, id=id, unique_key=unique_key, tags=tags,
+        )  # fmt: skip
+        return Job(HTTP, text.decode(), options)
+
+    def push(self, job: Job, url: str, *, sign: str, **options: Any) -> Job:
+        """A job that has a web application run a job: what `howdah.receive` serves, at this URL.
+
+        `sign` names the worker's secret. Options are those of `job`. What the application fails
+        is failed; what it wants to be tried again, is.
+        """
+        args = msgspec.Raw(job.args.encode())
+        chosen: dict[str, Any] = {
+            "fail_on": ["3xx", "4xx", "5xx"],
+            "idempotent": True,
+            "redirects": 0,
+        }
+        return self.job(
+            "POST", url, json={"task": job.task, "args": args}, sign=sign, **chosen | options
+        )
+
+    async def call(
+        self,
+        url: str,
+        *,
+        method: str | None = None,
+        wait: Duration | None = None,
+        **options: Any,
+    ) -> Answer:
+        """Have a worker call a URL; gives what was answered. Options are those of `job`.
+
+        Without a method it is GET, or POST where there is something to send. Raises JobFailed,
+        JobCancelled, and TimeoutError after `wait`; the job goes on then.
+        """
+        sends = any(options.get(name) is not None for name in ("json", "data", "form", "body"))
+        job = self.job(method or ("POST" if sends else "GET"), url, **options)
+        return await self.answer(await self._app.enqueue(job), timeout=wait)
+
+    async def answer(self, job_id: UUID, timeout: Duration | None = None) -> Answer:
+        """Wait for the end of a URL job; gives what was answered. Raises as `call` does."""
+        try:
+            await self._app.result(job_id, timeout)
+        except NotFound:  # its queue may keep no history
+            await asyncio.sleep(0)
+        return answered(job_id, await self._app.run(store.answer(job_id)))
+
+
+def answered(job_id: UUID, ended: store.Ended | None) -> Answer:
+    """The answer of a job that has ended; raises NotFound, JobFailed or JobCancelled."""
+    if ended is None:
+        raise NotFound(
+            f"there is no job {job_id}", hint="It never was, was deleted, or has left history."
+        )
+    if ended.state == "failed":
+        result = None if ended.answer is None else {"status": ended.answer.status}
+        raise JobFailed(job_id, ended.error, result)
+    if ended.state == "cancelled":
+        raise JobCancelled(job_id, ended.error)
+    if ended.answer is None:
+        raise NotFound(f"no answer is kept of job {job_id}", hint=f"It is {ended.state}.")
+    return ended.answer
+
+
+def _either(json: Any, data: Any) -> Any:
+    if json is not msgspec.UNSET and data is not msgspec.UNSET:
+        raise BadInput("json and data are the same: give one of them")
+    return data if json is msgspec.UNSET else json
+
+
+def _statuses(given: Statuses | None) -> list[int] | None:
+    """Numbers; "5xx" is 5, which stands for the whole hundred."""
+    if given is None:
+        return None
+    if isinstance(given, str | int):
+        raise BadInput(f"{given!r} is no list of statuses", hint=f"Give [{given!r}].")
+    found = []
+    for each in given:
+        text = str(each).lower()
+        text = text.removesuffix("xx") if text.endswith("xx") and len(text) == 3 else text
+        if not text.isdigit():
+            raise BadInput(f"{each!r} is no status", hint='Write for example [404, "5xx"].')
+        found.append(int(text))
+    return found

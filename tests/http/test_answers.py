@@ -1,0 +1,312 @@
+"""What is sent, what is answered, what is tried again: on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import resource
+import ssl
+import subprocess
+import time
+import zlib
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from serving import reply
+
+from howdah import JobFailed, jobs
+
+
+async def bytes_forever():
+    yield b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    while True:
+        yield b"1\r\nx\r\n"
+        await asyncio.sleep(0.02)
+
+
+async def headers_forever():
+    yield b"HTTP/1.1 200 OK\r\n"
+    while True:
+        yield b"X-Filler: " + b"x" * 1000 + b"\r\n"
+
+
+async def much(size):
+    yield f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".encode()  # noqa: F541
+    block = b"10000\r\n" + b"x" * 65536 + b"\r\n"
+    for _ in range(size // 65536):
+        yield block
+
+
+async def test_a_call_from_python_gives_the_answer(app, server, caller):
+    url = server.on("/", reply("201 Created", b'{"n":1}', ("X-A", "1"), ("x-a", "2")))
+
+    answer = await app.http.call(url, json={"a": 1}, headers={"X-One": "é", "X-Two": ["1", "2"]})
+
+    [hit] = server.hits
+    assert (answer.status, answer.json(), answer.header("X-A"), answer.attempts) == (
+        201, {"n": 1}, "1", 1,
+    )  # fmt: skip
+    assert [v for k, v in answer.headers if k.lower() == "x-a"] == ["1", "2"]
+    assert (hit.method, hit.body) == ("POST", b'{"a":1}')
+    assert [v for k, v in hit.headers if k == "X-Two"] == ["1", "2"]
+
+
+async def test_many_kinds_of_bodies_arrive_whole(app, server, caller):
+    everything = bytes(range(256)) * 10
+    raw = zlib.compressobj(wbits=-15)
+    answers = {
+        "/204": (reply("204 No Content"), b""),
+        "/empty": (reply("200 OK"), b""),
+        "/bytes": (reply("200 OK", everything), everything),
+        "/gzip": (
+            reply("200 OK", gzip.compress(everything), ("Content-Encoding", "gzip")), everything,
+        ),
+        "/two": (
+            reply(
+                "200 OK", gzip.compress(b"a") + gzip.compress(b"b"), ("Content-Encoding", "gzip")
+            ),
+            b"ab",
+        ),
+        "/deflate": (
+            reply("200 OK", zlib.compress(everything), ("Content-Encoding", "deflate")), everything,
+        ),
+        "/raw": (
+            reply(
+                "200 OK", raw.compress(everything) + raw.flush(), ("Content-Encoding", "deflate")
+            ),
+            everything,
+        ),
+        "/chunked": (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n",
+            b"abcd",
+        ),
+    }  # fmt: skip
+    for path, (answer, _) in answers.items():
+        server.on(path, answer)
+
+    found = await asyncio.gather(*(app.http.call(server.url(path)) for path in answers))
+
+    assert [answer.body for answer in found] == [body for _, body in answers.values()]
+
+
+async def test_a_long_url_and_basic_auth_and_a_chain_of_redirects(app, server, caller):
+    long = server.on(f"/long?{'q' * 3000}")
+    for n in range(3):
+        server.on(f"/{n}", reply("302 Found", b"", ("Location", f"/{n + 1}")))
+    server.on("/3", reply("200 OK", b"there"))
+
+    assert (await app.http.call(long, headers={"Authorization": "Basic YTpi"})).status == 200
+    answer = await app.http.call(server.url("/0"))
+
+    assert server.hits[0].header("authorization") == "Basic YTpi"
+    assert len(server.hits[0].path) > 3000
+    assert (answer.body, answer.url) == (b"there", server.url("/3"))
+
+
+async def failing(app, url, **options):
+    with pytest.raises(JobFailed) as failed:
+        await app.http.call(url, **{"max_attempts": 1, **options})
+    return failed.value
+
+
+async def test_what_cannot_be_is_failed_with_the_reason(app, server, caller, closed_port, db):
+    db.execute("select howdah.http_allow(%s)", [f"http://127.0.0.1:{closed_port}/"])
+    async with await asyncio.start_server(talk_clear_text, "127.0.0.1", 0) as clear:
+        await _refuses_in_words(app, db, server, closed_port, clear.sockets[0].getsockname()[1])
+
+
+async def talk_clear_text(_, writer):
+    writer.write(b"HTTP/1.1 400 Bad\r\n\r\n")
+    writer.close()
+
+
+async def _refuses_in_words(app, db, server, closed_port, clear_port):
+    db.execute("select howdah.http_allow(%s)", [f"https://127.0.0.1:{clear_port}/"])
+    server.on("/loop", reply("302 Found", b"", ("Location", "/loop")))
+    server.on("/silent", b"")
+    server.on("/nonsense", b"SSH-2.0-OpenSSH\r\n")
+    began = time.monotonic()
+
+    errors = {
+        "refused": await failing(app, f"http://127.0.0.1:{closed_port}/"),
+        "loop": await failing(app, server.url("/loop"), redirects=10),
+        "silent": await failing(app, server.url("/silent")),
+        "nonsense": await failing(app, server.url("/nonsense")),
+        "tls": await failing(app, f"https://127.0.0.1:{clear_port}/"),
+        "nobody": await failing(app, "http://no-such-host.invalid/"),
+    }
+
+    said = {key: error.error for key, error in errors.items()}
+    assert "ConnectionRefusedError" in said["refused"]
+    assert "redirects more than 10 times" in said["loop"]
+    assert "closed the connection without an answer" in said["silent"]
+    assert "makes no sense" in said["nonsense"]
+    assert "TLS failed" in said["tls"]
+    assert "no-such-host.invalid cannot be looked up" in said["nobody"]
+    assert (await app.http.call(server.on("/ok"))).status == 200
+    assert time.monotonic() - began < 4
+
+
+async def test_hopeless_jobs_are_not_tried_again_and_others_go_on(app, server, caller):
+    hopeless = [
+        await app.enqueue(jobs_of(url))
+        for url in ("asdf", "file:///etc/passwd", "http://127.0.0.1/", "http://[::1]:80/")
+    ]
+    others = await asyncio.gather(*(app.http.call(server.on("/ok")) for _ in range(50)))
+
+    ends = []
+    for job_id in hopeless:
+        with pytest.raises(JobFailed):
+            await app.result(job_id, timeout=5)
+        ends.append(await app.run(jobs.get(job_id)))
+    assert [end.attempt for end in ends] == [1, 1, 1, 1]
+    assert "Invalid URL 'asdf'" in ends[0].error
+    assert "howdah http allow http://127.0.0.1/" in ends[2].error
+    assert len(others) == 50
+
+
+def jobs_of(url):
+    """As a job comes that went past the door for URL jobs."""
+    from howdah import Job
+    from howdah.job import make_options
+
+    return Job("http", f'{{"url": "{url}"}}', make_options(queue="http"))
+
+
+async def test_a_busy_server_is_asked_again_when_it_said(app, server, caller):
+    asked = []
+
+    def busy_once(hit):
+        asked.append(time.monotonic())
+        if len(asked) == 1:
+            return reply("503 Busy", b"", ("Retry-After", "2"))
+        return reply("200 OK", b"now")
+
+    answer = await app.http.call(server.on("/", busy_once), wait=10)
+
+    assert (answer.body, answer.attempts) == (b"now", 2)
+    assert 2.0 <= asked[1] - asked[0] < 3.0
+
+
+@pytest.mark.parametrize(
+    ("after", "least", "most"),
+    [("86400", 3590, 3601), ("@90", 80, 91), ("nonsense", 2, 4), ("-1", 2, 4)],
+)
+async def test_the_time_that_a_server_asks_for_is_bounded(
+    app, db, server, caller, eventually, after, least, most
+):
+    if after.startswith("@"):
+        moment = datetime.now(UTC) + timedelta(seconds=int(after[1:]))
+        after = format_datetime(moment, usegmt=True)
+    url = server.on("/", reply("429 Slow", b"", ("Retry-After", after)))
+
+    job_id = await app.enqueue(app.http.job("POST", url, json={}))
+    await eventually(lambda: _state(db, job_id) == "scheduled")
+
+    wait = db.execute(
+        "select extract(epoch from run_at - now()) from howdah.jobs where id = %s", [job_id]
+    ).fetchone()[0]
+    assert least - 1 <= wait <= most
+    assert db.execute("select count(*) from howdah.http_responses").fetchone() == (0,)
+
+
+def _state(db, job_id):
+    return db.execute("select state from howdah.jobs where id = %s", [job_id]).fetchone()[0]
+
+
+async def test_other_statuses_are_answers_unless_the_caller_wants_them_to_fail(
+    app, db, server, caller, eventually
+):
+    missing, broken = server.on("/404", reply("404 No")), server.on("/500", reply("500 No"))
+
+    assert (await app.http.call(missing)).status == 404
+    assert (await app.http.call(broken, method="POST")).status == 500
+    failed = await failing(app, missing, fail_on=["4xx"], max_attempts=4)
+    not_again = await failing(app, broken, method="POST", fail_on=[500], max_attempts=4)
+    again = await app.enqueue(app.http.job("GET", broken, fail_on=[500]))
+    asked = await app.enqueue(app.http.job("POST", broken, fail_on=[500], idempotent=True))
+
+    assert failed.result == {"status": 404}
+    assert "answered 404 Not Found" in failed.error
+    assert (await app.run(jobs.get(failed.job_id))).attempt == 1
+    assert (await app.run(jobs.get(not_again.job_id))).attempt == 1
+    await eventually(lambda: {_state(db, again), _state(db, asked)} == {"scheduled"})
+
+
+async def test_a_call_that_may_be_made_once_is_made_once(app, db, server, caller):
+    failed = await failing(
+        app, server.on("/", reply("503 Busy")), method="POST", delivery="at_most_once",
+        max_attempts=4,
+    )  # fmt: skip
+
+    assert len(server.hits) == 1
+    assert "503" in failed.error
+
+
+async def test_the_time_of_an_attempt_does_not_count_while_it_waits_for_room(app, server, calling):
+    server.on("/", after=0.3)
+    async with calling(http_per_host=1):
+        jobs = [app.http.job("GET", server.url("/"), timeout=1, max_attempts=1) for _ in range(5)]
+        ids = await app.enqueue_many(jobs)
+        answers = [await app.http.answer(job_id, timeout=10) for job_id in ids]
+
+    assert [answer.status for answer in answers] == [200] * 5
+    assert server.peak == 1
+
+
+async def test_an_endless_answer_ends_with_its_time_and_endless_headers_at_once(
+    app, server, caller
+):
+    server.on("/slow", lambda hit: bytes_forever())
+    server.on("/headers", lambda hit: headers_forever())
+
+    slow = await failing(app, server.url("/slow"), timeout=1)
+    headers = await failing(app, server.url("/headers"), timeout=10)
+
+    assert "timed out after 1 s" in slow.error
+    assert "makes no sense" in headers.error
+
+
+def _rss():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+async def test_what_is_too_large_ends_the_job_and_takes_no_memory(app, server, caller):
+    pack = zlib.compressobj(wbits=31)
+    bomb = b"".join(pack.compress(b"\0" * (1 << 20)) for _ in range(64)) + pack.flush()
+    server.on("/bomb", reply("200 OK", bomb, ("Content-Encoding", "gzip")))
+    server.on("/much", lambda hit: much(64 << 20))
+    await app.http.call(server.on("/warm"))
+    before = _rss()
+
+    errors = [
+        (await failing(app, server.url(path), max_attempts=4)).error for path in ("/bomb", "/much")
+    ]
+
+    assert all("body too large" in error for error in errors)
+    assert _rss() - before < 20 << 20
+
+
+async def test_certificates_are_looked_at(app, db, calling, tmp_path, server):
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(  # noqa: ASYNC221 - nothing else runs yet
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-nodes", "-keyout", key, "-out", certificate, "-days", "1", "-subj", "/CN=localhost"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+
+    async def say_nothing(*_):
+        raise AssertionError("a request came through")
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0, ssl=tls) as there:
+        url = f"https://127.0.0.1:{there.sockets[0].getsockname()[1]}/"
+        db.execute("select howdah.http_allow(%s)", [url])
+        async with calling():
+            failed = await failing(app, url, max_attempts=4)
+
+    assert "the certificate is refused: self" in failed.error
+    assert (await app.run(jobs.get(failed.job_id))).attempt == 1
