@@ -31,12 +31,12 @@ $(VENV)/.ready: pyproject.toml
 	@touch $@
 
 format: setup ## Format the code
-	$(BIN)/ruff format src tests benchmarks mutants
-	$(BIN)/ruff check --fix src tests benchmarks mutants
+	$(BIN)/ruff format src tests benchmarks mutants examples
+	$(BIN)/ruff check --fix src tests benchmarks mutants examples
 
 lint: setup ## Check format, lint and import floors
-	$(BIN)/ruff format --check src tests benchmarks mutants
-	$(BIN)/ruff check src tests benchmarks mutants
+	$(BIN)/ruff format --check src tests benchmarks mutants examples
+	$(BIN)/ruff check src tests benchmarks mutants examples
 	$(BIN)/lint-imports
 
 types: setup ## Check the types, ours and those our users see

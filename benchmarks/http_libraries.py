@@ -1,4 +1,4 @@
-"""Which HTTP library for URL jobs: CPU and memory at 2,000 requests in flight, with a pinned address.
+"""Which HTTP library for URL jobs: CPU and memory at 2,000 requests in flight, address pinned.
 
     python benchmarks/http_libraries.py [--requests 10000] [--in-flight 2000] [--delay 0.5]
 
@@ -169,12 +169,14 @@ def main() -> None:
     finally:
         server.kill()
     print(
-        f"{args.requests} requests, {args.in_flight} in flight, {args.delay} s each; medians of {args.rounds}"
+        f"{args.requests} requests, {args.in_flight} in flight, {args.delay} s each; "
+        f"medians of {args.rounds}"
     )
     for library, rows in found.items():
         middle = {key: statistics.median(row[key] for row in rows) for key in rows[0]}
         print(
-            f"{library:8} {middle['cpu_us']:6.0f} us CPU/request {middle['per_second']:6.0f}/s {middle['mib']:6.1f} MiB more"
+            f"{library:8} {middle['cpu_us']:6.0f} us CPU/request "
+            f"{middle['per_second']:6.0f}/s {middle['mib']:6.1f} MiB more"
         )
 
 

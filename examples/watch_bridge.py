@@ -1,7 +1,9 @@
-"""Passes the states of a queue's jobs on to browsers, by WebSocket. Run: uvicorn watch_bridge:bridge
+"""Passes the states of a queue's jobs on to browsers, by WebSocket.
 
-A plain ASGI application: connect to ws://localhost:8000/mail, and get {"id": …, "state": …} for each change of
-queue `mail`. Ids and states only: what a job is about stays in the database.
+Run: uvicorn watch_bridge:bridge
+
+A plain ASGI application: connect to ws://localhost:8000/mail, and get {"id": …, "state": …} for
+each change of queue `mail`. Ids and states only: what a job is about stays in the database.
 """
 
 import asyncio

@@ -94,43 +94,11 @@ def _database() -> str:
     return server_dsn(name)
 
 
-class _Kept:
-    """The connection that empties the database before each test: a new one plans it anew.
-
-    Tests get connections of their own: one that has served others costs less, but not the same.
-    """
-
-    def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-        self._connection = self._new()
-
-    def clean(self) -> None:
-        """Leave the schema and nothing in it."""
-        try:
-            self._connection.execute("select 1")
-        except psycopg.OperationalError:  # the test before has cut it
-            self.close()
-            self._connection = self._new()
-        self._connection.execute(CLEAN)
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def _new(self) -> psycopg.Connection:
-        return psycopg.connect(self._dsn, autocommit=True, prepare_threshold=None)
-
-
-@pytest.fixture(scope="session")
-def _kept(_database: str) -> Iterator[_Kept]:
-    kept = _Kept(_database)
-    yield kept
-    kept.close()
-
-
 @pytest.fixture
-def dsn(_database: str, _kept: _Kept) -> str:
+def dsn(_database: str) -> str:
     """A database with the schema installed and nothing in it."""
-    _kept.clean()
+    with psycopg.connect(_database, autocommit=True) as connection:
+        connection.execute(CLEAN)
     return _database
 
 

@@ -81,6 +81,7 @@ class Job(Base):
     serial_key: Mapped[str | None] = _made(Text)
     limit_keys: Mapped[list[str] | None] = _made(ARRAY(Text))
     cursor: Mapped[Any] = _made(JSON)
+    progress: Mapped[Any] = _made(JSON)
 
     def __repr__(self) -> str:
         return f"<Job {self.task} {self.id}>"

@@ -45,6 +45,9 @@ app.run_worker()
 WALL_CLOCKS = {
     "ids.py": "the beginning of an id, which no rule looks at",
     "context.py": "the deadline, as a task is told it",
+    "schedules.py": "to check a rule, of which nothing is kept",
+    "signature.py": "when a call was signed, for who receives it elsewhere",
+    "worker/urls.py": "against a date that another server gave in Retry-After",
     "logs.py": "the time of a log line",
     "cli/show.py": "how long ago, for people",
     "cli/doctor_checks.py": "to compare it with the database's",

@@ -218,8 +218,8 @@ def test_the_pages_program_is_tested_on_an_embedded_server(tmp_path: Path) -> No
     (tmp_path / "test_inline.py").write_text(INLINE)
     (tmp_path / "pytest.ini").write_text(SETTINGS)
 
-    ran = tested(tmp_path)
-    inline = tested(tmp_path, "-o", "howdah_mode=inline", "test_sign_up.py::test_it_ran_at_once")
+    ran = suite_of(tmp_path)
+    inline = suite_of(tmp_path, "-o", "howdah_mode=inline", "test_sign_up.py::test_it_ran_at_once")
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "5 passed" in ran.stdout
@@ -234,7 +234,7 @@ async def test_it_ran_at_once(jobs, request):
 """
 
 
-def tested(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+def suite_of(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
     """Run a program's tests, as its author would."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "HOWDAH", "PYTEST"))}
     return subprocess.run(

@@ -20,7 +20,7 @@ import howdah
 from howdah.worker.board import anonymous_file
 
 # Settings that functions may look at: those of the server's that matter to what they do, no others.
-SETTINGS = {"server_version_num", "transaction_isolation", "synchronous_commit"}
+SETTINGS = {"server_version_num", "transaction_isolation", "synchronous_commit", "lock_timeout"}
 
 
 def others_may(path: Path) -> str:

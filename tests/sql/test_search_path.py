@@ -135,6 +135,15 @@ def run_everything(door, clock):
         " '{retry}')",
         *more[1],
     )
+    door.rows("select howdah.enqueue('p')")
+    held = door.rows("select id, lease from howdah.claim(tasks => '{p}')")
+    door.rows("select howdah.progress(%s, %s, 1, 2)", *held[0])
+    door.rows(
+        "select * from howdah.finish_http(array[%s::pg_catalog.uuid],"
+        " array[%s::pg_catalog.uuid], '{succeeded}', '{null}', '{null}', '{null}', '{null}', '{}',"
+        " false, '{null}', '{null}', '{null}', '{null}', '{null}', '{null}')",
+        *held[0],
+    )
     clock.forward("5 minutes")
     door.rows("select * from howdah.chores()")
     door.rows("select howdah.stage()")
@@ -154,6 +163,22 @@ def run_everything(door, clock):
         "select howdah.put_rate('q', 9, '1 second', 9)",
         "select howdah.admit(10)", "select howdah.cursor('k')",
         "select howdah.set_cursor('k', '{}', 0)",
+        "select * from howdah.declare_listeners('[]', '{p}')",
+        "select * from howdah.declare_schedules('[]', '{p}')",
+        "select howdah.put_listener('l', 'e', 't')", "select howdah.pause_listener('l')",
+        "select howdah.resume_listener('l')", "select howdah.emit('e', '{}')",
+        "select howdah.delete_listener('l')",
+        "select howdah.put_schedule('s', 't', cron => '* * * * *')",
+        "select * from howdah.due_schedules('{cron}')",
+        "select howdah.run_schedule('s')", "select howdah.pause_schedule('s')",
+        "select howdah.resume_schedule('s')", "select howdah.fail_schedule('s', 1, 'no')",
+        "select howdah.fire('s', 1, now(), '{}', now(), now())",
+        "select howdah.delete_schedule('s')", "select howdah.watch('q')",
+        "select howdah.http_allow('http://localhost:1/')", "select howdah.http_targets()",
+        "select howdah.http('GET', 'http://localhost:1/')",
+        "select howdah.http_answer(gen_random_uuid())",
+        "select howdah.http_disallow('http://localhost:1/')",
+        "select howdah.note_progress('{}', '{}', '{}', '{}', '{}')",
         f"select howdah.rescue('{worker}', '{{}}')",
     ):  # fmt: skip
         door.rows(statement)

@@ -72,6 +72,7 @@ class Job(View):
     serial_key = models.TextField(null=True)
     limit_keys = Texts(null=True)
     cursor = models.JSONField(null=True)
+    progress = models.JSONField(null=True)
 
     class Meta:
         """The view howdah.jobs."""
