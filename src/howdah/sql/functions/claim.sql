@@ -127,7 +127,7 @@ begin
         with leased as (
             update _howdah.job j
             set state = 'x', lease = token, attempt = j.attempt + 1, waiting_key = null,
-                cursor = case when j.serial_key is not null then (select s.cursor from _howdah.serial_key s where s.key = j.serial_key) end,
+                cursor = case when j.serial_key is not null then coalesce((select s.cursor from _howdah.serial_key s where s.key = j.serial_key), '{}') end,
                 leased_until = case when claim.worker is null then moment + _howdah.timeout_span(j.timeout_ms) end
             where j.ctid = any (picked)
             returning j.id, j.queue, j.task, j.args, j.priority, j.seq, j.attempt, j.base_attempt, j.max_attempts, j.timeout_ms,

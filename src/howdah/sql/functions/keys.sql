@@ -83,7 +83,8 @@ begin
             select unnest(_howdah.limits_of(queue, task)) where _howdah.any_limits()) l (l)
         order by l);
     k.limit_keys := nullif(k.limit_keys, '{}');
-    k.fair_key := _howdah.filled((select q.fair_by from _howdah.queue q where q.name = keys_of.queue and _howdah.any_limits()), args);
+    k.fair_key := translate(_howdah.filled((select q.fair_by from _howdah.queue q where q.name = keys_of.queue and _howdah.any_limits()), args),
+                            chr(1), chr(2));  -- as what parts a gate's name
     k.hooks := nullif(case when k.serial_key is not null then 1 else 0 end + case when k.limit_keys is not null then 2 else 0 end
                       + case when k.fair_key is not null then 4 else 0 end, 0);
     k.on_failure := case when whole ->> 'on_failure' = 'skip' then 'k' end;
@@ -102,8 +103,9 @@ begin
         when 'task' then concat_ws('/', 'task', k.serial_key, queue, task) end);
     if octet_length(k.serial_key) not between 1 and 200 or octet_length(chosen) not between 1 and 200
        or octet_length(k.fair_key) not between 1 and 200
-       or exists (select from unnest(k.limit_keys) l where octet_length(l) > 200) then
-        perform _howdah.refuse('JQ001', format('a key of task %s is not 1 to 200 bytes long', task), 'Nothing was enqueued. Make it from shorter arguments.');
+       or exists (select from unnest(k.limit_keys) l where octet_length(l) not between 1 and 200 or strpos(l, chr(1)) > 0) then
+        perform _howdah.refuse('JQ001', format('a key of task %s is not 1 to 200 bytes long, or has control characters', task),
+                               'Nothing was enqueued. Make it from other arguments.');
     end if;
     return k;
 end $$;
