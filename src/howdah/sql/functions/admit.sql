@@ -268,15 +268,21 @@ as $$
 #variable_conflict use_column
 declare
     moment  timestamptz := _howdah.clock();
+    locked  text[];
     gone    bigint;
 begin
+    if current_setting('transaction_isolation') <> 'read committed' then  -- its snapshot is older than the locks
+        return 0;
+    end if;
+    -- Locked first, and then looked at anew: meanwhile somebody may have taken it.
+    locked := array(select o.key from _howdah.serial_key o
+                    where o.version = 0 and not exists (select from _howdah.job j where j.id = o.holder)
+                    limit prune_keys.n for update skip locked);
     with serial as (
-        delete from _howdah.serial_key s where s.key = any (array(
-            select o.key from _howdah.serial_key o
-            where o.version = 0
-              and not exists (select from _howdah.job j where j.id = o.holder)
-              and not exists (select from _howdah.job j where j.state = 'b' and j.serial_key = o.key)
-            limit prune_keys.n for update skip locked))
+        delete from _howdah.serial_key s
+        where s.key = any (locked) and s.version = 0
+          and not exists (select from _howdah.job j where j.id = s.holder)
+          and not exists (select from _howdah.job j where j.state = 'b' and j.serial_key = s.key)
         returning 1
     ), gates as (
         delete from _howdah.gate g where g.key = any (array(
@@ -298,7 +304,8 @@ begin
         returning 1
     ), starts as (
         delete from _howdah.start s where s.ctid = any (array(
-            select o.ctid from _howdah.start o where o.at < moment - coalesce((select max(l.per) from _howdah.limit l), '0') limit prune_keys.n))
+            select o.ctid from _howdah.start o where o.at < moment - coalesce((select max(l.per) from _howdah.limit l), '0')
+            limit prune_keys.n for update skip locked))
         returning 1
     )
     select (select count(*) from serial) + (select count(*) from gates) + (select count(*) from windows) + (select count(*) from starts)
