@@ -103,13 +103,13 @@ begin
     if cardinality(doubted) > claim.suspects then
         picked := array(select unnest(picked) except select unnest(doubted[claim.suspects + 1:]));
     end if;
+    moment := _howdah.clock();
     if _howdah.any_limits() and picked <> '{}' and exists (select from _howdah.limit l where l.rate is not null) then
-        picked := array(select unnest(picked) except select unnest(_howdah.not_yet(picked)));
+        picked := array(select unnest(picked) except select unnest(_howdah.not_yet(picked, moment)));
     end if;
 
     if picked <> '{}' then
         token := gen_random_uuid();
-        moment := _howdah.clock();
         if claim.worker is not null then
             perform from _howdah.worker w where w.id = claim.worker for key share;
             if not found then
