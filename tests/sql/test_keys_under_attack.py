@@ -1,4 +1,4 @@
-"""Keyed work under attack: open transactions, chores at the wrong moment, keys that are chosen to collide."""
+"""Keyed work under attack: open transactions, chores at bad moments, keys made to collide."""
 
 from __future__ import annotations
 
@@ -98,9 +98,7 @@ def test_a_tenant_of_any_name_is_served(door):
 
 
 def test_no_template_makes_a_limit_key_of_control_characters(door, refused):
-    door.call(
-        "declare_tasks", tasks=Jsonb([{"name": "t", "keys": {"limit_keys": ["{tenant}"]}}])
-    )
+    door.call("declare_tasks", tasks=Jsonb([{"name": "t", "keys": {"limit_keys": ["{tenant}"]}}]))
 
     with refused("JQ001"):
         door.enqueue("t", args=Jsonb({"tenant": "\x01queue\x01key"}))
@@ -163,9 +161,7 @@ def test_a_finish_in_an_open_transaction_does_not_hold_a_limit(door, another_doo
 # Nobody is let in twice
 
 
-def test_a_key_is_not_pruned_while_it_is_taken_again(
-    own_door, another_own_door, eventually
-):
+def test_a_key_is_not_pruned_while_it_is_taken_again(own_door, another_own_door, eventually):
     """The prune looks while the key is free, and gets to the row when it is not."""
     own_door.rows(STOPS_AT_KEY_A)
     for key in "ak":

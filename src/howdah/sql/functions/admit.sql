@@ -222,7 +222,8 @@ end $$;
 
 -- Jobs with keys came back to waiting, or ended: their places are free, and others may go on.
 -- Of serial keys the next one is let in at once, if `soon`; limits wait for the next transaction, which sees what others do now.
-create or replace function _howdah.let_go(ids uuid[], serial_keys text[], soon boolean) returns void
+-- An idle worker is told, if `wake`: where nobody else is about to look.
+create or replace function _howdah.let_go(ids uuid[], serial_keys text[], soon boolean, wake boolean default false) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
@@ -241,6 +242,25 @@ begin
             perform _howdah.note('s', serial_keys);
         end if;
     end if;
+    if let_go.wake and _howdah.anybody_idle() then
+        perform _howdah.wake_for(case when not let_go.soon then serial_keys end, freed);
+    end if;
+end $$;
+
+-- Wakes a worker for who may be let in next of each of these keys.
+create or replace function _howdah.wake_for(serial_keys text[], limits text[]) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = on set jit = off
+as $$
+#variable_conflict use_column
+begin
+    perform _howdah.wake(next.queue, next.task, count(*))
+    from (select head.queue, head.task from unnest(wake_for.serial_keys) k cross join lateral (
+              select j.queue, j.task from _howdah.job j where j.state = 'b' and j.serial_key = k order by j.seq limit 1) head
+          union all
+          select head.queue, head.task from unnest(wake_for.limits) k cross join lateral (
+              select j.queue, j.task from _howdah.job j where j.state = 'b' and j.waits_for = k order by j.priority desc, j.seq limit 1) head) next
+    group by next.queue, next.task;
 end $$;
 
 -- Jobs with keys that have just come back to waiting: they give up their places, and those that do not keep their turn, that too.
@@ -257,7 +277,10 @@ begin
     if keyed.limits is not null then
         perform _howdah.note('l', keyed.limits);
     end if;
-    perform _howdah.let_go(back_to_keys.ids, coalesce(array(select distinct k from unnest(keyed.serial_keys) k where k is not null), '{}'), soon => false);
+    perform _howdah.let_go(back_to_keys.ids, coalesce(array(select distinct k from unnest(keyed.serial_keys) k where k is not null), '{}'), soon => false, wake => true);
+    if keyed.limits is not null and _howdah.anybody_idle() then
+        perform _howdah.wake_for(null, keyed.limits);
+    end if;
 end $$;
 
 -- Keys of which nothing is left: no job, no cursor that was ever set, no place. Some of them, and only those that nobody has locked; whoever
