@@ -97,3 +97,7 @@ sbom: resolved ## Write dist/howdah.cdx.json: what the wheel and all its extras 
 .PHONY: guarantees
 guarantees: setup ## Run every test that docs/guarantees.md and docs/regressions.md lean on; one that was skipped fails it (ARGS=--long: the long ones)
 	$(BIN)/python docs/check_guarantees.py -n 4 --dist worksteal $(ARGS)
+
+.PHONY: proof-keyed
+proof-keyed: setup ## Run the longer proofs of keyed work: order, limits and rates, with kills (HOWDAH_PROOF_SCALE=0.1: less of each)
+	$(BIN)/python -m pytest -m slow tests/proofs/test_keyed.py
