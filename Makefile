@@ -106,3 +106,7 @@ proof-schedules: setup ## Run the longer proofs of schedules: ticks over ten yea
 
 proof-doors: setup ## Run the longer proofs of the doors: the Django page, followed word for word
 	$(BIN)/python -m pytest -m slow tests/doors tests/postgrest tests/examples
+
+.PHONY: proof-keyed
+proof-keyed: setup ## Run the longer proofs of keyed work: order, limits and rates, with kills (HOWDAH_PROOF_SCALE=0.1: less of each)
+	$(BIN)/python -m pytest -m slow tests/proofs/test_keyed.py

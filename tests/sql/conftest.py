@@ -151,8 +151,8 @@ def another_door(dsn: str) -> Iterator[Callable[..., Door]]:
     """More doors to the same database, each with a connection of its own."""
     with ExitStack() as open_connections:
 
-        def open_door(**options: Any) -> Door:
-            connection = psycopg.connect(dsn, autocommit=True, **options)
+        def open_door(conninfo: str = dsn, **options: Any) -> Door:
+            connection = psycopg.connect(conninfo, autocommit=True, **options)
             return Door(open_connections.enter_context(connection))
 
         yield open_door

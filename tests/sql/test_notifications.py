@@ -338,3 +338,24 @@ def test_a_task_that_no_idle_worker_knows_wakes_nobody(door, heard):
     door.enqueue("sms")
 
     assert heard() == []
+
+
+@pytest.mark.parametrize("how", ["cancel", "ack", "put_limit"])
+def test_an_idle_worker_is_named_when_a_job_of_a_key_may_go_on(door, heard, how):
+    key = {"serial_key": "k"} if how == "cancel" else {"limit_keys": ["l"]}
+    door.call("put_limit", key="l", n=1)
+    first = door.enqueue(queue="elsewhere", **key)
+    job = door.take() if how != "cancel" else door.value("admit")
+    door.enqueue(queue="here", **key)
+    door.chores("admit")
+    worker = idle_worker(door, "here")
+    heard()
+
+    if how == "cancel":
+        door.value("cancel", id=first)
+    elif how == "ack":
+        door.ack(job)
+    else:
+        door.call("put_limit", key="l", n=2)
+
+    assert named(heard(), [worker]) == {worker}

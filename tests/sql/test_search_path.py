@@ -172,7 +172,7 @@ def run_everything(door, clock):
         "select * from howdah.due_schedules('{cron}')",
         "select howdah.run_schedule('s')", "select howdah.pause_schedule('s')",
         "select howdah.resume_schedule('s')", "select howdah.fail_schedule('s', 1, 'no')",
-        "select howdah.fire('s', 1, now(), '{}', now(), now())",
+        "select howdah.fire('s', 1, null, '{}', pg_catalog.now(), null)",
         "select howdah.delete_schedule('s')", "select howdah.watch('q')",
         "select howdah.http_allow('http://localhost:1/')", "select howdah.http_targets()",
         "select howdah.http('GET', 'http://localhost:1/')",

@@ -53,9 +53,16 @@ begin
     return case when _howdah.is_pending() then _howdah.admit(1000, least(greatest(admit.n, 0), 10000)) else 0 end;
 end $$;
 
+-- Whether a job keeps the turn that it was given: it runs or is about to, or waits for its next try. Not if it is to be skipped
+-- meanwhile, nor if it never started and was put off (a cursor says that it did).
+create or replace function _howdah.keeps_turn(state "char", on_failure "char", cursor jsonb) returns boolean
+language sql immutable parallel safe
+return state is not null and (state <> 's' or (cursor is not null and on_failure is distinct from 'k'));
+
 -- Gives each of these serial keys to the next of its jobs, unless the one whose turn it is is still alive. A holder that came back to
--- waiting (its worker died, it was given back, or its retry is due) goes first, whatever waits beside it.
-create or replace function _howdah.admit_serial(keys text[]) returns int
+-- waiting (its worker died, it was given back, or its retry is due) goes first, whatever waits beside it. In a transaction that may
+-- last, those that have limits as well wait for the next look: the limits would be locked until its end.
+create or replace function _howdah.admit_serial(keys text[], lasting boolean default false) returns int
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = on set jit = off
 as $$
@@ -84,7 +91,9 @@ begin
     from (
         select s.key, next.id, next.limit_keys[1] as limits
         from _howdah.serial_key s
-        left join lateral (select h.id, h.state, h.waits_for, h.limit_keys from _howdah.job h where h.id = s.holder and h.serial_key = s.key) held on true
+        left join lateral (
+            select h.id, h.state, h.waits_for, h.limit_keys from _howdah.job h
+            where h.id = s.holder and h.serial_key = s.key and _howdah.keeps_turn(h.state, h.on_failure, h.cursor)) held on true
         cross join lateral (
             select held.id, held.limit_keys where held.id is not null
             union all
@@ -106,8 +115,12 @@ begin
     end if;
     update _howdah.job j set waits_for = t.first from unnest(turn.ids, turn.limits) t (id, first)
     where j.id = t.id and j.id = any (free) and t.first is not null;
+    if admit_serial.lasting then
+        perform _howdah.note('l', turn.limits);
+    end if;
     return _howdah.let_in(array(select t.id from unnest(turn.ids, turn.limits) t (id, first) where t.id = any (free) and t.first is null))
-         + _howdah.admit_limited(array(select distinct t.first from unnest(turn.limits) t (first) where t.first is not null));
+         + case when admit_serial.lasting then 0
+                else _howdah.admit_limited(array(select distinct t.first from unnest(turn.limits) t (first) where t.first is not null)) end;
 end $$;
 
 -- How many jobs of a key may run at once: its own limit, else that of the longest pattern; NULL: as many as there are.
@@ -152,7 +165,7 @@ begin
         taken := '{}';
         for job in
             select j.id, j.limit_keys from _howdah.job j where j.state = 'b' and j.waits_for = asked
-            order by j.priority desc, j.seq limit free for update skip locked
+            order by j.priority desc, j.seq limit 1000 for update skip locked
         loop
             full_one := null;
             if cardinality(job.limit_keys) > 1 then
@@ -163,6 +176,7 @@ begin
                 insert into _howdah.place (key, job_id, unstarted)
                 select k, job.id, case when (_howdah.rate_of(k)).rate is not null then true end from unnest(job.limit_keys) k;
                 taken := taken || job.id;
+                exit when cardinality(taken) = free;
             else
                 update _howdah.job j set waits_for = full_one where j.id = job.id;
                 perform _howdah.note('l', array[full_one]);
@@ -170,10 +184,12 @@ begin
         end loop;
         ready := ready || taken;
         if cardinality(taken) = free then
-            if free = 1000 then
-                perform _howdah.note('l', array[asked]);
-            end if;
             perform _howdah.note_rate(asked);
+        end if;
+        -- There may be more than were looked at, or some that somebody has locked, and perhaps only to cancel it.
+        if (cardinality(taken) < free or free = 1000)
+           and exists (select from _howdah.job j where j.state = 'b' and j.waits_for = asked and j.id <> all (taken)) then
+            perform _howdah.note('l', array[asked]);
         end if;
     end loop;
     return case when ready = '{}' then 0 else _howdah.let_in(ready) end;
@@ -206,7 +222,8 @@ end $$;
 
 -- Jobs with keys came back to waiting, or ended: their places are free, and others may go on.
 -- Of serial keys the next one is let in at once, if `soon`; limits wait for the next transaction, which sees what others do now.
-create or replace function _howdah.let_go(ids uuid[], serial_keys text[], soon boolean) returns void
+-- An idle worker is told, if `wake`: where nobody else is about to look.
+create or replace function _howdah.let_go(ids uuid[], serial_keys text[], soon boolean, wake boolean default false) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
@@ -220,14 +237,33 @@ begin
     end if;
     if serial_keys <> '{}' then
         if let_go.soon then
-            perform _howdah.admit_serial(serial_keys);
+            perform _howdah.admit_serial(serial_keys, lasting => true);
         else
             perform _howdah.note('s', serial_keys);
         end if;
     end if;
+    if let_go.wake and _howdah.anybody_idle() then
+        perform _howdah.wake_for(case when not let_go.soon then serial_keys end, freed);
+    end if;
 end $$;
 
--- Jobs with keys that have just come back to waiting: they give up their places, and where a failure is to hold up nobody, their turn.
+-- Wakes a worker for who may be let in next of each of these keys.
+create or replace function _howdah.wake_for(serial_keys text[], limits text[]) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = on set jit = off
+as $$
+#variable_conflict use_column
+begin
+    perform _howdah.wake(next.queue, next.task, count(*))
+    from (select head.queue, head.task from unnest(wake_for.serial_keys) k cross join lateral (
+              select j.queue, j.task from _howdah.job j where j.state = 'b' and j.serial_key = k order by j.seq limit 1) head
+          union all
+          select head.queue, head.task from unnest(wake_for.limits) k cross join lateral (
+              select j.queue, j.task from _howdah.job j where j.state = 'b' and j.waits_for = k order by j.priority desc, j.seq limit 1) head) next
+    group by next.queue, next.task;
+end $$;
+
+-- Jobs with keys that have just come back to waiting: they give up their places, and those that do not keep their turn, that too.
 create or replace function _howdah.back_to_keys(ids uuid[]) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -235,17 +271,16 @@ as $$
 declare
     keyed  record;
 begin
-    select array_agg(j.serial_key::text) filter (where j.serial_key is not null and (j.state = 'b' or j.on_failure = 'k')) as serial_keys,
-           array_agg(j.id) filter (where j.on_failure = 'k' and j.state = 's') as skipped,
+    select array_agg(j.serial_key::text) filter (where j.state = 'b' or not _howdah.keeps_turn(j.state, j.on_failure, j.cursor)) as serial_keys,
            array_agg(j.waits_for::text) filter (where j.waits_for is not null) as limits
     into keyed from _howdah.job j where j.id = any (back_to_keys.ids);
-    if keyed.skipped is not null then
-        update _howdah.serial_key s set holder = null where s.holder = any (keyed.skipped) and s.key = any (keyed.serial_keys);
-    end if;
     if keyed.limits is not null then
         perform _howdah.note('l', keyed.limits);
     end if;
-    perform _howdah.let_go(back_to_keys.ids, coalesce(array(select distinct k from unnest(keyed.serial_keys) k), '{}'), soon => false);
+    perform _howdah.let_go(back_to_keys.ids, coalesce(array(select distinct k from unnest(keyed.serial_keys) k where k is not null), '{}'), soon => false, wake => true);
+    if keyed.limits is not null and _howdah.anybody_idle() then
+        perform _howdah.wake_for(null, keyed.limits);
+    end if;
 end $$;
 
 -- Keys of which nothing is left: no job, no cursor that was ever set, no place. Some of them, and only those that nobody has locked; whoever
@@ -256,15 +291,21 @@ as $$
 #variable_conflict use_column
 declare
     moment  timestamptz := _howdah.clock();
+    locked  text[];
     gone    bigint;
 begin
+    if current_setting('transaction_isolation') <> 'read committed' then  -- its snapshot is older than the locks
+        return 0;
+    end if;
+    -- Locked first, and then looked at anew: meanwhile somebody may have taken it.
+    locked := array(select o.key from _howdah.serial_key o
+                    where o.version = 0 and not exists (select from _howdah.job j where j.id = o.holder)
+                    limit prune_keys.n for update skip locked);
     with serial as (
-        delete from _howdah.serial_key s where s.key = any (array(
-            select o.key from _howdah.serial_key o
-            where o.version = 0
-              and not exists (select from _howdah.job j where j.id = o.holder)
-              and not exists (select from _howdah.job j where j.state = 'b' and j.serial_key = o.key)
-            limit prune_keys.n for update skip locked))
+        delete from _howdah.serial_key s
+        where s.key = any (locked) and s.version = 0
+          and not exists (select from _howdah.job j where j.id = s.holder)
+          and not exists (select from _howdah.job j where j.state = 'b' and j.serial_key = s.key)
         returning 1
     ), gates as (
         delete from _howdah.gate g where g.key = any (array(
@@ -286,7 +327,8 @@ begin
         returning 1
     ), starts as (
         delete from _howdah.start s where s.ctid = any (array(
-            select o.ctid from _howdah.start o where o.at < moment - coalesce((select max(l.per) from _howdah.limit l), '0') limit prune_keys.n))
+            select o.ctid from _howdah.start o where o.at < moment - coalesce((select max(l.per) from _howdah.limit l), '0')
+            limit prune_keys.n for update skip locked))
         returning 1
     )
     select (select count(*) from serial) + (select count(*) from gates) + (select count(*) from windows) + (select count(*) from starts)

@@ -105,13 +105,13 @@ begin
     if cardinality(doubted) > claim.suspects then
         picked := array(select unnest(picked) except select unnest(doubted[claim.suspects + 1:]));
     end if;
+    moment := _howdah.clock();
     if _howdah.any_limits() and picked <> '{}' and exists (select from _howdah.limit l where l.rate is not null) then
-        picked := array(select unnest(picked) except select unnest(_howdah.not_yet(picked)));
+        picked := array(select unnest(picked) except select unnest(_howdah.not_yet(picked, moment)));
     end if;
 
     if picked <> '{}' then
         token := gen_random_uuid();
-        moment := _howdah.clock();
         if claim.worker is not null then
             perform from _howdah.worker w where w.id = claim.worker for key share;
             if not found then
@@ -129,7 +129,7 @@ begin
         with leased as (
             update _howdah.job j
             set state = 'x', lease = token, attempt = j.attempt + 1, waiting_key = null,
-                cursor = case when j.serial_key is not null then (select s.cursor from _howdah.serial_key s where s.key = j.serial_key) end,
+                cursor = case when j.serial_key is not null then coalesce((select s.cursor from _howdah.serial_key s where s.key = j.serial_key), '{}') end,
                 leased_until = case when claim.worker is null then moment + _howdah.timeout_span(j.timeout_ms) end
             where j.ctid = any (picked)
             returning j.id, j.queue, j.task, j.args, j.priority, j.seq, j.attempt, j.base_attempt, j.max_attempts, j.timeout_ms,

@@ -2,7 +2,7 @@
 -- outcomes: succeeded, retry, failed, cancelled, snoozed, released, crashed, hung. reasons is what howdah.attempts will say of one that did
 -- not succeed (error, timeout, …). done: leases of which the caller holds no further job; NULL: it does not know.
 -- Refused: 'lost' (wrong, old or expired token: nothing was changed), 'done' (this very finish was taken before: a repeated
--- one after a lost reply), 'busy' (somebody holds the row: send it again; only with skip_locked => true, otherwise the call
+-- one after a lost reply), 'busy' (somebody holds the row, or its key's cursor: send it again; only with skip_locked => true, otherwise the call
 -- waits a second and fails with 55P03).
 create or replace function howdah.finish(
     ids          uuid[],
@@ -52,6 +52,9 @@ begin
         busy := array(select j.id from _howdah.job j where j.id = any (finish.ids)
                       except select f.id from (select j.id from _howdah.job j where j.id = any (finish.ids)
                                                order by j.id for update skip locked) f);
+        if cursors is not null then
+            busy := busy || _howdah.held_cursors(ids, cursors);
+        end if;
     end if;
 
     if cursors is not null then

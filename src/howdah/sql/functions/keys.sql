@@ -72,9 +72,12 @@ declare
     said    jsonb := coalesce(given, '{}');
     whole   jsonb := coalesce(declared, '{}') || said;
     chosen  text := coalesce(keys_of.unique_key, case when not said ? 'collapse' then _howdah.filled(declared ->> 'unique_key', args) end);
-    place   text := case when whole ->> 'unique_per' = 'queue' then queue || '/' else '' end || chosen;
+    place   text := case when whole ->> 'unique_per' = 'queue' then queue || chr(31) else '' end || chosen;  -- no key of all queues is so
     k       _howdah.keys;
 begin
+    if octet_length(place) > 200 and octet_length(chosen) <= 200 then
+        place := encode(sha256(convert_to(place, 'UTF8')), 'hex') || chr(31);
+    end if;
     k.serial_key := coalesce(said ->> 'serial_key', _howdah.filled(declared ->> 'serial_key', args));
     k.limit_keys := array(
         select distinct l from (
@@ -83,7 +86,8 @@ begin
             select unnest(_howdah.limits_of(queue, task)) where _howdah.any_limits()) l (l)
         order by l);
     k.limit_keys := nullif(k.limit_keys, '{}');
-    k.fair_key := _howdah.filled((select q.fair_by from _howdah.queue q where q.name = keys_of.queue and _howdah.any_limits()), args);
+    k.fair_key := translate(_howdah.filled((select q.fair_by from _howdah.queue q where q.name = keys_of.queue and _howdah.any_limits()), args),
+                            chr(1), chr(2));  -- as what parts a gate's name
     k.hooks := nullif(case when k.serial_key is not null then 1 else 0 end + case when k.limit_keys is not null then 2 else 0 end
                       + case when k.fair_key is not null then 4 else 0 end, 0);
     k.on_failure := case when whole ->> 'on_failure' = 'skip' then 'k' end;
@@ -99,11 +103,12 @@ begin
     end if;
     k.waiting_key := coalesce(k.waiting_key, case whole ->> 'collapse'
         when 'waiting' then 'serial/' || k.serial_key
-        when 'task' then concat_ws('/', 'task', k.serial_key, queue, task) end);
+        when 'task' then 'task/' || encode(sha256(convert_to(jsonb_build_array(k.serial_key, queue, task)::text, 'UTF8')), 'hex') end);
     if octet_length(k.serial_key) not between 1 and 200 or octet_length(chosen) not between 1 and 200
        or octet_length(k.fair_key) not between 1 and 200
-       or exists (select from unnest(k.limit_keys) l where octet_length(l) > 200) then
-        perform _howdah.refuse('JQ001', format('a key of task %s is not 1 to 200 bytes long', task), 'Nothing was enqueued. Make it from shorter arguments.');
+       or exists (select from unnest(k.limit_keys) l where octet_length(l) not between 1 and 200 or strpos(l, chr(1)) > 0) then
+        perform _howdah.refuse('JQ001', format('a key of task %s is not 1 to 200 bytes long, or has control characters', task),
+                               'Nothing was enqueued. Make it from other arguments.');
     end if;
     return k;
 end $$;

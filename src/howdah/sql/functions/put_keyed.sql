@@ -11,6 +11,7 @@ declare
     fresh    uuid[];
     new_one  record;
     made     uuid[] := '{}';
+    again    int[] := '{}';  -- those whose id came before in the same call
 begin
     if current_setting('synchronous_commit') = 'off' then
         perform _howdah.durable((select array_agg(distinct coalesce(j.queue, t.queue, 'default'))
@@ -71,7 +72,15 @@ begin
             else
                 delete from _howdah.given_id g where g.id = new_one.given;
             end if;
+        elsif not new_one.is_first then
+            again := again || ordinal;
+            continue;
         end if;
+        return next;
+    end loop;
+    foreach ordinal in array again loop  -- the same id once more: what became of the first one is known by now
+        select p.id, p.created into id, created
+        from _howdah.put_keyed(jobs[ordinal:ordinal], put_keyed.keys[ordinal:ordinal], put_keyed.wake) p;
         return next;
     end loop;
 

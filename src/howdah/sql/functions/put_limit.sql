@@ -38,6 +38,9 @@ begin
         perform _howdah.limit_jobs(fits);
     end if;
     perform _howdah.note('l', array(select g.key::text from _howdah.gate g where g.key like fits));
+    if _howdah.anybody_idle() then
+        perform _howdah.wake_for(null, array(select g.key::text from _howdah.gate g where g.key like fits limit 1000));
+    end if;
 end $$;
 
 -- Jobs that are there already when a queue or a task gets its limit: those that wait are to be let in; those that run have places.

@@ -20,6 +20,9 @@ begin
     if put_queue.age_after <> interval '0' and put_queue.age_after not between interval '1 ms' and interval '10 years' then
         perform _howdah.refuse('JQ001', format('age_after %s is no time to wait', put_queue.age_after), 'For example 10 minutes; 0 takes it away.');
     end if;
+    if put_queue.fair_by <> '' and strpos(put_queue.queue, chr(1)) > 0 then
+        perform _howdah.refuse('JQ001', 'a queue with control characters in its name is not served in shares', 'Name it without.');
+    end if;
     if put_queue.fair_by <> '' then
         perform nextval('_howdah.has_limits');
     end if;

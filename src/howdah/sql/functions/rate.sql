@@ -11,12 +11,12 @@ as $$
 $$;
 
 -- How many may start now; NULL: the key has no rate.
-create or replace function _howdah.starts_left(key text) returns bigint
+create or replace function _howdah.starts_left(key text, at timestamptz default null) returns bigint
 language plpgsql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 declare
     r       _howdah.rate := _howdah.rate_of(starts_left.key);
-    moment  timestamptz := _howdah.clock();
+    moment  timestamptz := coalesce(starts_left.at, _howdah.clock());
 begin
     return case when r.rate is not null then
         least(r.rate - (select coalesce(sum(s.n), 0) from _howdah.start s where s.key = starts_left.key and s.at > moment - r.per),
@@ -55,13 +55,12 @@ begin
 end $$;
 
 -- Counts the starts of these jobs, which a claim is about to take, against the rates of their keys; returns the rows that may not start
--- yet, because somebody was faster or the key is locked.
-create or replace function _howdah.not_yet(rows tid[]) returns tid[]
+-- yet, because somebody was faster or the key is locked. The moment is what attempts will say: the bound holds for these times.
+create or replace function _howdah.not_yet(rows tid[], moment timestamptz) returns tid[]
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
-    moment  timestamptz := _howdah.clock();
     rated   record;
     late    tid[] := '{}';
     n       int;
@@ -73,13 +72,12 @@ begin
         group by p.key order by p.key
     loop
         n := case when _howdah.lock_gates(array[rated.key]) = '{}' then 0
-                  else least(cardinality(rated.ids), greatest(coalesce(_howdah.starts_left(rated.key), 1000), 0)) end;
+                  else least(cardinality(rated.ids), greatest(coalesce(_howdah.starts_left(rated.key, moment), 1000), 0)) end;
         late := late || rated.rows[n + 1:];
         continue when n = 0;
         insert into _howdah.start (key, at, n) values (rated.key, moment, n);
         delete from _howdah.start s where s.key = rated.key and s.at <= moment - (_howdah.rate_of(rated.key)).per;
         update _howdah.place p set unstarted = null where p.key = rated.key and p.job_id = any (rated.ids[:n]);
-        delete from _howdah.place p where p.key = rated.key and p.job_id = any (rated.ids[:n]) and _howdah.most_of(rated.key) is null;
         perform _howdah.note_rate(rated.key);
     end loop;
     return late;
@@ -102,5 +100,8 @@ begin
     values (put_rate.key, put_rate.n, case when put_rate.n is not null then put_rate.per end,
             case when put_rate.n is not null then coalesce(put_rate.burst, ceil(put_rate.n / 4.0)::int) end, _howdah.clock())
     on conflict (name) do update set rate = excluded.rate, per = excluded.per, burst = excluded.burst;
+    update _howdah.place p set unstarted = true  -- those that were let in without it
+    from _howdah.job j
+    where j.id = p.job_id and j.state <> 'x' and p.unstarted is null and p.key like (_howdah.like_patterns(array[put_rate.key]))[1] and put_rate.n is not null;
     perform _howdah.limit_changed(put_rate.key);
 end $$;

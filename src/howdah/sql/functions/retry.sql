@@ -15,6 +15,10 @@ begin
     if not found then
         return false;
     end if;
+    if _howdah.any_limits() then  -- limits of its queue and task that came after it ended
+        job.limit_keys := nullif(array(select distinct l from unnest(job.limit_keys || _howdah.limits_of(job.queue, job.task)) l order by l), '{}');
+        job.hooks := nullif(coalesce(job.hooks, 0) | case when job.limit_keys is null then 0 else 2 end, 0);
+    end if;
     perform pg_current_xact_id();  -- before nextval: a transaction is always older than its seqs (the scan floor)
     insert into _howdah.job
         (seq, created_at, timeout_ms, priority, attempt, base_attempt, max_attempts, id, state, delivery, queue, task, args,

@@ -84,7 +84,8 @@ begin
     end loop;
 
     if keyed <> '{}' then
-        perform _howdah.let_go(keyed, array(select distinct k from unnest(serial) k), settle.soon);
+        perform _howdah.let_go(keyed, array(select distinct k from unnest(serial) k), settle.soon,
+                               wake => settle.leases is null or array_position(held.workers, null) is not null);  -- a worker looks itself
     end if;
     if keeps_none <> '{}' then  -- what history does not keep: count from here
         update _howdah.given_id g set created_at = moment

@@ -86,10 +86,10 @@ begin
         places := array(select p.job_id from _howdah.place p where p.key = job.waits_for order by p.job_id limit 3);
         return case when most <= (select count(*) from _howdah.place p where p.key = job.waits_for) then
             format('limit %s of key %s is reached%s', most, job.waits_for,
-                   case when places <> '{}' then ', held by ' || array_to_string(places, ', ') || case when most > 3 then ' and others' else '' end else '' end) end;
+                   case when places <> '{}' then ', held by ' || array_to_string(places, ', ') || case when (select count(*) from _howdah.place p where p.key = job.waits_for) > 3 then ' and others' else '' end else '' end) end;
     end if;
     select j.id into before from _howdah.serial_key s join _howdah.job j on j.id = s.holder and j.serial_key = s.key
-    where s.key = job.serial_key and j.id <> job.id;
+    where s.key = job.serial_key and j.id <> job.id and _howdah.keeps_turn(j.state, j.on_failure, j.cursor);
     before := coalesce(before, (select j.id from _howdah.job j where j.state = 'b' and j.serial_key = job.serial_key and j.seq < job.seq
                                 order by j.seq limit 1));
     return case when before is not null then
