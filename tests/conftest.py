@@ -47,6 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
             del os.environ[name]
     folder = Path(tempfile.mkdtemp(prefix="howdah-test-"))
     _FOLDER.append(folder)
+    os.environ["HOWDAH_TEST_FOLDER"] = str(folder)
     _let_bytecode_be_kept()
     server = embedded.start(folder / "data", settings=QUICK)
     _SERVER.append(server)
