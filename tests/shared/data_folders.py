@@ -11,6 +11,7 @@ from pathlib import Path
 import asyncpg
 
 from howdah import embedded
+from howdah.embedded.sockets import socket_dir_of
 from howdah.migrate import migrate
 
 FAST = {"fsync": "off", "min_wal_size": "32MB"}
@@ -38,6 +39,7 @@ def _made_once(kind: str) -> Path:
                 asyncio.run(_install(workshop))
             else:
                 embedded.start(workshop, settings=FAST).stop()
+            socket_dir_of(workshop).rmdir()
             workshop.rename(made)
     return made
 
