@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
 import subprocess
 from pathlib import Path
 
 import asyncpg
+from once import made_once
 
 from howdah import embedded
 from howdah.embedded.sockets import socket_dir_of
@@ -23,25 +22,24 @@ def lay_out(data_dir: Path, *, schema: bool = False) -> None:
     To be called where no event loop runs.
     """
     data_dir.parent.mkdir(parents=True, exist_ok=True)
-    _copy(_made_once("with_schema" if schema else "empty"), data_dir)
+    _copy(_with_schema() if schema else _empty(), data_dir)
 
 
-def _made_once(kind: str) -> Path:
-    """The folder that all processes of the run copy; the first one makes it."""
-    of_the_run = Path(os.environ["HOWDAH_TEST_FOLDER"])
-    made = of_the_run / kind
-    with (of_the_run / f"{kind}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not made.exists():
-            workshop = of_the_run / f"{kind}.new"
-            if kind == "with_schema":
-                _copy(_made_once("empty"), workshop)
-                asyncio.run(_install(workshop))
-            else:
-                embedded.start(workshop, settings=FAST).stop()
-            socket_dir_of(workshop).rmdir()
-            workshop.rename(made)
-    return made
+def _empty() -> Path:
+    def make(data_dir: Path) -> None:
+        embedded.start(data_dir, settings=FAST).stop()
+        socket_dir_of(data_dir).rmdir()
+
+    return made_once("empty", make)
+
+
+def _with_schema() -> Path:
+    def make(data_dir: Path) -> None:
+        _copy(_empty(), data_dir)
+        asyncio.run(_install(data_dir))
+        socket_dir_of(data_dir).rmdir()
+
+    return made_once("with_schema", make)
 
 
 async def _install(data_dir: Path) -> None:
