@@ -19,6 +19,7 @@ from watching import Ledger, Store
 from watching import eventually as _eventually
 
 from howdah import App, embedded
+from howdah.embedded import find_binaries
 from howdah.migrate import migrate
 from howdah.settings import Settings
 
@@ -149,7 +150,10 @@ def own_dsn(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def _own_database(template: str) -> Iterator[str]:
     name = f"own_{os.urandom(6).hex()}"
-    asyncio.run(_execute("postgres", f"create database {name} template {template}"))
+    how = f"template {template}"
+    if find_binaries().major >= 15:
+        how += " strategy file_copy"  # a third of the time of the default, block by block
+    asyncio.run(_execute("postgres", f"create database {name} {how}"))
     yield server_dsn(name)
     asyncio.run(_execute("postgres", f"drop database {name} with (force)"))
 
