@@ -51,7 +51,7 @@ def test_the_demo_starts_its_own_and_leaves_nothing_running(alone, project):
 @pytest.mark.usefixtures("data")
 def test_ctrl_c_and_kill_leave_nothing_running(alone, project):
     for number in (SIGINT, SIGKILL):
-        worker = alone.start("worker", "--import", "work")
+        worker = alone.start("worker", "-p1", "--import", "work")
         worker.until("tasks    3")
 
         worker.signal(number)
@@ -138,7 +138,7 @@ def test_a_worker_outlives_the_command_whose_server_it_shared(alone, project):
 @pytest.mark.usefixtures("data")
 def test_a_server_that_was_stopped_on_purpose_stays_stopped(alone, project):
     alone("db", "start")
-    worker = alone.start("worker", "--import", "work")
+    worker = alone.start("worker", "-p1", "--import", "work")
     worker.until("tasks    3")
 
     alone("db", "stop")
