@@ -163,7 +163,7 @@ def test_ctrl_c_ends_it_and_leaves_the_rest_to_be_done(howdah, folder, db):
     running.signal(SIGINT)
     ran = running.ended()
     db.execute("select howdah.resume('demo')")
-    rest = howdah("worker", "howdah.demo:app", "-q", "demo", "--burst")
+    rest = howdah("worker", "-p1", "howdah.demo:app", "-q", "demo", "--burst")
 
     assert (ran.code, ran.json["interrupted"], ran.json["succeeded"]) == (130, True, 0)
     assert rest.code == 0

@@ -7,8 +7,15 @@ from pathlib import Path
 from signal import SIGINT, SIGKILL
 
 import pytest
+from data_folders import lay_out
 
-from howdah.embedded import running
+from howdah.embedded import find_binaries, running
+
+
+@pytest.fixture
+def data(project: Path) -> None:
+    """The project's data, as an earlier command has left them."""
+    lay_out(project / ".howdah" / f"pg{find_binaries().major}")
 
 
 def _files(project: Path) -> Path:
@@ -41,9 +48,10 @@ def test_the_demo_starts_its_own_and_leaves_nothing_running(alone, project):
     assert running(project) is None
 
 
+@pytest.mark.usefixtures("data")
 def test_ctrl_c_and_kill_leave_nothing_running(alone, project):
     for number in (SIGINT, SIGKILL):
-        worker = alone.start("worker", "--import", "work")
+        worker = alone.start("worker", "-p1", "--import", "work")
         worker.until("tasks    3")
 
         worker.signal(number)
@@ -52,6 +60,7 @@ def test_ctrl_c_and_kill_leave_nothing_running(alone, project):
         assert _wait_until_gone(project)
 
 
+@pytest.mark.usefixtures("data")
 def test_start_stays_until_stop_and_all_commands_share_it(alone, project):
     started = alone("db", "start")
     stored = alone("enqueue", "work.add", '{"a": 1, "b": 2}')
@@ -92,6 +101,7 @@ def test_it_is_never_used_in_production_by_a_service_or_beside_a_configured_one(
     assert not (project / ".howdah").exists()
 
 
+@pytest.mark.usefixtures("data")
 def test_reset_deletes_the_data_when_told_twice(alone, project):
     alone("db", "migrate")
     asked, dry = alone("db", "reset"), alone("db", "reset", "--dry-run")
@@ -105,6 +115,7 @@ def test_reset_deletes_the_data_when_told_twice(alone, project):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("data")
 def test_a_worker_outlives_the_command_whose_server_it_shared(alone, project):
     owner = alone.start("worker", "--import", "work")
     owner.until("tasks    3")
@@ -124,9 +135,10 @@ def test_a_worker_outlives_the_command_whose_server_it_shared(alone, project):
     assert _wait_until_gone(project)
 
 
+@pytest.mark.usefixtures("data")
 def test_a_server_that_was_stopped_on_purpose_stays_stopped(alone, project):
     alone("db", "start")
-    worker = alone.start("worker", "--import", "work")
+    worker = alone.start("worker", "-p1", "--import", "work")
     worker.until("tasks    3")
 
     alone("db", "stop")

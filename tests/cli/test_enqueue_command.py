@@ -75,7 +75,7 @@ def test_the_apps_task_gives_its_declared_options_and_the_command_line_wins(howd
 
 
 def test_wait_prints_the_result(howdah):
-    worker = howdah.start("worker", "--import", "work")
+    worker = howdah.start("worker", "-p1", "--import", "work")
 
     ran = howdah("enqueue", "work.add", '{"a": 1, "b": 2}', "--wait")
     as_json = howdah("enqueue", "work.add", '{"a": 1, "b": 2}', "--wait", "--json")
@@ -86,7 +86,7 @@ def test_wait_prints_the_result(howdah):
 
 
 def test_wait_for_a_job_that_fails_ends_with_1(howdah):
-    howdah.start("worker", "--import", "work")
+    howdah.start("worker", "-p1", "--import", "work")
 
     ran = howdah("enqueue", "work.fail", '{"message": "sour"}', "--max-attempts", "1", "--wait")
 
@@ -101,7 +101,7 @@ def test_wait_says_once_why_nothing_happens(howdah, db):
     waiting.until("still waiting: queue sums is paused")
 
     on(db).run(queues.resume("sums"))
-    howdah.start("worker", "--import", "work")
+    howdah.start("worker", "-p1", "--import", "work")
     ran = waiting.ended()
 
     assert (ran.code, ran.out) == (0, "3\n")
@@ -109,7 +109,7 @@ def test_wait_says_once_why_nothing_happens(howdah, db):
 
 
 def test_wait_says_nothing_more_of_a_job_that_runs(howdah):
-    howdah.start("worker", "--import", "work").until("tasks    3")
+    howdah.start("worker", "-p1", "--import", "work").until("tasks    3")
 
     ran = howdah("enqueue", "work.wait", '{"seconds": 2.5}', "--wait")
 

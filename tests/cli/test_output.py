@@ -24,8 +24,8 @@ def some_jobs(db):
 
 
 @pytest.mark.parametrize("args", READING, ids=" ".join)
-def test_in_a_pipe_it_is_plain_text_without_colour(howdah, some_jobs, args):
-    ran = howdah(*args)
+def test_where_nobody_looks_it_is_plain_text_without_colour(run, some_jobs, args):
+    ran = run(*args)
 
     assert ran.code == 0
     assert ran.out

@@ -63,7 +63,7 @@ def test_a_script_enqueues_for_workers_that_import_it(howdah, project):
     _run(howdah, project, "sums.py")
     _run(howdah, project, "-m", "sums")
 
-    ran = howdah("worker", "sums:app", "--burst")
+    ran = howdah("worker", "-p1", "sums:app", "--burst")
 
     assert ran.err.count("✓ sums.add") == 2
 
@@ -86,7 +86,7 @@ def test_the_processes_of_a_program_find_its_app_however_it_was_run(howdah, door
 
 
 def test_a_module_with_an_apps_tasks_does_not_double_them(howdah, door):
-    ran = howdah("worker", "--import", "sums", "--burst")
+    ran = howdah("worker", "-p1", "--import", "sums", "--burst")
 
     declared = door.run(store.tasks())
     assert ran.code == 0
@@ -94,7 +94,7 @@ def test_a_module_with_an_apps_tasks_does_not_double_them(howdah, door):
 
 
 def test_a_module_adds_its_functions_to_an_app(howdah, door):
-    ran = howdah("worker", "sums:app", "--import", "work", "--burst")
+    ran = howdah("worker", "-p1", "sums:app", "--import", "work", "--burst")
 
     assert ran.code == 0
     assert {task.name for task in door.run(store.tasks())} == {
@@ -123,19 +123,21 @@ def test_an_app_that_breaks_says_where(howdah, project):
         ("nowhere.py:app", ["there is no file nowhere.py", "yourpackage.module:app"]),
         ("lib/none:app", ["there is no file lib/none.py", "yourpackage.module:app"]),
         ("sums:ap", ["sums has no ap", "It holds sums:app."]),
+        ("sour:app", ["ZeroDivisionError", "/sour.py, line 2"]),
         ("crooked:app", ["SyntaxError", "/crooked.py, line 2: def f(:"]),
         ("twice:app", ["'twice.f' is declared already", "/twice.py, line 3\n", "py, line 6."]),
     ],
 )
-def test_an_app_that_cannot_be_had_says_what_to_type(howdah, project, app, said):
+def test_an_app_that_cannot_be_had_says_what_to_type(run, project, app, said):
     (project / "lib").mkdir()
     (project / "lib" / "deep.py").touch()
     (project.parent / "other.py").touch()
+    (project / "sour.py").write_text("x = 1\n1 / 0")
     (project / "crooked.py").write_text("x = 1\ndef f(:\n")
     declared = "@app.task\ndef f():\n    pass\n"
     (project / "twice.py").write_text(f"from howdah import App\napp = App()\n{declared * 2}")
 
-    ran = howdah("worker", app)
+    ran = run("worker", app)
 
     assert ran.code == 2
     assert [words for words in said if words not in ran.err] == []
@@ -174,7 +176,7 @@ def test_only_the_named_queues_are_worked(howdah, door, db):
     )
     other = _enqueue(door, "work.add", '{"a": 1, "b": 1}')
 
-    howdah("worker", "--import", "work", "-q", "m*:2", "--burst")
+    howdah("worker", "-p1", "--import", "work", "-q", "m*:2", "--burst")
 
     assert (_state(door, mail), _state(door, other)) == ("succeeded", "ready")
 
@@ -233,7 +235,7 @@ def test_no_database_at_start_is_3(alone):
 
 def test_lost_connections_are_outlived(howdah, door, db):
     """M-19, PJ-15."""
-    worker = howdah.start("worker", "--import", "work")
+    worker = howdah.start("worker", "-p1", "--import", "work")
     worker.until("tasks    3")
 
     db.execute(
@@ -255,7 +257,7 @@ def test_log_lines_for_people_have_no_arguments_and_no_control_characters(howdah
     door.run(jobs.cancel(bad)), door.run(jobs.delete(bad))
     db_bad = door.enqueue(Job("work.fail", r'{"message": "\u001b[2Jsour"}'))
 
-    ran = howdah("worker", "--import", "work", "--burst")
+    ran = howdah("worker", "-p1", "--import", "work", "--burst")
 
     assert "✓ work.add" in ran.err
     assert "12345" not in ran.err
@@ -268,7 +270,7 @@ def test_log_lines_for_people_have_no_arguments_and_no_control_characters(howdah
 def test_a_failed_jobs_line_says_what_went_wrong_and_where_the_rest_is(howdah, door):
     job_id = door.enqueue(Job("work.fail", r'{"message": "no such city\nlook at the map"}'))
 
-    ran = howdah("worker", "--import", "work", "--burst")
+    ran = howdah("worker", "-p1", "--import", "work", "--burst")
     line = next(line for line in ran.err.splitlines() if "✗ work.fail" in line)
     where = line.rpartition("traceback: howdah ")[2]
     shown = howdah(*where.split())
@@ -284,6 +286,7 @@ def test_the_banner_has_version_database_queues_and_tasks(howdah):
 
     ran = howdah(
         "worker",
+        "-p1",
         "--import",
         "work",
         "-q",
@@ -307,7 +310,7 @@ def test_logs_as_json_are_one_object_a_line(howdah, door):
     job_id = _enqueue(door, "work.add", '{"a": 1, "b": 2}')
     door.enqueue(Job("work.fail", "{}"))
 
-    ran = howdah("worker", "--import", "work", "--burst", "--log-format", "json")
+    ran = howdah("worker", "-p1", "--import", "work", "--burst", "--log-format", "json")
 
     lines = [json.loads(line) for line in ran.err.splitlines()]
     events = {line["event"] for line in lines}
@@ -323,7 +326,7 @@ def test_in_production_only_failures_are_logged(howdah, door):
     _enqueue(door, "work.add", '{"a": 1, "b": 2}')
     door.enqueue(Job("work.fail", "{}"))
 
-    ran = howdah("worker", "--import", "work", "--burst", HOWDAH_ENV="production")
+    ran = howdah("worker", "-p1", "--import", "work", "--burst", HOWDAH_ENV="production")
 
     assert "✓ work.add" not in ran.err
     assert "✗ work.fail" in ran.err

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from data_folders import lay_out
 
 from howdah.embedded import NoBinaries, find_binaries, running
 from howdah.embedded.postmaster import in_use, wait_until
@@ -31,8 +32,15 @@ def _binaries() -> None:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Path]:
-    """A project's root; whatever still runs in it is stopped at the end of the test."""
+def project(new_project: Path) -> Path:
+    """A project's root, with the data of an earlier server, which is a copy and no new initdb."""
+    lay_out(new_project / ".howdah" / f"pg{find_binaries().major}")
+    return new_project
+
+
+@pytest.fixture
+def new_project(tmp_path: Path) -> Iterator[Path]:
+    """A project's empty root; whatever still runs in it is stopped at the end of the test."""
     root = tmp_path / "project"
     root.mkdir()
     yield root
@@ -88,12 +96,12 @@ def wait(): sys.stdin.readline()
 
 
 @pytest.fixture
-def command(project: Path) -> Iterator[Callable[..., Command]]:
+def command(new_project: Path) -> Iterator[Callable[..., Command]]:
     """Start another process in the project; what is left of them is killed after the test."""
     commands: list[Command] = []
 
     def start(statements: str, **options: Any) -> Command:
-        commands.append(Command(options.pop("root", project), statements, **options))
+        commands.append(Command(options.pop("root", new_project), statements, **options))
         return commands[-1]
 
     yield start

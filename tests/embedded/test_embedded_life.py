@@ -28,16 +28,16 @@ OWN = "server = ensure(root, settings=settings); say(server.pid); wait()"
 
 
 def test_a_server_dies_with_its_starter_even_if_that_is_killed(
-    project, command, postgres_of, eventually
+    new_project, command, postgres_of, eventually
 ):
     starter = command(OWN)
     starter.says()
-    assert postgres_of(project)
+    assert postgres_of(new_project)
 
     starter.kill()
 
-    eventually(lambda: not postgres_of(project), seconds=2)
-    with ensure(project, settings=FAST) as server:
+    eventually(lambda: not postgres_of(new_project), seconds=2)
+    with ensure(new_project, settings=FAST) as server:
         assert server.owned
 
 
@@ -196,12 +196,12 @@ def test_a_stale_pid_that_is_another_process_by_now_is_no_obstacle(project):
         assert healed.pid != os.getppid()
 
 
-def test_a_half_made_data_directory_is_made_anew(project):
-    left = project / ".howdah" / f"pg{find_binaries().major}.new-killed"
+def test_a_half_made_data_directory_is_made_anew(new_project):
+    left = new_project / ".howdah" / f"pg{find_binaries().major}.new-killed"
     left.mkdir(parents=True)
     (left / "PG_VERSION").write_text("18\n")
 
-    with ensure(project, settings=FAST):
+    with ensure(new_project, settings=FAST):
         assert not left.exists()
 
 
@@ -216,7 +216,7 @@ def test_settings_reach_the_server_but_tcp_never_opens(project):
     import psycopg
 
     settings = {"work_mem": "5MB", "listen_addresses": "*"}
-    with start(project / "data", settings=settings) as server, psycopg.connect(server.dsn()) as db:
+    with ensure(project, settings=settings) as server, psycopg.connect(server.dsn()) as db:
         shown = [db.execute(f"show {name}").fetchone() for name in settings]
 
     assert shown == [("5MB",), ("",)]

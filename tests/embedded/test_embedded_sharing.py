@@ -20,7 +20,7 @@ from howdah.embedded import (
 FAST = {"fsync": "off"}
 
 
-def test_ten_processes_at_once_get_one_server(project, command, postgres_of):
+def test_ten_processes_at_once_get_one_server(new_project, command, postgres_of):
     commands = [
         command("wait(); s = ensure(root, settings=settings); say((s.pid, s.owned)); wait()")
         for _ in range(10)
@@ -66,11 +66,11 @@ def test_starting_one_that_stays_finds_the_one_that_does_not(project):
         assert server.owner is not None
 
 
-def test_the_status_tells_what_there_is(project):
-    nothing = status(project)
-    with ensure(project, settings=FAST) as server:
-        up = status(project)
-    down = status(project)
+def test_the_status_tells_what_there_is(new_project):
+    nothing = status(new_project)
+    with ensure(new_project, settings=FAST) as server:
+        up = status(new_project)
+    down = status(new_project)
 
     assert (nothing.running, nothing.data_dir, nothing.size) == (False, None, 0)
     assert (up.running, up.pid, up.dsn) == (True, server.pid, server.dsn())
@@ -88,21 +88,21 @@ def test_data_survive_a_restart(project):
         assert db.execute("select answer from kept").fetchone() == (42,)
 
 
-def test_data_of_another_major_version_are_refused_with_advice(project):
-    data_dir = project / ".howdah" / "pg13"
+def test_data_of_another_major_version_are_refused_with_advice(new_project):
+    data_dir = new_project / ".howdah" / "pg13"
     data_dir.mkdir(parents=True)
     (data_dir / "PG_VERSION").write_text("13\n")
 
     with pytest.raises(OtherMajor, match="howdah db reset") as refused:
-        ensure(project)
+        ensure(new_project)
 
     assert (refused.value.found, refused.value.wanted) == (13, find_binaries().major)
-    assert not list(project.glob(".howdah/pg1[4-9]"))
+    assert not list(new_project.glob(".howdah/pg1[4-9]"))
 
 
-def test_the_project_ignores_its_data_in_git(project):
-    with ensure(project, settings=FAST):
-        assert (project / ".howdah" / ".gitignore").read_text() == "*\n"
+def test_the_project_ignores_its_data_in_git(new_project):
+    with ensure(new_project, settings=FAST):
+        assert (new_project / ".howdah" / ".gitignore").read_text() == "*\n"
 
 
 @pytest.mark.parametrize("mark", ["pyproject.toml", "howdah.toml", ".howdah"])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from once import made_once
 
 ROOT = Path(__file__).parents[2]
 SQL = sorted(
@@ -21,14 +22,14 @@ SQL = sorted(
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built() -> Path:
     """A folder with the sdist, and the wheel that was made from it."""
-    folder = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT))
-    return folder
+    return made_once(
+        "dist",
+        lambda folder: run(sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)),
+    )
 
 
-@pytest.mark.xdist_group("packaging")
 def test_wheel_and_sdist_contain_every_sql_file(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     (sdist,) = built.glob("*.tar.gz")
@@ -42,7 +43,6 @@ def test_wheel_and_sdist_contain_every_sql_file(built: Path) -> None:
     assert "howdah/py.typed" in in_wheel
 
 
-@pytest.mark.xdist_group("packaging")
 def test_t41_the_wheel_contains_the_package_and_nothing_else(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
 
@@ -53,15 +53,15 @@ def test_t41_the_wheel_contains_the_package_and_nothing_else(built: Path) -> Non
     assert [n for n in names if re.search("test_|conftest|chaos|fault|mutant", n)] == []
 
 
-@pytest.mark.xdist_group("packaging")
 @pytest.mark.parametrize("kind", ["*.whl", pytest.param("*.tar.gz", marks=pytest.mark.slow)])
 def test_a_built_package_runs_a_job_in_an_empty_environment(
     kind: str, built: Path, tmp_path: Path, empty_dsn: str
 ) -> None:
     (package,) = built.glob(kind)
-    run(sys.executable, "-m", "venv", str(tmp_path / "venv"))
     binaries = tmp_path / "venv/bin"
-    run(str(binaries / "pip"), "install", "--quiet", str(package))
+    run(sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv"))
+    pip = (sys.executable, "-m", "pip", "--python", str(binaries / "python"))
+    run(*pip, "install", "--quiet", str(package))
     (tmp_path / "greet.py").write_text("def hello(name: str) -> str:\n    return f'hello {name}'\n")
     howdah = str(binaries / "howdah")
 

@@ -10,12 +10,11 @@ import time
 from collections import Counter
 from uuid import UUID
 
-import asyncpg
 import pytest
+from data_folders import lay_out
 
 from howdah import App, embedded, jobs
 from howdah.events import DatabaseBack, DatabaseLost, LeaseRefused
-from howdah.migrate import migrate
 from howdah.worker import finisher, link
 
 CUT = """
@@ -29,7 +28,7 @@ class Server:
 
     def __init__(self, folder) -> None:
         self._folder = folder
-        self._server = embedded.start(folder, settings={"max_connections": "50"})
+        self.start()
         self.dsn = self._server.dsn()
 
     def crash(self) -> None:
@@ -38,18 +37,17 @@ class Server:
         self._server.stop()
 
     def start(self) -> None:
-        self._server = embedded.start(self._folder, settings={"max_connections": "50"})
+        settings = {"max_connections": "50", "fsync": "off"}
+        self._server = embedded.start(self._folder, settings=settings)
 
     def stop(self) -> None:
         self._server.stop()
 
 
 @pytest.fixture
-async def server(tmp_path):
+def server(tmp_path):
+    lay_out(tmp_path / "data", schema=True)
     server = Server(tmp_path / "data")
-    connection = await asyncpg.connect(server.dsn)
-    await migrate(connection, "howdah")
-    await connection.close()
     yield server
     server.stop()
     shutil.rmtree(tmp_path / "data")

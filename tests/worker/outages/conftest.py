@@ -13,21 +13,21 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import psycopg
 import pytest
+from data_folders import lay_out
 
 from howdah import embedded
 from howdah.embedded import wire
 from howdah.embedded.binaries import find_binaries
-from howdah.migrate import migrate
 
 
 class Server:
     """A PostgreSQL of the test's own, that can be killed, changed and started again."""
 
     def __init__(self, folder: Path, settings: dict[str, str]) -> None:
-        self.folder, self._settings = folder, {"max_connections": "50", **settings}
+        self.folder = folder
+        self._settings = {"max_connections": "50", "fsync": "off", **settings}
         self.start()
 
     def start(self) -> None:
@@ -38,12 +38,6 @@ class Server:
         """Start it again; the moment at which it took connections."""
         await asyncio.to_thread(self.start)
         return time.monotonic()
-
-    async def install(self) -> None:
-        """Install the schema."""
-        connection = await asyncpg.connect(self.dsn)
-        await migrate(connection, "howdah")
-        await connection.close()
 
     def end(self, number: signal.Signals) -> None:
         """End it: SIGQUIT as `pg_ctl -m immediate` does it, SIGKILL as nobody should."""
@@ -74,7 +68,7 @@ class Server:
             pytest.skip("this PostgreSQL comes without pg_basebackup")
         subprocess.run(
             [program, "-h", self.server.socket_dir, "-p", str(wire.PORT), "-U", wire.USER,
-             "-D", folder, "-R", "-X", "stream", "--checkpoint=fast"],
+             "-D", folder, "-R", "-X", "stream", "--checkpoint=fast", "--no-sync"],
             check=True, capture_output=True,
         )  # fmt: skip
         return Server(folder, self._settings)
@@ -109,12 +103,16 @@ def together() -> Callable[..., str]:
 
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Make a server: `servers(max_connections="20")`; all are gone after the test."""
+    """Make a server with our schema: `servers(max_connections="20")`; after the test it is gone."""
     made: list[Server] = []
 
     def make(*, standby_of: Server | None = None, **settings: str) -> Server:
         folder = tmp_path / f"data{len(made)}"
-        made.append(standby_of.standby(folder) if standby_of else Server(folder, settings))
+        if standby_of:
+            made.append(standby_of.standby(folder))
+        else:
+            lay_out(folder, schema=True)
+            made.append(Server(folder, settings))
         return made[-1]
 
     yield make
@@ -124,11 +122,9 @@ def servers(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture
-async def server(servers: Callable[..., Server]) -> Server:
+def server(servers: Callable[..., Server]) -> Server:
     """A server with the schema installed."""
-    server = servers()
-    await server.install()
-    return server
+    return servers()
 
 
 class Road:

@@ -18,11 +18,16 @@ WITHIN = 10.0  # seconds from a writable server to the first job on it
 
 
 @pytest.fixture
-async def pair(servers):
+def pair(servers):
     """A primary and its standby, streaming."""
     primary = servers()
-    await primary.install()
     return primary, servers(standby_of=primary)
+
+
+@pytest.fixture
+def two(servers):
+    """Two servers that know nothing of each other."""
+    return servers(), servers()
 
 
 @pytest.fixture
@@ -130,12 +135,10 @@ and not exists (select from howdah.jobs where state <> 'succeeded')
 
 
 async def test_when_the_primary_turns_read_only_the_other_is_looked_for(
-    servers, counting, eventually, store_of
+    two, counting, eventually, store_of
 ):
     """Two servers without replication: connections stay, and each statement is refused (25006)."""
-    one, other = servers(), servers()
-    for each in (one, other):
-        await each.install()
+    one, other = two
     app, job, ran = counting(one, other, poll_every=0.2)
     before, after = store_of(one.dsn), store_of(other.dsn)
 
