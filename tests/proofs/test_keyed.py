@@ -272,7 +272,7 @@ class _Kills:
     async def _see(self, worker, since):
         held = "select 1 from _howdah.lease l join _howdah.job j on j.lease = l.lease"
         held += " join _howdah.place p on p.job_id = j.id where l.worker = %s limit 1"
-        while self._store.rows(held, worker):
+        while self._store.rows(held, worker):  # noqa: ASYNC110 - a row tells nobody that it is gone
             await asyncio.sleep(0.01)
         self.freed.append(time.monotonic() - since)
 
