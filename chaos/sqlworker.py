@@ -34,7 +34,7 @@ def work(connection: psycopg.Connection, chance: Random, note: Any, pid: int) ->
         for job, lease, key, attempt in claimed:
             at = {"k": int(key), "f": str(lease), "w": pid}
             note("start", a=attempt, **at)
-            if chance.random() < 0.15:
+            if chance.random() < 0.12:
                 time.sleep(chance.uniform(*TOO_LONG))
             note("end", **at)
             try:
