@@ -60,3 +60,16 @@ test-pg%: setup ## Run the suite on one server version, 14 to 18 (binaries from 
 
 clean: ## Remove what was made here
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+CHAOS_SEED ?=
+
+.PHONY: chaos-mini chaos-smoke chaos-soak
+
+chaos-mini: setup ## Chaos for a minute at most: as every change is checked (CHAOS_SEED=7: the same again)
+	$(BIN)/python -m chaos.run mini $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
+
+chaos-smoke: setup ## Chaos for ten minutes: 200,000 jobs, 200 faults (CHAOS_SEED=7: the same again)
+	$(BIN)/python -m chaos.run smoke $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
+
+chaos-soak: setup ## Chaos for an hour: 1,000,000 jobs, 1,000 faults
+	$(BIN)/python -m chaos.run soak $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))

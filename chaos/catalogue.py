@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from chaos.kills import Freeze, KillChild
+from chaos.poison import HogJob, PoisonJob
 from chaos.world import Fault
 
-FAULTS: dict[str, Fault] = {fault.name: fault for fault in (KillChild(), Freeze())}
-WEIGHTS: dict[str, float] = {}
+_ALL: tuple[Fault, ...] = (KillChild(), Freeze(), PoisonJob(), HogJob())
+FAULTS: dict[str, Fault] = {fault.name: fault for fault in _ALL}
+WEIGHTS: dict[str, float] = {"poison job": 0.3, "hog job": 0.3}

@@ -70,9 +70,7 @@ def figures(history: History) -> dict[str, object]:
     asked = Counter(one.status for one in history.asked.values())
     states = Counter(job.state for job in history.jobs.values())
     by_key = history.by_key()
-    recovered = sum(
-        one.status == "info" and key in by_key for key, one in history.asked.items()
-    )
+    recovered = sum(one.status == "info" and key in by_key for key, one in history.asked.items())
     starts = sum(map(len, history.starts.values()))
     return {
         "enqueued": dict(asked),

@@ -92,6 +92,12 @@ DEFECTS = {
                 "and not exists (select from unnest(l.ids) i (id) join _howdah.job j on j.id = i.id and j.lease = l.lease)",
                 "",
             ),
+            ("howdah.rescue", "having count(*) > 0", "having false"),
+            (
+                "howdah.rescue",
+                "and not exists (select from _howdah.job j where j.id = any (held.ids) and j.lease = held.lease)",
+                "",
+            ),
         ),
     ),
     "rescue-runs-twice": Defect(
@@ -132,21 +138,28 @@ DEFECTS = {
 }  # fmt: skip
 
 
-async def plant(name: str, execute: Callable[[str], Awaitable[Any]], ask: Callable[..., Any]) -> None:
+SOURCE = """
+select array_agg(pg_get_functiondef(p.oid)) from pg_proc p
+join pg_namespace n on n.oid = p.pronamespace where n.nspname || '.' || p.proname = $1
+"""
+
+
+async def plant(
+    name: str, execute: Callable[[str], Awaitable[Any]], ask: Callable[..., Any]
+) -> None:
     """Break it. `ask` gives one value of a statement with parameters."""
     defect = DEFECTS[name]
     for statement in defect.statements:
         await execute(statement)
+    edits: dict[str, list[tuple[str, str]]] = {}
     for function, says, is_to_say in defect.edits:
-        is_edited = False
-        for number in await ask(
-            "select array_agg(p.oid) from pg_proc p join pg_namespace n on n.oid = p.pronamespace "
-            "where n.nspname || '.' || p.proname = $1",
-            function,
-        ):
-            text = await ask("select pg_get_functiondef($1)", number)
-            if says in text:
-                await execute(text.replace(says, is_to_say))
-                is_edited = True
-        if not is_edited:
-            raise LookupError(f"{function} does not say {says!r} any more: mend the defect {name}")
+        edits.setdefault(function, []).append((says, is_to_say))
+    for function, changes in edits.items():
+        for text in await ask(SOURCE, function):
+            if all(says in text for says, _ in changes):
+                for says, is_to_say in changes:
+                    text = text.replace(says, is_to_say)
+                await execute(text)
+                break
+        else:
+            raise LookupError(f"{function} is not what it was: mend the defect {name}")

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from chaos.history import Change, History, Job
+import itertools
 
 SUCCEEDED, FAILED = "S", "F"
 ONCE, TRANSACTIONAL = "m", "t"
@@ -146,13 +147,16 @@ def unique(history: History) -> Iterator[str]:
             spans[life[0].id] = (life[0].at, until)
     for key, found in lives.items():
         found.sort()
-        for one, other in zip(found, found[1:], strict=False):
+        for one, other in itertools.pairwise(found):
             if other[0] < one[1]:
                 yield f"unique key {key}: {one[2]} and {other[2]} were there at once"
     for asked in history.asked.values():
         if asked.status == "ok" and asked.id in spans and asked.returned is not None:
             came, went = spans[asked.id]
-            if came > history.wall(asked.returned) + 50_000 or went < history.wall(asked.invoked) - 50_000:
+            if (
+                came > history.wall(asked.returned) + 50_000
+                or went < history.wall(asked.invoked) - 50_000
+            ):
                 yield f"unique key {asked.unique}: {asked.id} was not there when it was answered"
 
 

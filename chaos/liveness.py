@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from chaos.history import History
@@ -66,7 +67,9 @@ def injected(history: History) -> dict[str, dict[str, Any]]:
     """For each kind of fault how many had an effect, how many did not, and what was seen."""
     found: dict[str, dict[str, Any]] = {}
     for line in history.faults:
-        kind = found.setdefault(line["name"], {"real": 0, "vain": 0, "absent": 0, "seen": Counter()})
+        kind = found.setdefault(
+            line["name"], {"real": 0, "vain": 0, "absent": 0, "seen": Counter()}
+        )
         observed = line.get("observed") or {}
         if line.get("absent"):
             kind["absent"] += 1
@@ -76,17 +79,39 @@ def injected(history: History) -> dict[str, dict[str, Any]]:
     return dict(sorted(found.items()))
 
 
-def recovery(history: History) -> dict[str, dict[str, float]]:
-    """For each kind of fault the time from its healing to the next start of any job."""
+def recovery(history: History) -> dict[str, dict[str, dict[str, float]]]:
+    """For each kind of fault, from its healing: how long until any job starts, and until those
+    start again whose runs it cut short."""
+    real = sorted(
+        (line for line in history.faults if any((line.get("observed") or {}).values())),
+        key=lambda line: line["began"],
+    )
     moments = sorted(start.t for starts in history.starts.values() for start in starts)
-    waits: dict[str, list[float]] = defaultdict(list)
-    for line in history.faults:
-        if any((line.get("observed") or {}).values()):
-            healed = int(line["healed"] * 1e9)
-            place = bisect.bisect_left(moments, healed)
-            if place < len(moments):
-                waits[line["name"]].append((moments[place] - healed) / 1e9)
-    return {name: spread(seconds) for name, seconds in sorted(waits.items())}
+    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: {"any": [], "affected": []})
+    for line in real:
+        healed = int(line["healed"] * 1e9)
+        place = bisect.bisect_left(moments, healed)
+        if place < len(moments):
+            found[line["name"]]["any"].append((moments[place] - healed) / 1e9)
+    began = [int(line["began"] * 1e9) for line in real]
+    for cut, again in _cut_short(history):
+        place = bisect.bisect_right(began, again) - 1
+        if place >= 0 and began[place] >= cut:
+            line = real[place]
+            found[line["name"]]["affected"].append(max(0.0, again / 1e9 - line["healed"]))
+    return {
+        name: {what: spread(seconds) for what, seconds in kind.items() if seconds}
+        for name, kind in sorted(found.items())
+    }
+
+
+def _cut_short(history: History) -> Iterator[tuple[int, int]]:
+    """When a run began that never came to its end, and when the next of its job did."""
+    for key, starts in history.starts.items():
+        runs = sorted(starts, key=lambda start: start.t)
+        for run, again in pairwise(runs):
+            if (key, run.token) not in history.ends:
+                yield run.t, again.t
 
 
 def spread(seconds: Sequence[float]) -> dict[str, float]:

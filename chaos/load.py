@@ -39,7 +39,9 @@ def spec(chance: Random, key: int, mix: dict[str, float] | None = None) -> Spec:
     mix = mix or MIX
     [kind] = chance.choices([*mix], [*mix.values()])
     if kind == "unique":
-        return Spec(key=key, task="co", args={"hold": 0.05}, unique=f"u{chance.randrange(UNIQUE_KEYS)}")
+        return Spec(
+            key=key, task="co", args={"hold": 0.05}, unique=f"u{chance.randrange(UNIQUE_KEYS)}"
+        )
     if kind == "later":
         return Spec(key=key, task="co", delay=FAR)
     if kind == "sql":

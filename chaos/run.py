@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from pathlib import Path
 
 from chaos import checker
@@ -43,6 +44,9 @@ def main() -> int:
         asyncio.run(stage.run())
         status = checker.main(str(folder))
         _report(given, folder)
+    except Exception:
+        traceback.print_exc()
+        status = checker.STATUS["unknown"]
     finally:
         stage.kill()
         if not kept:

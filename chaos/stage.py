@@ -68,7 +68,9 @@ class Stage:
         """All of it; what is not over within the limit is cut, and the run says so."""
         world = await self._set_up()
         try:
-            async with asyncio.timeout(max(1.0, self.size.limit - self.size.limit / 12 - self._age)):
+            async with asyncio.timeout(
+                max(1.0, self.size.limit - self.size.limit / 12 - self._age)
+            ):
                 await self._load(world)
                 self.log.write("phase", name="healed")
                 await self._drain(world)
