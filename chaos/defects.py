@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 NOTHING_DURABLE = """
@@ -32,6 +33,11 @@ begin
 end $$;
 create trigger defect_deletes after insert on _howdah.lease for each statement
 execute function chaos.delete_forgotten();
+"""
+SETTLE_LESS = """
+        n := cardinality(ids) - (cardinality(ids) > 5)::int;
+        moved := _howdah.settle(ids[:n], leases[:n], 'S', results, errors);
+        return;
 """
 
 
@@ -129,10 +135,9 @@ DEFECTS = {
             (
                 "howdah.finish",
                 "moved := _howdah.settle(ids, leases, 'S', results, errors);",
-                "moved := _howdah.settle(case when cardinality(ids) > 5 then ids[:cardinality(ids) - 1] else ids end, "
-                "case when cardinality(ids) > 5 then leases[:cardinality(ids) - 1] else leases end, 'S', results, errors); "
-                "return;",
+                SETTLE_LESS,
             ),
+            ("howdah.finish", "declare\n", "declare\n    n  int;\n"),
         ),
     ),
 }  # fmt: skip
@@ -157,9 +162,7 @@ async def plant(
     for function, changes in edits.items():
         for text in await ask(SOURCE, function):
             if all(says in text for says, _ in changes):
-                for says, is_to_say in changes:
-                    text = text.replace(says, is_to_say)
-                await execute(text)
+                await execute(reduce(lambda said, edit: said.replace(*edit), changes, text))
                 break
         else:
             raise LookupError(f"{function} is not what it was: mend the defect {name}")

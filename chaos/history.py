@@ -1,4 +1,4 @@
-"""What a run left behind, as the checker takes it: logs of all processes, and one dump of the store.
+"""What a run left behind, as the checker takes it: all logs, and one dump of the store.
 
 Imports nothing of howdah: what judges the queue must not share its mistakes.
 """
@@ -189,7 +189,7 @@ class History:
 
     def wall(self, t: int) -> float:
         """A moment of a log, in µs of the database's clock, which is this machine's."""
-        return (t + self.facts.get("clock", 0)) / 1000
+        return (t + int(self.facts.get("clock", 0))) / 1000
 
 
 def read(folder: Path) -> History:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from chaos.history import Change, History, Job
-import itertools
 
 SUCCEEDED, FAILED = "S", "F"
 ONCE, TRANSACTIONAL = "m", "t"
@@ -22,6 +22,7 @@ UNCHARGED = {
     "released", "snoozed", "lost", "crashed", "connection lost", "unknown task", "no connection",
     "no process",
 }  # fmt: skip
+CRASHES = {"lost", "crashed", "connection lost"}
 LEGAL = {
     (None, "r"), (None, "s"), ("s", "r"), ("s", None), ("r", "x"), ("r", None), ("x", "r"),
     ("x", "s"), ("x", None),
@@ -29,7 +30,7 @@ LEGAL = {
 
 
 def lost(history: History) -> Iterator[str]:
-    """I1: what was acknowledged is there, ended or waiting with a reason; and what succeeded ran."""
+    """I1: what was acknowledged is there, and what succeeded ran."""
     by_key = history.by_key()
     for key, asked in history.asked.items():
         if asked.status != "ok":
@@ -161,7 +162,7 @@ def unique(history: History) -> Iterator[str]:
 
 
 def attempts(history: History) -> Iterator[str]:
-    """I10: no more runs than are allowed, none without a reason, and each charged as it should be."""
+    """I10: no more runs than are allowed, none without a reason, each charged as it should be."""
     why = {(row.id, row.lease): row.outcome for row in history.attempts}
     for job in history.jobs.values():
         if job.task not in OURS:
@@ -186,18 +187,21 @@ def attempts(history: History) -> Iterator[str]:
 
 def _charges(history: History, why: dict[tuple[str, str | None], str]) -> Iterator[str]:
     for life in history.lives():
-        claimed = 0
+        claimed, crashes = 0, 0
         for change in life:
             if change.now == "x":
-                claimed = change.attempt
+                claimed, crashes = change.attempt, change.crashes
             elif change.was == "x" and change.now is not None:
                 outcome = why.get((change.id, change.was_lease))
                 if outcome is None:
                     yield f"job {change.id} went back from running, and nothing says why"
-                elif change.attempt != claimed - (outcome in UNCHARGED) and (
-                    outcome in UNCHARGED or outcome in CHARGED
+                    continue
+                if outcome in UNCHARGED | CHARGED and change.attempt != claimed - (
+                    outcome in UNCHARGED
                 ):
                     yield f"job {change.id}: {outcome} made {change.attempt} of attempt {claimed}"
+                if outcome in CRASHES and change.crashes != crashes + 1:
+                    yield f"job {change.id}: {outcome}, and no crash was counted"
 
 
 def early(history: History) -> Iterator[str]:
@@ -252,7 +256,7 @@ def conservation(history: History) -> Iterator[str]:
         yield f"job {identity} is there, and never came"
     for look in history.facts.get("looks", ()):
         if look["came"] - look["went"] != look["live"]:
-            yield f"at one moment {look['came']} had come, {look['went']} gone, {look['live']} were there"
+            yield "at one moment {came} had come, {went} gone, {live} were there".format(**look)
 
 
 def server_log(history: History) -> Iterator[str]:

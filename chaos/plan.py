@@ -115,7 +115,7 @@ class Plan:
 
 
 def planned(seed: int, size: Size, faults: Sequence[Known], weights: dict[str, float]) -> Plan:
-    """A plan of faults, spread over the load: each kind comes once before any comes by its weight."""
+    """A plan of faults, spread over the load: each kind once before any comes by its weight."""
     chance = Random(seed)
     fitting = sorted((f for f in faults if f.longest <= size.longest), key=lambda f: f.name)
     if not fitting:

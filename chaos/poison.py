@@ -14,7 +14,8 @@ from chaos.world import Injected, World, between
 KEYS = 8_000_000_000  # of all jobs that faults enqueue
 ENQUEUE = "select howdah.enqueue($1, $2::jsonb)"
 DEATHS = """
-select count(*) from howdah.attempts where job_id = any ($1::uuid[]) and outcome in ('lost', 'crashed')
+select count(*) from howdah.attempts
+where job_id = any ($1::uuid[]) and outcome in ('lost', 'crashed')
 """
 STARTED = "select count(*) from howdah.jobs where id = any ($1::uuid[]) and attempt > 0"
 

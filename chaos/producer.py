@@ -19,6 +19,7 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -85,7 +86,7 @@ class Producer:
 
     async def tried(self, specs: Sequence[Spec]) -> None:
         """Enqueue them, and write down what came of it; a chosen id is asked for until it is in."""
-        about = {"k": specs[0].key, "n": len(specs)}
+        about: dict[str, Any] = {"k": specs[0].key, "n": len(specs)}
         if specs[0].unique is not None:
             about["u"] = specs[0].unique
         for _ in range(20):
@@ -147,7 +148,7 @@ def _consecutive(specs: Sequence[Spec]) -> list[list[Spec]]:
 class ByClient(Producer):
     """With the Python client, one by one and by the dozen."""
 
-    sizes = (1, 1, 1, 1, 1, 1, 10, 30)
+    sizes: tuple[int, ...] = (1, 1, 1, 1, 1, 1, 10, 30)
 
     def __init__(self, *given: object) -> None:
         super().__init__(*given)  # type: ignore[arg-type]
@@ -209,7 +210,8 @@ class BySql(Producer):
         })  # fmt: skip
         row = await cursor.fetchone()
         assert row is not None
-        return row[0]
+        found: UUID = row[0]
+        return found
 
     async def recover(self) -> None:
         connection, self.connection = self.connection, None
@@ -238,4 +240,4 @@ def main(kind: str, number: int, seed: int, jobs: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:5]), float(sys.argv[5]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5]))

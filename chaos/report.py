@@ -42,7 +42,7 @@ def _section(run: dict[str, Any]) -> Iterator[str]:
     planted = f", planted: {facts['defect']}" if facts["defect"] else ""
     yield f"## {size['name']}, seed {facts['seed']}{planted}: {run['verdict']}\n"
     yield (
-        f"PostgreSQL {facts['postgresql']}, Python {facts['python']}, {facts['took']:.0f} s in all; "
+        f"PostgreSQL {facts['postgresql']}, Python {facts['python']}, {facts['took']:.0f} s; "
         f"drained {facts.get('drained in', float('nan')):.1f} s after the last fault was healed. "
         f"Repeat: `{REPEAT.format(size=size['name'], seed=facts['seed'])}`\n"
     )
@@ -69,7 +69,8 @@ def _rows(figures: dict[str, Any]) -> Iterator[str]:
     states = figures["states"]
     named = (("S", "succeeded"), ("F", "failed"), ("s", "scheduled for much later"))
     yield f"| ended as | {', '.join(f'{states.get(k, 0):,} {name}' for k, name in named)} |"
-    yield f"| runs; of these not the first of their job | {figures['starts']:,}; {figures['runs again']:,} |"
+    starts, again = figures["starts"], figures["runs again"]
+    yield f"| runs; of these not the first of their job | {starts:,}; {again:,} |"
     yield f"| effects of transactional jobs | {figures['effects']:,} |"
     yield f"| late finishes refused | {figures['refused']:,} |"
     outcomes = ", ".join(f"{name} {n:,}" for name, n in sorted(figures["attempts"].items()))
@@ -79,7 +80,10 @@ def _rows(figures: dict[str, Any]) -> Iterator[str]:
 
 
 def _faults(figures: dict[str, Any]) -> Iterator[str]:
-    yield "| fault | with effect | without | seen | any job starts: p50 | p99 | max | its own again: p50 | p99 | max |"
+    yield (
+        "| fault | with effect | without | seen | any job starts: p50 | p99 | max "
+        "| its own again: p50 | p99 | max |"
+    )
     yield "|---|---|---|---|---|---|---|---|---|---|"
     for name, kind in figures["faults"].items():
         seen = ", ".join(f"{what} {n:,}" for what, n in kind["seen"].items() if n)

@@ -1,4 +1,4 @@
-"""A run from its first process to its dump: server, roads, workers, producers, faults, and peace."""
+"""A run from its first process to its dump: server, workers, producers, faults, and peace."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -89,7 +89,7 @@ class Stage:
         server = self._server = Server(self.folder / "server")
         await server.start()
         self._proxies = {name: Proxy(server.socket) for name in ("worker", "producer", "direct")}
-        roads = [self._proxies[name].dsn for name in ("worker", "direct")]
+        roads: list[Callable[[], str]] = [self._proxies[name].dsn for name in ("worker", "direct")]
         self._workers = Workers(
             self.folder, roads, n=self.size.workers, lost_after=LOST_AFTER, note=self.log.write,
             environment={"CHAOS_DEFECT": self.defect or ""},

@@ -1,4 +1,4 @@
-"""The store of a run, as its own owner sees it: installed, looked at, and written down at the end."""
+"""The store of a run, as its owner sees it: installed, looked at, and written down at the end."""
 
 from __future__ import annotations
 
@@ -13,30 +13,39 @@ from howdah.migrate import migrate
 
 HERE = Path(__file__).parent
 LONG_WAIT = "interval '10 min'"  # what is scheduled beyond it is not waited for
-DUMPS = {
-    "jobs.tsv": r"""
+JOBS = r"""
+with j as (
+    select args, id, task, state, delivery, attempt, max_attempts, crashes, run_at, finished_at,
+           lease, unique_key, error,
+           case when jsonb_typeof(result) = 'string' and octet_length(result::text) < 60
+                then result #>> '{}' end as fence
+    from _howdah.finished
+    union all
+    select args, id, task, state, delivery, attempt, max_attempts, crashes, run_at, null,
+           lease, unique_key, null, null
+    from _howdah.job)
 select case when args ->> 'key' ~ '^\d{1,18}$' then (args ->> 'key')::bigint end, id, task, state,
-       delivery, attempt, coalesce(max_attempts, 4), crashes, (extract(epoch from run_at) * 1e6)::bigint,
-       (extract(epoch from finished_at) * 1e6)::bigint, lease, result #>> '{}', unique_key,
-       regexp_replace(left(error, 120), '[\t\n\\]', ' ', 'g')
-from (select args, id, task, state, delivery, attempt, max_attempts, crashes, run_at, finished_at, lease,
-             case when jsonb_typeof(result) = 'string' and octet_length(result::text) < 60 then result end as result, unique_key, error
-      from _howdah.finished
-      union all
-      select args, id, task, state, delivery, attempt, max_attempts, crashes, run_at, null, lease, null, unique_key, null
-      from _howdah.job) j
-""",
-    "attempts.tsv": "select job_id, attempt, outcome, lease from _howdah.attempt",
-    "effects.tsv": "select key, attempt, token from chaos.effects",
-    "audit.tsv": """
+       delivery, attempt, coalesce(max_attempts, 4), crashes,
+       (extract(epoch from run_at) * 1e6)::bigint, (extract(epoch from finished_at) * 1e6)::bigint,
+       lease, fence, unique_key, regexp_replace(left(error, 120), '[\t\n\\]', ' ', 'g')
+from j
+"""
+AUDIT = """
 select id, (extract(epoch from at) * 1e6)::bigint, was, now, was_lease, now_lease, attempt, crashes,
        (extract(epoch from run_at) * 1e6)::bigint, key, unique_key
 from chaos.audit order by id, n
-""",
-    "remaining.tsv": r"""
-select id, state, coalesce(run_at, created_at) <= now(), regexp_replace(howdah.why(id), '[\t\n\\]', ' ', 'g')
+"""
+REMAINING = r"""
+select id, state, coalesce(run_at, created_at) <= now(),
+       regexp_replace(howdah.why(id), '[\t\n\\]', ' ', 'g')
 from _howdah.job
-""",
+"""
+DUMPS = {
+    "jobs.tsv": JOBS,
+    "attempts.tsv": "select job_id, attempt, outcome, lease from _howdah.attempt",
+    "effects.tsv": "select key, attempt, token from chaos.effects",
+    "audit.tsv": AUDIT,
+    "remaining.tsv": REMAINING,
 }
 # Nobody's in Python: its workers are in SQL, and so its retries are declared here.
 SQL_TASK = """

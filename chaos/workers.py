@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,7 @@ class Workers:
     def __init__(
         self,
         folder: Path,
-        roads: list[Callable[[], str]],
+        roads: Sequence[Callable[[], str]],
         *,
         n: int,
         lost_after: float,

@@ -39,7 +39,7 @@ class Workers(Protocol):
 class Note(Protocol):
     """Writes a line to the nemesis' log."""
 
-    def __call__(self, what: str, **facts: object) -> None: ...
+    def __call__(self, what: str, /, **facts: object) -> None: ...
 
 
 @dataclass(slots=True, kw_only=True)

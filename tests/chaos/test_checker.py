@@ -209,10 +209,18 @@ def test_a_job_is_not_started_twice_under_one_lease(run):
 
 
 def test_a_release_does_not_charge_an_attempt(run):
-    run.attempts[:] = [Attempt("j3", 1, "released", "b")]
+    run.attempts[:] = [Attempt("j3", 1, "released", "b")]  # which is no crash either
     for change in run.changes:
         if change["id"] == "j3" and change["was_lease"] == "b":
             change["attempt"] = 1
+
+    assert found(run) == {"I10"}
+
+
+def test_the_loss_of_a_worker_counts_a_crash(run):
+    for change in run.changes:
+        if change["id"] == "j3":
+            change["crashes"] = 0
 
     assert found(run) == {"I10"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import dataclass, replace
 from random import Random
@@ -10,7 +11,6 @@ import pytest
 
 from chaos.load import MIX, spec
 from chaos.plan import SIZES, SPREAD, Plan, planned
-import itertools
 
 
 @dataclass(frozen=True)
