@@ -57,7 +57,7 @@ SIZES = {
     for size in (
         Size(
             name="mini", load=24, limit=58, jobs=10_000, faults=20, classes=4, lanes=3,
-            workers=2, longest=12.5,
+            workers=2, longest=8,
         ),
         Size(
             name="smoke", load=440, limit=590, jobs=210_000, faults=200, classes=10, lanes=3,

@@ -197,13 +197,14 @@ class Stage:
 
     async def _tear_down(self, world: World) -> None:
         assert self._workers is not None
+        await store.dump(world, self.folder / "dump", store.LEFT)  # with workers at work
         self._workers.stop()
         stopped = await self._workers.stopped()
         self.facts["stopped"] = stopped
         if getattr(self, "_keeping", None) is not None:
             self._keeping.cancel()
         self._end_processes()
-        await store.dump(world, self.folder / "dump")
+        await store.dump(world, self.folder / "dump", store.DUMPS)
         self.facts["server_log"] = store.facts_of(world)
         self.facts["took"] = self._age
         (self.folder / "facts.json").write_text(json.dumps(self.facts, indent=1))

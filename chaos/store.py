@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -45,8 +46,8 @@ DUMPS = {
     "attempts.tsv": "select job_id, attempt, outcome, lease from _howdah.attempt",
     "effects.tsv": "select key, attempt, token from chaos.effects",
     "audit.tsv": AUDIT,
-    "remaining.tsv": REMAINING,
 }
+LEFT = {"remaining.tsv": REMAINING}
 # Nobody's in Python: its workers are in SQL, and so its retries are declared here.
 SQL_TASK = """
 select howdah.declare_tasks('[{"name": "sql", "first_ms": 200, "factor": 1.5, "max_attempts": 8}]')
@@ -94,12 +95,12 @@ async def probe(world: World, key: int) -> UUID:
     return found
 
 
-async def dump(world: World, folder: Path) -> None:
-    """Write down all tables that the checker reads, as they are at one moment."""
-    folder.mkdir()
+async def dump(world: World, folder: Path, dumps: Mapping[str, str]) -> None:
+    """Write down what the checker reads, as it is at one moment."""
+    folder.mkdir(exist_ok=True)
     async with world.server.session() as connection:
         await connection.execute("begin isolation level repeatable read, read only")
-        for name, statement in DUMPS.items():
+        for name, statement in dumps.items():
             await connection.copy_from_query(
                 statement, output=folder / name, format="text", timeout=300
             )
