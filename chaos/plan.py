@@ -48,8 +48,18 @@ class Size:
     faults: int  # to be really injected, at least
     classes: int  # of faults, at least
     lanes: int = 2  # faults at a time
-    workers: int = 3
+    workers: int = 4
     longest: float = 60.0  # seconds that one injection may take
+
+    def scaled(self, share: float) -> Self:
+        """The same for a share of the time: as many jobs and faults a second."""
+        return replace(
+            self,
+            load=self.load * share,
+            limit=self.load * share + self.limit - self.load,
+            jobs=round(self.jobs * share),
+            faults=round(self.faults * share),
+        )
 
 
 SIZES = {

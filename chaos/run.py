@@ -22,7 +22,7 @@ from pathlib import Path
 from chaos import checker
 from chaos.catalogue import FAULTS, WEIGHTS
 from chaos.defects import DEFECTS
-from chaos.plan import SIZES, Plan, planned
+from chaos.plan import SIZES, Plan, Size, planned
 from chaos.stage import Stage
 
 ROOT = Path(__file__).parent.parent
@@ -32,8 +32,8 @@ AFTERWARDS = 240.0  # seconds for the dump and the checker, until the watchdog e
 def main() -> int:
     """Plan, run, judge."""
     given = _arguments()
-    size = SIZES[given.size]
-    plan = _plan(given)
+    size = SIZES[given.size].scaled(given.scale)
+    plan = _plan(given, size)
     kept = given.keep is not None
     folder = Path(given.keep or tempfile.mkdtemp(prefix="howdah-chaos-")).resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -58,6 +58,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m chaos.run", description=__doc__)
     parser.add_argument("size", choices=[*SIZES])
     parser.add_argument("--seed", type=int, default=random.randrange(1, 1_000_000))
+    parser.add_argument("--scale", type=float, default=1.0, help="a share of the time and the load")
     parser.add_argument("--plan", type=Path, help="a plan that an earlier run printed")
     parser.add_argument("--without", action="append", default=[], metavar="FAULT")
     parser.add_argument("--only", action="append", default=[], metavar="FAULT")
@@ -71,12 +72,12 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _plan(given: argparse.Namespace) -> Plan:
+def _plan(given: argparse.Namespace, size: Size) -> Plan:
     if given.plan is not None:
         plan = Plan.from_json(given.plan.read_text())
     else:
         faults = [f for f in FAULTS.values() if not given.only or f.name in given.only]
-        plan = planned(given.seed, SIZES[given.size], faults, WEIGHTS)
+        plan = planned(given.seed, size, faults, WEIGHTS)
     plan = plan.without(given.without)
     for half in given.half:
         plan = plan.half(half)

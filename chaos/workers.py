@@ -153,7 +153,7 @@ class Workers:
         with (self.folder / f"{name}.err").open("wb") as errors:
             process = subprocess.Popen(
                 [sys.executable, "-m", "howdah", "worker", "chaos.program:app", "--name", name,
-                 "--processes", "1", "--slots", "100"],
+                 "--processes", "1", "--slots", "40"],
                 cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
             )  # fmt: skip
         parent = Parent(name, process, env, is_extra=is_extra)
