@@ -31,6 +31,7 @@ ROOT = Path(__file__).parent.parent
 LOST_AFTER = 4.0  # seconds: short, so that there is much to rescue
 SHARES = {"bulk": 0.82, "client": 0.12, "sql": 0.06}  # of the jobs
 DRAIN = 60.0  # seconds that all that is open may take once all is healed
+SQL_WORKERS = 3
 PROBES = 20
 PROBE_KEYS = 9_000_000_000
 LOOKS = 4
@@ -133,7 +134,8 @@ class Stage:
             )
             for number, (kind, share) in enumerate(SHARES.items(), 1)
         ]  # fmt: skip
-        self._start("producer", "chaos.sqlworker", 1, self.plan.seed)
+        for number in range(1, SQL_WORKERS + 1):
+            self._start("producer", "chaos.sqlworker", number, self.plan.seed)
         assert self._workers is not None
         keeping = asyncio.create_task(self._workers.keep(Random(self.plan.seed)))
         looking = asyncio.create_task(self._look(world))

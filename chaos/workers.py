@@ -16,6 +16,12 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 STOPPING = 40.0  # seconds that a parent may take to end in peace
+KINDS: tuple[dict[str, str], ...] = (  # what workers have that others have not, in turn
+    {},
+    {"HOWDAH_PREPARE": "false"},  # as behind a pooler: no session lock, no listening
+    {},
+    {"HOWDAH_LOST_AFTER": "12", "HOWDAH_POLL_EVERY": "0.3"},
+)
 
 
 @dataclass(slots=True)
@@ -148,6 +154,7 @@ class Workers:
             "HOWDAH_PROCESS_SLOTS": "1",
             "CHAOS_FOLDER": str(self.folder),
             **self._environment,
+            **KINDS[self._number % len(KINDS)],
             **environment,
         }
         with (self.folder / f"{name}.err").open("wb") as errors:
