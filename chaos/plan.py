@@ -49,6 +49,7 @@ class Size:
     classes: int  # of faults, at least
     lanes: int = 2  # faults at a time
     workers: int = 4
+    slots: int = 40  # of each: what a killed process ran is run again alone, which costs
     longest: float = 60.0  # seconds that one injection may take
 
     def scaled(self, share: float) -> Self:
@@ -67,7 +68,7 @@ SIZES = {
     for size in (
         Size(
             name="mini", load=24, limit=58, jobs=10_000, faults=20, classes=4, lanes=3,
-            workers=2, longest=8,
+            workers=2, slots=20, longest=8,
         ),
         Size(
             name="smoke", load=440, limit=590, jobs=210_000, faults=200, classes=10, lanes=3,

@@ -92,7 +92,7 @@ class Stage:
         self._proxies = {name: Proxy(server.socket) for name in ("worker", "producer", "direct")}
         roads: list[Callable[[], str]] = [self._proxies[name].dsn for name in ("worker", "direct")]
         self._workers = Workers(
-            self.folder, roads, n=self.size.workers, lost_after=LOST_AFTER, note=self.log.write,
+            self.folder, roads, n=self.size.workers, slots=self.size.slots, lost_after=LOST_AFTER, note=self.log.write,
             environment={"CHAOS_DEFECT": self.defect or ""},
         )  # fmt: skip
         world = World(

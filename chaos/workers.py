@@ -52,12 +52,14 @@ class Workers:
         roads: Sequence[Callable[[], str]],
         *,
         n: int,
+        slots: int,
         lost_after: float,
         note: Callable[..., None],
         environment: Mapping[str, str] | None = None,
     ) -> None:
         """`roads` give addresses of the database; workers take them in turn."""
         self.folder, self.roads, self.n, self.lost_after = folder, roads, n, lost_after
+        self._slots = slots
         self._note, self._environment = note, dict(environment or {})
         self._parents: list[Parent] = []
         self._number = 0
@@ -160,7 +162,7 @@ class Workers:
         with (self.folder / f"{name}.err").open("wb") as errors:
             process = subprocess.Popen(
                 [sys.executable, "-m", "howdah", "worker", "chaos.program:app", "--name", name,
-                 "--processes", "1", "--slots", "40"],
+                 "--processes", "1", "--slots", str(self._slots)],
                 cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
             )  # fmt: skip
         parent = Parent(name, process, env, is_extra=is_extra)
