@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
@@ -19,6 +19,9 @@ from chaos.proxy import Proxy
 from chaos.world import NotHere
 from howdah import embedded
 from howdah.embedded import wire
+
+if TYPE_CHECKING:
+    from chaos.disk import Disk
 
 NEMESIS = "chaos nemesis"  # our own sessions, which our own faults spare
 SETTINGS = {  # as durable as PostgreSQL is by default; what is here makes the log tell more
@@ -29,12 +32,15 @@ SETTINGS = {  # as durable as PostgreSQL is by default; what is here makes the l
     "client_connection_check_interval": "5s",
 }
 START_TRIES = 8
+SPACE = "select pg_tablespace_location(oid) from pg_tablespace where spcname = 'small'"
 TOLD = {  # what the log is searched for, by the name under which it is counted
     "deadlocks": "deadlock detected",
     "panics": "PANIC:",
     "crash_recoveries": "automatic recovery in progress",
     "terminated": "terminating connection due to administrator command",
     "cancelled": "canceling statement due to user request",
+    "read_only": "in a read-only transaction",
+    "denied": "permission denied for",
     "sync_wait_cancelled": "canceling wait for synchronous replication",
     "full_disk": "No space left on device",
     "lock_waits": "still waiting for",
@@ -49,6 +55,7 @@ class Server:
         self.folder, self.settings = folder, {**SETTINGS, **(settings or {})}
         self._kept_log = folder.with_name(f"{folder.name}.log")
         self._running: embedded.Server | None = None
+        self.disk: Disk | None = None  # on which its tables are, if that is a small one
 
     # Where it is
 
@@ -119,13 +126,17 @@ class Server:
     # What is asked of it as its superuser
 
     @asynccontextmanager
-    async def session(self, name: str = NEMESIS) -> AsyncIterator[Any]:
+    async def session(self, name: str = NEMESIS, *, dsn: str | None = None) -> AsyncIterator[Any]:
         """A connection of asyncpg's, past all proxies and without waiting for standbys."""
         connection = await asyncpg.connect(
-            self.dsn,
+            dsn or self.dsn,
             timeout=10,
             command_timeout=60,
-            server_settings={"application_name": name, "synchronous_commit": "local"},
+            server_settings={
+                "application_name": name,
+                "synchronous_commit": "local",
+                "default_transaction_read_only": "off",
+            },
         )
         try:
             yield connection
@@ -148,6 +159,12 @@ class Server:
         async with self.session() as connection:
             return list(await connection.fetch(statement, *values))
 
+    async def login(self, role: str) -> str:
+        """The URL of an ordinary role, made if it is not there."""
+        if not await self.one("select count(*) from pg_roles where rolname = $1", role):
+            await self.do(f"create role {role} login")
+        return self.dsn.replace(f"//{wire.USER}@", f"//{role}@")
+
     async def set(self, name: str, value: str | None) -> None:
         """Change a setting for all sessions, even where no writes are accepted; None resets it."""
         change = f"reset {name}" if value is None else f"set {name} = {value}"
@@ -167,6 +184,11 @@ class Server:
         log = self.log
         return {name: len(re.findall(words, log)) for name, words in TOLD.items()}
 
+    def inherit(self, log: str) -> None:
+        """Take over what the server before it has said."""
+        own = self._kept_log.read_text(errors="replace") if self._kept_log.exists() else ""
+        self._kept_log.write_text(log + own)
+
     def _keep_log(self) -> None:
         current = self.folder / "server.log"
         if current.exists():
@@ -181,10 +203,14 @@ class Server:
         program = self.bindir / "pg_basebackup"
         if not program.exists():
             raise NotHere("this PostgreSQL comes without pg_basebackup")
+        mapping = []
+        if self.disk is not None:
+            there = self.disk.space(folder.name)
+            mapping = ["-T", f"{await self.one(SPACE)}={there}"]
         where = f"host={road.host} port={road.port} user={wire.USER} application_name={name}"
         process = await asyncio.create_subprocess_exec(
             program, "-d", f"{where} sslmode=disable gssencmode=disable", "-D", folder, "-R",
-            "-X", "stream", "--checkpoint=fast", "--no-sync",
+            "-X", "stream", "--checkpoint=fast", "--no-sync", *mapping,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         said, _ = await process.communicate()
@@ -193,6 +219,7 @@ class Server:
         for log in folder.glob("server.*"):  # the primary's, not its own
             log.unlink()
         standby = Server(folder, self.settings)
+        standby.disk = self.disk
         await standby.start()
         return standby
 
