@@ -39,7 +39,7 @@ class End(asyncio.Protocol):
         self.last_due = 0.0
         self.stops: set[str] = set()
         self.timer: asyncio.TimerHandle | None = None
-        self.ended = False
+        self.ended = self.has_ended_other = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self.transport = transport
@@ -134,11 +134,21 @@ class End(asyncio.Protocol):
                 self.queue[0][0] - now + 0.001, self.flush
             )
         elif self.ended and self.other and self.other.transport:
-            transport = self.other.transport
-            if not transport.is_closing():
-                transport.close()
+            self.end_other(self.other.transport)
         if "queued" in self.stops and self.queued < MOST_QUEUED // 2:
             self.go("queued")
+
+    def end_other(self, transport: asyncio.Transport) -> None:
+        """Say there that nothing more comes; close it once nobody has anything to say."""
+        if transport.is_closing():
+            return
+        assert self.other
+        assert self.transport
+        if self.transport.is_closing() or self.other.ended:
+            transport.close()
+        elif not self.has_ended_other:
+            self.has_ended_other = True
+            transport.write_eof()
 
 
 class Road:
