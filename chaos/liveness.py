@@ -36,6 +36,10 @@ def stayed(history: History) -> Iterator[str]:
     for line in history.parents:
         if line["what"] == "ended" and not line["expected"] and line["code"] != SENT_TO_KILL:
             yield f"worker {line['name']} left with status {line['code']}"
+    for line in history.faults:
+        for what, n in (line.get("observed") or {}).items():
+            if n and what.endswith(("badly", "not refused")):
+                yield f"{line['name']}: {what} ({n})"
     if history.facts.get("stopped") is False:
         yield "at the end a worker did not stop in time, or not with status 0"
 

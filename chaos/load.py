@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -34,10 +33,9 @@ class Spec:
         return {"key": self.key, **self.args}
 
 
-def spec(chance: Random, key: int, mix: dict[str, float] | None = None) -> Spec:
+def spec(chance: Random, key: int) -> Spec:
     """The job of this key."""
-    mix = mix or MIX
-    [kind] = chance.choices([*mix], [*mix.values()])
+    [kind] = chance.choices([*MIX], [*MIX.values()])
     if kind == "unique":
         return Spec(
             key=key, task="co", args={"hold": 0.05}, unique=f"u{chance.randrange(UNIQUE_KEYS)}"
@@ -65,8 +63,3 @@ def _fate(chance: Random, kind: str) -> dict[str, Any]:
     if draw < 0.045 and not kind.startswith("once"):  # a snooze, asked for, would start it again
         return {"snooze": True}
     return {}
-
-
-def runs(specs: Sequence[Spec]) -> Sequence[Spec]:
-    """Those of a batch that may go together: a unique key has its own answer."""
-    return [one for one in specs if one.unique is None]

@@ -42,7 +42,7 @@ async def _counted(world: World, statement: str, jobs: list[UUID], within: float
 class PoisonJob:
     """Jobs that kill the process that runs them, each time, until they are given up."""
 
-    name, longest, alone = "poison job", 12.0, False
+    name, longest, alone = "poison-job", 12.0, False
 
     async def inject(self, world: World, dose: float) -> Injected:
         began, n = time.monotonic(), round(between(1, 3, dose))
@@ -57,7 +57,7 @@ class PoisonJob:
 class HogJob:
     """A coroutine that lets nothing else run, for up to twice as long as a worker may be silent."""
 
-    name, longest, alone = "hog job", 16.0, False
+    name, longest, alone = "hog-job", 16.0, False
 
     async def inject(self, world: World, dose: float) -> Injected:
         began, length = time.monotonic(), between(0.2, 2.0, dose) * world.workers.lost_after

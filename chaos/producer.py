@@ -24,7 +24,7 @@ from uuid import UUID
 
 import psycopg
 
-from chaos.load import KEYS, MIX, Spec, runs, spec
+from chaos.load import KEYS, Spec, spec
 from chaos.log import Log
 from howdah import App, CommitUncertain
 from howdah.job import Job, make_options
@@ -53,19 +53,19 @@ class Producer:
     """Enqueues jobs in step with the time, batch after batch."""
 
     sizes: tuple[int, ...] = (1,)
-    mix = MIX
 
     def __init__(self, number: int, seed: int, jobs: int, seconds: float, log: Log) -> None:
         self.chance = Random(f"{seed}/{number}")
         self.first, self.jobs, self.seconds, self.log = number * KEYS, jobs, seconds, log
+        self.acknowledged = 0
 
     async def run(self) -> None:
-        """Until all are enqueued, or the time is over."""
-        began, done = time.monotonic(), 0
-        async for count in self.paced(began):
-            specs = [spec(self.chance, self.first + done + n, self.mix) for n in range(count)]
-            done += count
-            together = list(runs(specs)) if len(specs) > 1 else specs
+        """Until so many were acknowledged, or the time is over."""
+        asked = 0
+        async for count in self.paced():
+            specs = [spec(self.chance, self.first + asked + n) for n in range(count)]
+            asked += count
+            together = [one for one in specs if one.unique is None or len(specs) == 1]
             for part in _consecutive(together):
                 await self.tried(part)
             for one in specs:
@@ -73,16 +73,13 @@ class Producer:
                     await self.tried([one])
         await self.close()
 
-    async def paced(self, began: float) -> AsyncIterator[int]:
+    async def paced(self) -> AsyncIterator[int]:
         """How many to enqueue now, each time when it is time for them."""
-        done = 0
-        while done < self.jobs and time.monotonic() < began + self.seconds * 1.15:
-            count = min(self.chance.choice(self.sizes), self.jobs - done)
-            done += count
-            yield count
-            ahead = done / self.jobs * self.seconds * 0.97 - (time.monotonic() - began)
-            if ahead > 0:
-                await asyncio.sleep(ahead)
+        began = time.monotonic()
+        while self.acknowledged < self.jobs and time.monotonic() < began + self.seconds * 1.15:
+            yield min(self.chance.choice(self.sizes), self.jobs - self.acknowledged)
+            due = self.acknowledged / self.jobs * self.seconds * 0.97
+            await asyncio.sleep(max(0.0, due - (time.monotonic() - began)))
 
     async def tried(self, specs: Sequence[Spec]) -> None:
         """Enqueue them, and write down what came of it; a chosen id is asked for until it is in."""
@@ -104,11 +101,12 @@ class Producer:
                 await self.recover()
                 await asyncio.sleep(PAUSE)
             else:
+                self.acknowledged += len(specs)
                 shown = ids if specs[0].unique is not None or specs[0].has_id else None
                 self.log.write("ok", **about, **({"ids": [*map(str, shown)]} if shown else {}))
                 return
             if len(specs) > 1 or not specs[0].has_id or code is not None:
-                return
+                return  # only an enqueue of which nobody knows, and under an id, is made again
 
     async def enqueue(self, specs: Sequence[Spec]) -> Sequence[UUID]:
         """Enqueue them in one go; their ids."""

@@ -20,7 +20,7 @@ import traceback
 from pathlib import Path
 
 from chaos import checker
-from chaos.catalogue import FAULTS, WEIGHTS
+from chaos.catalogue import FAULTS, WEIGHTS, faults_for
 from chaos.defects import DEFECTS
 from chaos.plan import SIZES, Plan, Size, planned
 from chaos.stage import Stage
@@ -76,8 +76,8 @@ def _plan(given: argparse.Namespace, size: Size) -> Plan:
     if given.plan is not None:
         plan = Plan.from_json(given.plan.read_text())
     else:
-        faults = [f for f in FAULTS.values() if not given.only or f.name in given.only]
-        plan = planned(given.seed, size, faults, WEIGHTS)
+        faults = [f for f in faults_for(given.size) if not given.only or f.name in given.only]
+        plan = planned(given.seed, size, faults, WEIGHTS[given.size])
     plan = plan.without(given.without)
     for half in given.half:
         plan = plan.half(half)

@@ -7,10 +7,8 @@ import json
 import os
 import platform
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -22,16 +20,17 @@ from chaos.defects import plant
 from chaos.log import Log
 from chaos.nemesis import Nemesis
 from chaos.plan import Plan, Size
+from chaos.pooler import Pooler
+from chaos.producers import Producers
 from chaos.proxy import Proxy
 from chaos.server import Server
-from chaos.workers import Workers, descendants
-from chaos.world import Fault, World
+from chaos.workers import Crew, Workers, descendants
+from chaos.world import Fault, NotHere, World
 
-ROOT = Path(__file__).parent.parent
 LOST_AFTER = 4.0  # seconds: short, so that there is much to rescue
-SHARES = {"bulk": 0.82, "client": 0.12, "sql": 0.06}  # of the jobs
 DRAIN = 60.0  # seconds that all that is open may take once all is healed
-SQL_WORKERS = 3
+PATIENT = {"HOWDAH_LOST_AFTER": "12", "HOWDAH_POLL_EVERY": "0.3"}
+POOLED = {"HOWDAH_PREPARE": "false"}
 PROBES = 20
 PROBE_KEYS = 9_000_000_000
 LOOKS = 4
@@ -59,7 +58,8 @@ class Stage:
             "clock": store.clock(), "defect": defect, "looks": [],
             "python": platform.python_version(), "machine": platform.platform(),
         }  # fmt: skip
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._producers: Producers | None = None
+        self._pooler: Pooler | None = None
         self._workers: Workers | None = None
         self._proxies: dict[str, Proxy] = {}
         self._server: Server | None = None
@@ -90,14 +90,16 @@ class Stage:
         server = self._server = Server(self.folder / "server")
         await server.start()
         self._proxies = {name: Proxy(server.socket) for name in ("worker", "producer", "direct")}
-        roads: list[Callable[[], str]] = [self._proxies[name].dsn for name in ("worker", "direct")]
+        self._pooler = await self._start_pooler(server)
         self._workers = Workers(
-            self.folder, roads, n=self.size.workers, slots=self.size.slots, lost_after=LOST_AFTER, note=self.log.write,
-            environment={"CHAOS_DEFECT": self.defect or ""},
+            self.folder, self._crews(), n=self.size.workers, slots=self.size.slots,
+            lost_after=LOST_AFTER, note=self.log.write, environment={"CHAOS_DEFECT": self.defect or ""},
         )  # fmt: skip
+        self._producers = Producers(self.folder, self._proxies["producer"].dsn, self.plan.seed)
         world = World(
             server=server, proxies=self._proxies, workers=self._workers,
-            random=Random(self.plan.seed), note=self.log.write,
+            random=Random(self.plan.seed), note=self.log.write, producers=self._producers,
+            pooler=self._pooler,
         )  # fmt: skip
         await store.install(world)
         if self.defect is not None:
@@ -108,36 +110,39 @@ class Stage:
             await asyncio.sleep(0.1)
         return world
 
-    def _start(self, road: str, *command: object) -> subprocess.Popen[bytes]:
-        name = str(command[0]).removeprefix("chaos.")
-        with (self.folder / f"{name}-{command[1]}.err").open("ab") as errors:
-            process = subprocess.Popen(
-                [sys.executable, "-m", *map(str, command)],
-                cwd=ROOT, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
-                env={
-                    **os.environ, "CHAOS_FOLDER": str(self.folder),
-                    "HOWDAH_DATABASE_URL": self._proxies[road].dsn(),
-                },
-            )  # fmt: skip
-        self._processes.append(process)
-        return process
+    async def _start_pooler(self, server: Server) -> Pooler | None:
+        """In runs that have the time for what it is there for, and where it is installed."""
+        if self.size.name == "mini":
+            return None
+        try:
+            pooler = Pooler(server, "transaction" if self.plan.seed % 2 else "session")
+        except NotHere as error:
+            self.facts["no pooler"] = str(error)
+            return None
+        await pooler.start()
+        self.facts["pooler"] = pooler.mode
+        return pooler
+
+    def _crews(self) -> list[Crew]:
+        worker, direct = (self._proxies[name].dsn for name in ("worker", "direct"))
+        crews = [Crew(road=worker), Crew(road=direct)]
+        if self.size.name != "mini":
+            crews += [Crew(road=worker, environment=PATIENT)]
+        if self._pooler is not None:
+            pooled, apart = self._pooler.dsn, {"HOWDAH_LISTEN_URL": direct(), **POOLED}
+            crews += [Crew(road=lambda: pooled, environment=apart)]
+        return crews
 
     # Load and faults
 
     async def _load(self, world: World) -> None:
         self.log.write("phase", name="load")
         began = time.monotonic()
-        producers = [
-            self._start(
-                "producer", "chaos.producer", kind, number, self.plan.seed,
-                round(self.size.jobs * share), self.size.load,
-            )
-            for number, (kind, share) in enumerate(SHARES.items(), 1)
-        ]  # fmt: skip
-        for number in range(1, SQL_WORKERS + 1):
-            self._start("producer", "chaos.sqlworker", number, self.plan.seed)
+        assert world.producers is not None
+        world.producers.start(self.size.jobs, self.size.load)
         assert self._workers is not None
         keeping = asyncio.create_task(self._workers.keep(Random(self.plan.seed)))
+        producing = asyncio.create_task(world.producers.done())
         looking = asyncio.create_task(self._look(world))
 
         def is_over() -> bool:
@@ -147,9 +152,7 @@ class Stage:
             nemesis = Nemesis(world, self.plan, self.faults, self.log.write)
             self._nemesis = nemesis
             await nemesis.run(is_over)
-            while any(producer.poll() is None for producer in producers):
-                await asyncio.sleep(0.05)
-            self.facts["producers"] = [producer.returncode for producer in producers]
+            self.facts["producers"] = await producing
         finally:
             looking.cancel()
             self._keeping = keeping
@@ -205,26 +208,22 @@ class Stage:
         self.facts["stopped"] = stopped
         if getattr(self, "_keeping", None) is not None:
             self._keeping.cancel()
-        self._end_processes()
+        if self._producers is not None:
+            self._producers.end()
         await store.dump(world, self.folder / "dump", store.DUMPS)
         self.facts["server_log"] = store.facts_of(world)
         self.facts["took"] = self._age
         (self.folder / "facts.json").write_text(json.dumps(self.facts, indent=1))
         for proxy in self._proxies.values():
             proxy.close()
+        if self._pooler is not None:
+            await self._pooler.remove()
         await world.server.remove()
-
-    def _end_processes(self) -> None:
-        for process in self._processes:
-            if process.poll() is None:
-                with suppress(ProcessLookupError):
-                    process.send_signal(signal.SIGCONT)
-                process.kill()
-            process.wait()
 
     def kill(self) -> None:
         """Leave nothing behind, whatever has happened."""
-        self._end_processes()
+        if self._producers is not None:
+            self._producers.end()
         if self._workers is not None:
             self._workers.kill()
         for proxy in self._proxies.values():

@@ -9,19 +9,20 @@ import subprocess
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
 
 ROOT = Path(__file__).parent.parent
 STOPPING = 40.0  # seconds that a parent may take to end in peace
-KINDS: tuple[dict[str, str], ...] = (  # what workers have that others have not, in turn
-    {},
-    {"HOWDAH_PREPARE": "false"},  # as behind a pooler: no session lock, no listening
-    {},
-    {"HOWDAH_LOST_AFTER": "12", "HOWDAH_POLL_EVERY": "0.3"},
-)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crew:
+    """Workers of one kind: over which road they reach the database, and what they are told."""
+
+    road: Callable[[], str]
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -49,7 +50,7 @@ class Workers:
     def __init__(
         self,
         folder: Path,
-        roads: Sequence[Callable[[], str]],
+        crews: Sequence[Crew],
         *,
         n: int,
         slots: int,
@@ -57,8 +58,8 @@ class Workers:
         note: Callable[..., None],
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`roads` give addresses of the database; workers take them in turn."""
-        self.folder, self.roads, self.n, self.lost_after = folder, roads, n, lost_after
+        """Workers are of the crews in turn."""
+        self.folder, self.crews, self.n, self.lost_after = folder, crews, n, lost_after
         self._slots = slots
         self._note, self._environment = note, dict(environment or {})
         self._parents: list[Parent] = []
@@ -147,16 +148,16 @@ class Workers:
     def _start(self, environment: Mapping[str, str], *, is_extra: bool) -> Parent:
         self._number += 1
         name = f"w{self._number}"
-        road = self.roads[self._number % len(self.roads)]
+        crew = self.crews[self._number % len(self.crews)]
         env = {
             **os.environ,
-            "HOWDAH_DATABASE_URL": road(),
+            "HOWDAH_DATABASE_URL": crew.road(),
             "HOWDAH_ENV": "production",  # which writes no line for each job
             "HOWDAH_LOST_AFTER": str(self.lost_after),
             "HOWDAH_PROCESS_SLOTS": "1",
             "CHAOS_FOLDER": str(self.folder),
             **self._environment,
-            **KINDS[self._number % len(KINDS)],
+            **crew.environment,
             **environment,
         }
         with (self.folder / f"{name}.err").open("wb") as errors:
@@ -210,8 +211,3 @@ def _is_child(pid: int) -> bool:
 def _send(pid: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
-
-
-def environment_of(defect: str | None) -> dict[str, Any]:
-    """What tells the program of a planted defect."""
-    return {"CHAOS_DEFECT": defect} if defect else {}

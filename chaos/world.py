@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from chaos.pooler import Pooler
+    from chaos.producers import Producers
     from chaos.proxy import Proxy
     from chaos.server import Server
 
@@ -55,6 +56,7 @@ class World:
     random: Random
     note: Note
     pooler: Pooler | None = None
+    producers: Producers | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

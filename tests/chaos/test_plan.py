@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from chaos.catalogue import FAULTS, WEIGHTS, faults_for
 from chaos.load import MIX, spec
 from chaos.plan import SIZES, SPREAD, Plan, planned
 
@@ -16,8 +17,6 @@ from chaos.plan import SIZES, SPREAD, Plan, planned
 @dataclass(frozen=True)
 class Kind:
     name: str
-    longest: float = 5.0
-    alone: bool = False
 
 
 KINDS = [Kind("kill"), Kind("cut"), Kind("lock"), Kind("flood")]
@@ -60,15 +59,20 @@ def test_kinds_come_by_their_weight():
     assert often["cut"] == 1
 
 
-def test_a_kind_that_takes_too_long_for_the_run_is_left_out():
-    plan = planned(7, SMOKE, [*KINDS, Kind("endless", longest=SMOKE.longest + 1)], {})
+def test_a_plan_without_faults_is_refused():
+    with pytest.raises(ValueError, match="a plan needs faults"):
+        planned(7, SIZES["mini"], [], {})
 
-    assert "endless" not in {step.fault for step in plan.steps}
+
+def test_what_a_minute_has_room_for_is_known():
+    names = {fault.name for fault in faults_for("mini")}
+
+    assert len(names) > SIZES["mini"].classes
+    assert names < {fault.name for fault in faults_for("smoke")}
 
 
-def test_a_run_that_no_fault_fits_is_refused():
-    with pytest.raises(ValueError, match="no fault fits a mini run"):
-        planned(7, SIZES["mini"], [Kind("endless", longest=1e9)], {})
+def test_weights_are_of_faults_that_there_are():
+    assert {name for weights in WEIGHTS.values() for name in weights} <= {*FAULTS}
 
 
 def test_the_lanes_share_all_steps(plan):
