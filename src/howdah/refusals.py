@@ -141,14 +141,15 @@ def is_connection_loss(error: BaseException) -> bool:
 def is_transient(error: BaseException) -> bool:
     """Whether a server is there, and what it has refused it will soon let pass.
 
-    It starts, has no connection or no room left, is locked, or has hung up in mid sentence. Not
-    where nobody answers, or where what was asked for is wrong.
+    It starts, has no connection or no room left, is locked, or has hung up in mid sentence; or
+    somebody cancelled a statement of ours. Not where nobody answers, or where what was asked for
+    is wrong.
     """
     word = server_word(error)
     if word is not None and word.code == "08P01":  # what PgBouncer says of anything
         return "no more connections" in word.message
     if word is not None:
-        return is_connection_loss(error) and word.code != "25006"
+        return word.code == "57014" or (is_connection_loss(error) and word.code != "25006")
     return isinstance(error, TimeoutError) or any(_has_hung_up(each) for each in _chain(error))
 
 
