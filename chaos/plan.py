@@ -58,7 +58,7 @@ SIZES = {
     size.name: size
     for size in (
         Size(
-            name="mini", load=26, limit=60, jobs=10_000, faults=20, classes=4, lanes=4,
+            name="mini", load=26, limit=60, jobs=6_000, faults=20, classes=4, lanes=4,
             workers=2, slots=20,
         ),
         Size(

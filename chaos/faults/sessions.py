@@ -21,7 +21,7 @@ CANCEL = (
     "select count(*) filter (where pg_cancel_backend(pid)) from pg_stat_activity "
     f"where {OTHERS} and state = 'active'"
 )
-LISTENERS = f"{TERMINATE} and query ilike 'listen %'"
+LISTENERS = f"{TERMINATE} and application_name = 'howdah listener'"
 BYSTANDER = "chaos bystander"  # sessions of ours that other faults need not spare
 MOST_HELD = 140
 GONE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
