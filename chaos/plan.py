@@ -41,6 +41,7 @@ class Size:
     classes: int  # of faults, at least
     lanes: int = 2  # faults at a time
     workers: int = 4
+    sql_workers: int = 3
     slots: int = 40  # of each: what a killed process ran is run again alone, which costs
 
     def scaled(self, share: float) -> Self:
@@ -58,8 +59,8 @@ SIZES = {
     size.name: size
     for size in (
         Size(
-            name="mini", load=26, limit=60, jobs=6_000, faults=20, classes=4, lanes=4,
-            workers=2, slots=20,
+            name="mini", load=20, limit=60, jobs=5_000, faults=15, classes=4, lanes=4,
+            workers=2, slots=20, sql_workers=1,
         ),
         Size(
             name="smoke", load=440, limit=590, jobs=210_000, faults=200, classes=10, lanes=4,

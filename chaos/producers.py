@@ -19,7 +19,6 @@ from chaos.world import Injected, World
 
 ROOT = Path(__file__).parent.parent
 SHARES = {"bulk": 0.82, "client": 0.12, "sql": 0.06}  # of the jobs
-SQL_WORKERS = 3
 
 
 @dataclass(slots=True)
@@ -42,11 +41,11 @@ class Producers:
         self._beside: list[subprocess.Popen[bytes]] = []
         self._numbers = 0
 
-    def start(self, jobs: int, seconds: float) -> None:
+    def start(self, jobs: int, seconds: float, *, sql_workers: int) -> None:
         """All of them; they are to be done in so many seconds."""
         for kind, share in SHARES.items():
             self._start(kind, round(jobs * share), time.monotonic() + seconds)
-        for number in range(1, SQL_WORKERS + 1):
+        for number in range(1, sql_workers + 1):
             self._beside.append(self._run("chaos.sqlworker", number, self._seed))
 
     def pids(self) -> list[int]:
