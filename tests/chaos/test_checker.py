@@ -331,6 +331,18 @@ def test_a_worker_does_not_leave_by_itself(run, code):
     assert found(run) == {"L3"}
 
 
+def test_a_worker_may_leave_whose_first_process_was_killed(run):
+    run.says("parent", what="ended", name="w2", pid=8, code=1, expected=False, young=True)
+
+    assert found(run) == set()
+
+
+def test_a_fault_that_saw_what_may_not_be_is_told(run):
+    run.says("fault", name="f", began=2.0, healed=2.1, observed={"worker ended badly": 1})
+
+    assert found(run) == {"L3"}
+
+
 # What is too little
 
 
