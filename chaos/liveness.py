@@ -40,8 +40,9 @@ def stayed(history: History) -> Iterator[str]:
     does not start others for ever is meant.
     """
     for line in history.parents:
-        was_killed = line["code"] == SENT_TO_KILL or line.get("young")
-        if line["what"] == "ended" and not line["expected"] and not was_killed:
+        if line["what"] != "ended" or line["expected"]:
+            continue
+        if line["code"] != SENT_TO_KILL and not line.get("young"):
             yield f"worker {line['name']} left with status {line['code']}"
     for line in history.faults:
         for what, n in (line.get("observed") or {}).items():

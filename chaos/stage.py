@@ -97,7 +97,8 @@ class Stage:
         self._pooler = await self._start_pooler(server)
         self._workers = Workers(
             self.folder, self._crews(), n=self.size.workers, slots=self.size.slots,
-            lost_after=LOST_AFTER, note=self.log.write, environment={"CHAOS_DEFECT": self.defect or ""},
+            lost_after=LOST_AFTER, note=self.log.write,
+            environment={"CHAOS_DEFECT": self.defect or ""},
         )  # fmt: skip
         self._producers = Producers(self.folder, self._proxies["producer"].dsn, self.plan.seed)
         world = World(

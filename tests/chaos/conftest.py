@@ -23,7 +23,8 @@ class Run:
         self.changes: list[dict[str, Any]] = []
         self.remaining: list[Remaining] = []
         self.facts: dict[str, Any] = {
-            "clock": 0, "probes": [0.01], "looks": [], "server_log": [], "stopped": True, "drained in": 1.0,
+            "clock": 0, "probes": [0.01], "looks": [], "server_log": [], "stopped": True,
+            "drained in": 1.0,
             "size": {"jobs": 1, "faults": 1, "classes": 1},
         }  # fmt: skip
         self.says("fault", name="kill", began=1.0, healed=1.1, observed={"killed": 1})

@@ -331,6 +331,12 @@ def test_a_worker_does_not_leave_by_itself(run, code):
     assert found(run) == {"L3"}
 
 
+def test_a_worker_that_was_started_has_not_left(run):
+    run.says("parent", what="started", name="w2", pid=8)
+
+    assert found(run) == set()
+
+
 def test_a_worker_may_leave_whose_first_process_was_killed(run):
     run.says("parent", what="ended", name="w2", pid=8, code=1, expected=False, young=True)
 
