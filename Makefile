@@ -73,3 +73,8 @@ chaos-smoke: setup ## Chaos for ten minutes: 200,000 jobs, 200 faults (CHAOS_SEE
 
 chaos-soak: setup ## Chaos for an hour: 1,000,000 jobs, 1,000 faults
 	$(BIN)/python -m chaos.run soak $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
+
+.PHONY: proof-storage
+
+proof-storage: setup ## Run the longer proofs of storage: failover, cancelled waits for a standby, a full disk
+	$(BIN)/python -m pytest -m slow tests/proofs/storage

@@ -64,7 +64,7 @@ async def test_results_are_kept_until_there_is_room_and_none_of_it_runs_again(
     rows = await server.rows("select id, state, attempt, crashes from howdah.jobs")
     record(
         "room on the disk to all results stored", [stored], LANDED_WITHIN,
-        full_for=length, jobs=JOBS, kept=kept, started_meanwhile=started,
+        full_for=length, jobs=JOBS, kept=kept, started=started,
         refused=server.told()["full_disk"],
     )  # fmt: skip
     assert kept > 0
