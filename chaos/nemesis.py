@@ -11,9 +11,10 @@ from dataclasses import replace
 from random import Random
 
 from chaos.plan import Plan, Step
-from chaos.world import Fault, NotHere, World
+from chaos.world import Fault, Injected, NotHere, World
 
 SPARE = 10.0  # seconds beyond what a fault says it takes
+TRIES, AGAIN = 3, 0.5  # seconds between two of them
 
 
 class Room:
@@ -81,8 +82,7 @@ class Nemesis:
         about = {"name": step.fault, "number": step.number, "dose": step.dose}
         self.begun += 1
         try:
-            async with asyncio.timeout(fault.longest + SPARE):
-                injected = await fault.inject(world, step.dose)
+            injected = await self._effective(world, step, fault)
         except NotHere as error:
             self.note("fault", **about, absent=str(error))
             self.begun -= 1
@@ -101,3 +101,13 @@ class Nemesis:
             "fault", **about, began=injected.began, healed=injected.healed,
             observed=injected.observed,
         )  # fmt: skip
+
+    async def _effective(self, world: World, step: Step, fault: Fault) -> Injected:
+        """What came of it; tried again, a few times, while it meets nothing that it could harm."""
+        for left in reversed(range(TRIES)):
+            async with asyncio.timeout(fault.longest + SPARE):
+                injected = await fault.inject(world, step.dose)
+            if injected.had_effect or not left:
+                break
+            await asyncio.sleep(AGAIN)
+        return injected

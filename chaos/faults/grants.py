@@ -8,7 +8,7 @@ import signal
 from collections import Counter
 from contextlib import suppress
 
-from chaos.faults.kind import Kind
+from chaos.faults.kind import PEACE, Kind
 from chaos.world import World, between
 from howdah.grants import grant_statements
 
@@ -56,4 +56,4 @@ class RevokedGrant(Kind):
         with suppress(ProcessLookupError):
             os.kill(parent, signal.SIGTERM)
         status = await world.workers.gone(parent, 25.0)
-        seen["worker ended in peace" if status == 0 else "worker ended badly"] += 1
+        seen["worker ended in peace" if status in PEACE else "worker ended badly"] += 1

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
 
 from chaos.world import Injected, World
+
+PEACE = (
+    0,
+    -signal.SIGTERM,
+)  # how a worker ends that is told to; the latter where it had hardly begun
 
 
 class Kind(ABC):

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from chaos.faults.kind import Kind
+from chaos.faults.kind import PEACE, Kind
 from chaos.world import World, between
 
 
@@ -120,5 +120,5 @@ class RollingRestart(Kind):
             if not send([parent], signal.SIGTERM):
                 continue
             status = await world.workers.gone(parent, 40.0)
-            seen["ended" if status == 0 else "ended badly"] += 1
+            seen["ended" if status in PEACE else "ended badly"] += 1
             await asyncio.sleep(0.3)
