@@ -14,6 +14,10 @@ from pathlib import Path
 from random import Random
 
 ROOT = Path(__file__).parent.parent
+AT_START = (  # why one that never worked may leave: its first process was killed, or nobody answered
+    "was killed by SIGKILL before it could work",
+    "error: cannot connect to",
+)
 STOPPING = 40.0  # seconds that a parent may take to end in peace
 
 
@@ -178,7 +182,7 @@ class Workers:
         self._note(
             "parent", what="ended", name=parent.name, pid=parent.pid, code=code,
             expected=parent.is_expected_to_end,
-            young="was killed by SIGKILL before it could work" in said,
+            young=any(words in said for words in AT_START),
         )  # fmt: skip
 
 

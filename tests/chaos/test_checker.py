@@ -196,6 +196,13 @@ def test_a_job_does_not_fail_with_attempts_left(run, spoil):
     assert found(run) == {"I10"}
 
 
+def test_what_faults_enqueue_may_fail_as_it_was_meant_to(run):
+    run.succeeded(8_000_000_001)
+    run.jobs[8_000_000_001] |= {"state": "F", "fence": None}
+
+    assert found(run) == set()
+
+
 def test_a_job_is_not_run_again_without_a_reason(run):
     run.attempts.clear()
 
