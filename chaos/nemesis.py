@@ -6,7 +6,7 @@ import asyncio
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from random import Random
 
@@ -14,6 +14,7 @@ from chaos.plan import Plan, Step
 from chaos.world import Fault, Injected, NotHere, World
 
 SPARE = 10.0  # seconds beyond what a fault says it takes
+FOR_ROOM = 8.0  # seconds for which a fault that is to be alone keeps others waiting
 TRIES, AGAIN = 3, 0.5  # seconds between two of them
 
 
@@ -26,12 +27,16 @@ class Room:
 
     @asynccontextmanager
     async def entered(self, *, alone: bool) -> AsyncIterator[None]:
-        """Be in for the length of a block."""
+        """Be in for the length of a block; TimeoutError if others do not leave it alone in time."""
         async with self._change:
             if alone:
                 self._waiting += 1
-                await self._change.wait_for(lambda: self._inside == 0)
-                self._waiting -= 1
+                try:
+                    async with asyncio.timeout(FOR_ROOM):
+                        await self._change.wait_for(lambda: self._inside == 0)
+                finally:
+                    self._waiting -= 1
+                    self._change.notify_all()
             else:
                 await self._change.wait_for(lambda: self._inside >= 0 and not self._waiting)
             self._inside = -1 if alone else self._inside + 1
@@ -71,10 +76,12 @@ class Nemesis:
             if fault is None:
                 self.note("fault", name=step.fault, number=step.number, absent="unknown here")
                 continue
-            async with self._room.entered(alone=fault.alone):
-                if until():
-                    return
-                await self._inject(step, fault)
+            with suppress(TimeoutError):  # else its turn is over
+                async with self._room.entered(alone=fault.alone):
+                    if not until():
+                        await self._inject(step, fault)
+            if until():
+                return
 
     async def _inject(self, step: Step, fault: Fault) -> None:
         world = replace(self.world, random=Random(step.seed))

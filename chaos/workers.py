@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 
 ROOT = Path(__file__).parent.parent
-AT_START = (  # why one that never worked may leave: its first process was killed, or nobody answered
+AT_START = (  # why one that never worked may leave
     "was killed by SIGKILL before it could work",
     "error: cannot connect to",
 )

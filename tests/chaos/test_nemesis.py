@@ -92,5 +92,15 @@ async def test_a_fault_that_breaks_is_told_and_the_others_go_on(carried_out):
     assert noted["other"]["observed"] == {"seen": 1}
 
 
+async def test_a_fault_that_cannot_be_alone_loses_its_turn_and_holds_up_nobody(
+    carried_out, monkeypatch
+):
+    monkeypatch.setattr(module, "FOR_ROOM", 0.0)
+
+    noted = await carried_out(Harm("one"), Harm("lonely", alone=True), Harm("other"))
+
+    assert noted.keys() == {"one", "other"}
+
+
 async def test_nothing_begins_once_the_time_is_over(carried_out):
     assert await carried_out(Harm("one"), until=lambda: True) == {}
