@@ -10,6 +10,7 @@ NPM_VERSION_18 := 18.4.0-beta.17
 PG_CACHE ?= $(HOME)/.cache/howdah/postgresql
 
 .PHONY: help demo test setup format lint types suite proof proof-workers bench-peers clean
+.PHONY: model mutants
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z0-9%-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -78,3 +79,9 @@ chaos-soak: setup ## Chaos for an hour: 1,000,000 jobs, 1,000 faults
 
 proof-storage: setup ## Run the longer proofs of storage: failover, cancelled waits for a standby, a full disk
 	$(BIN)/python -m pytest -m slow tests/proofs/storage
+
+model: setup ## Compare the store with the model at length: 2,000 examples of 80 steps
+	HOWDAH_PROOF_EXAMPLES=$(or $(EXAMPLES),2000) HOWDAH_PROOF_STEPS=$(or $(STEPS),80) $(BIN)/python -m pytest tests/model
+
+mutants: setup ## Break the build in every way we know, and see which check notices (ONLY=7,13; MODEL=1: the model too)
+	$(BIN)/python -m mutants.run $(if $(ONLY),--only $(ONLY)) $(if $(MODEL),--model)

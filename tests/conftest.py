@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
@@ -46,10 +47,17 @@ def pytest_configure(config: pytest.Config) -> None:
             del os.environ[name]
     folder = Path(tempfile.mkdtemp(prefix="howdah-test-"))
     _FOLDER.append(folder)
+    _let_bytecode_be_kept()
     server = embedded.start(folder / "data", settings=QUICK)
     _SERVER.append(server)
     os.environ["HOWDAH_TEST_SERVER"] = server.dsn("DATABASE")
     asyncio.run(_make_template())
+
+
+def _let_bytecode_be_kept() -> None:
+    """Hundreds of processes import us: where bytecode is forbidden, each would compile it all."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -86,11 +94,43 @@ def _database() -> str:
     return server_dsn(name)
 
 
+class _Kept:
+    """The connection that empties the database before each test: a new one plans it anew.
+
+    Tests get connections of their own: one that has served others costs less, but not the same.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._connection = self._new()
+
+    def clean(self) -> None:
+        """Leave the schema and nothing in it."""
+        try:
+            self._connection.execute("select 1")
+        except psycopg.OperationalError:  # the test before has cut it
+            self.close()
+            self._connection = self._new()
+        self._connection.execute(CLEAN)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _new(self) -> psycopg.Connection:
+        return psycopg.connect(self._dsn, autocommit=True, prepare_threshold=None)
+
+
+@pytest.fixture(scope="session")
+def _kept(_database: str) -> Iterator[_Kept]:
+    kept = _Kept(_database)
+    yield kept
+    kept.close()
+
+
 @pytest.fixture
-def dsn(_database: str) -> str:
+def dsn(_database: str, _kept: _Kept) -> str:
     """A database with the schema installed and nothing in it."""
-    with psycopg.connect(_database, autocommit=True) as connection:
-        connection.execute(CLEAN)
+    _kept.clean()
     return _database
 
 
@@ -180,7 +220,8 @@ def store(db: psycopg.Connection) -> Store:
 
 _TABLES = (
     "job", "lease", "finished", "attempt", "given_id", "cancel_request", "waiter", "idle",
-    "worker", "task", "queue", "granted", "setting",
+    "worker", "task", "queue", "granted", "setting", "serial_key", "limit", "gate", "place",
+    "pending", "unique_until", "start", "share",
 )  # fmt: skip
 CLEAN = (
     "set lock_timeout = '10s';"

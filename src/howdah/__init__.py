@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from howdah import errors, events, jobs, queues, store, workers
+    from howdah import cursors, errors, events, jobs, limits, queues, store, workers
     from howdah.app import App
     from howdah.client import AsyncClient, Client, on
     from howdah.context import Context, current
@@ -66,9 +66,11 @@ __all__ = [
     "UnknownTask",
     "WorkerUnknown",
     "current",
+    "cursors",
     "errors",
     "events",
     "jobs",
+    "limits",
     "on",
     "queues",
     "store",
@@ -90,7 +92,7 @@ _HOMES = {
     "Retry": "retry",
     "Task": "task",
 }
-_MODULES = ("errors", "events", "jobs", "queues", "store", "workers")
+_MODULES = ("cursors", "errors", "events", "jobs", "limits", "queues", "store", "workers")
 
 
 def __getattr__(name: str) -> Any:

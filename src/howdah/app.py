@@ -7,7 +7,17 @@ import inspect
 import threading
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeVar,
+    Unpack,
+    overload,
+)
 from uuid import UUID
 
 from howdah import jobs
@@ -27,6 +37,7 @@ from howdah.durations import Duration
 from howdah.errors import BadInput, Conflict, UnknownTask
 from howdah.events import Events
 from howdah.job import Job
+from howdah.keys import Keyed
 from howdah.logs import write_logs
 from howdah.loops import PerLoop
 from howdah.outcome import Outcome
@@ -136,6 +147,8 @@ class App:
         delivery: str | None = None,
         executor: str | None = None,
         connection: str | None = None,
+        unique: str | None = None,
+        **keyed: Unpack[Keyed],
     ) -> _Declares: ...
 
     def task(
@@ -152,6 +165,8 @@ class App:
         delivery: str | None = None,
         executor: str | None = None,
         connection: str | None = None,
+        unique: str | None = None,
+        **keyed: Unpack[Keyed],
     ) -> Any:
         """Declare a function as a task; `async def` runs on the loop, `def` in a thread.
 
@@ -160,7 +175,9 @@ class App:
         told otherwise) counts from the start of each attempt. `executor="process"` runs it in a
         process of its own, which can be killed. With `delivery="transactional"` its Context has a
         `connection` (of asyncpg; or `connection="psycopg"`, "sqlalchemy", "django") whose commit
-        carries the job's end: see Context. Raises BadInput, BadArguments or Conflict.
+        carries the job's end: see Context. `unique` and `serial_key` are templates of keys,
+        `"user:{user_id}"`; they and the other options about keys are told in howdah.keys.Keyed.
+        Raises BadInput, BadArguments or Conflict.
         """
 
         def declared(what: Callable[..., Any]) -> Task[..., Any]:
@@ -177,6 +194,8 @@ class App:
                     delivery=delivery,
                     executor=executor,
                     connection=connection,
+                    unique=unique,
+                    **keyed,
                 )
             )
 

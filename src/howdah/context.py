@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self, overload
 from uuid import UUID
 
+import msgspec
+
 from howdah.durations import Duration, seconds
 from howdah.errors import BadInput
 
@@ -45,6 +47,10 @@ class Context:
         args: the arguments, as JSON types.
         fence: the lease, a random token that no later attempt has: store it beside outside effects.
         log: a logger whose records carry job_id, task, queue and attempt.
+        serial_key: of the job; None without one.
+        cursor: what the last job of the serial key that succeeded left for this one, JSON types; {}
+            for the first. Change it, or set another, and it is handed on if this attempt succeeds;
+            None keeps the old one.
         resources: what the app's lifespan gave, once per process; None without one.
         connection: of a transactional task, else None. It is in a transaction, which the worker
             commits, with the job's success in it, when the task has returned, and rolls back when
@@ -69,6 +75,8 @@ class Context:
         self.args, self.headers = args, headers
         self.tags = tuple(job.tags or ())
         self.fence: UUID = job.lease
+        self.serial_key = job.serial_key
+        self.cursor: dict[str, Any] | None = msgspec.json.decode(job.cursor) if job.cursor else {}
         self.log = _JobLogger(logging.getLogger(f"howdah.task.{job.task}"), self)
         self._ends_at = None if job.timeout_ms is None else time.monotonic() + job.timeout_ms / 1000
         self._cancelled = threading.Event()
@@ -145,7 +153,7 @@ class Context:
 
 _OWN = {
     "job_id", "queue", "task", "attempt", "max_attempts", "args", "headers", "tags", "fence", "log",
-    "resources", "connection",
+    "resources", "connection", "serial_key", "cursor",
 }  # fmt: skip
 
 

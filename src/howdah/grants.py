@@ -7,27 +7,27 @@ from collections.abc import Iterator
 from howdah.errors import BadInput
 
 _EVERYONE = ("schema_version", "channel")
-_LOOK = ("why", "backlog", "outcome", "list_jobs", "list_end", "ids_ending")
+_LOOK = ("why", "backlog", "cursor", "outcome", "list_jobs", "list_end", "ids_ending")
 _VIEWS = (
     "jobs", "ready", "scheduled", "running", "expired", "failed", "attempts", "queues", "workers",
-    "tasks", "settings",
+    "tasks", "settings", "cursors", "limits",
 )  # fmt: skip
 # Functions inside a view run with the rights of whoever selects from it.
 _VIEW_HELPERS = (
     "clock", "state_name", "delivery_name", "timeout_span", "ready_queues", "oldest", "count_ready",
-    "count_scheduled",
+    "count_scheduled", "count_waiting", "count_blocked", "blocked_queues", "most_of", "rate_of",
 )  # fmt: skip
 
 FUNCTIONS = {
     "producer": ("enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "outcome"),
     "worker": (
         "claim", "ack", "nack", "finish", "extend", "release", "heartbeat", "heartbeats", "leave",
-        "rescue", "stage", "chores", "declare_tasks", "outcome", "backlog",
+        "rescue", "stage", "chores", "declare_tasks", "admit", "outcome", "backlog",
     ),
     "viewer": _LOOK,
     "operator": (
         *_LOOK, "cancel", "retry", "run_now", "delete", "pause", "resume", "put_queue", "drain",
-        "kill",
+        "kill", "put_limit", "put_rate", "put_share", "set_cursor",
     ),
 }  # fmt: skip
 

@@ -6,13 +6,14 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 from uuid import UUID
 
 import msgspec
 
 from howdah.durations import TEN_YEARS, Duration, seconds
 from howdah.errors import BadInput
+from howdah.keys import Keyed, Keys, make_keys
 
 DELIVERIES = ("at_least_once", "at_most_once", "transactional")
 MAX_ARGS = 1_048_576  # bytes
@@ -41,6 +42,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     unique_key: str | None = None
     headers: dict[str, object] | None = None
     tags: tuple[str, ...] = ()
+    keys: Keys | None = None
 
 
 NO_OPTIONS = Options()
@@ -87,6 +89,7 @@ def make_options(
     unique_key: str | None = None,
     headers: dict[str, object] | None = None,
     tags: list[str] | tuple[str, ...] | None = None,
+    **keyed: Unpack[Keyed],
 ) -> Options:
     """Options over `base`, each checked where it enters; raises BadInput."""
     if isinstance(tags, str):
@@ -104,6 +107,7 @@ def make_options(
         "unique_key": unique_key,
         "headers": headers,
         "tags": None if tags is None else tuple(tags),
+        "keys": None if (keys := make_keys(keyed)) is None else keys.over(base.keys),
     }
     given = {key: value for key, value in changes.items() if value is not None}
     for one, other in _EITHER:  # what is said later takes the place of its counterpart

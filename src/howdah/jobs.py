@@ -15,6 +15,7 @@ from howdah.durations import Duration, span
 from howdah.errors import BadInput, TooLarge
 from howdah.ids import new_ids
 from howdah.job import MAX_BATCH, Job, Options, check_patterns
+from howdah.keys import Keys
 from howdah.outcome import Outcome
 from howdah.rows import ATTEMPT_COLUMNS as ATTEMPT_COLUMNS
 from howdah.rows import CLAIMED_COLUMNS as CLAIMED_COLUMNS
@@ -39,6 +40,7 @@ def enqueue(job: Job) -> Call[UUID]:
             id=("uuid", job.options.id),
             unique_key=("text", job.options.unique_key),
             **_shared(job.options),
+            **_keys(job.options.keys),
         ),
     )
 
@@ -47,6 +49,22 @@ def _given(**params: tuple[str, Any]) -> dict[str, tuple[str, Any]]:
     """Those that say something: NULL and false are what the function takes for the others."""
     return {
         name: given for name, given in params.items() if not (given[1] is None or given[1] is False)
+    }
+
+
+def _keys(keys: Keys | None) -> dict[str, tuple[str, Any]]:
+    if keys is None:
+        return {}
+    return {
+        "serial_key": ("text", keys.serial_key),
+        "collapse": ("text", keys.collapse),
+        "on_failure": ("text", keys.on_failure),
+        "limit_keys": ("text[]", _List(keys.limit_keys) or None),
+        "unique_per": ("text", keys.unique_per),
+        "unique_while": ("text", keys.unique_while),
+        "unique_for": ("interval", span(keys.unique_for)),
+        "on_conflict": ("text", keys.on_conflict),
+        "earlier": ("boolean", keys.earlier),
     }
 
 
@@ -90,6 +108,7 @@ def _alike(jobs: Sequence[Job]) -> bool:
     return (
         options.id is None
         and options.unique_key is None
+        and options.keys is None
         and all(
             (job.options is options or job.options == options) and job.task == task for job in jobs
         )
@@ -114,7 +133,13 @@ def _fields(job: Job) -> dict[str, object]:
     for name in ("delay", "timeout"):
         if fields[name] is not None:
             fields[name] = f"{fields[name]:.6f} s"
-    return {"task": job.task, "args": msgspec.Raw(job.args.encode()), **fields}
+    del fields["keys"]
+    return {
+        "task": job.task,
+        "args": msgspec.Raw(job.args.encode()),
+        **fields,
+        **({} if job.options.keys is None else job.options.keys.fields()),
+    }
 
 
 def claim(
@@ -227,6 +252,7 @@ def finish(
         retry_in=("interval[]", _column([span(outcome.retry_in) for outcome in outcomes])),
         done=("uuid[]", None if done is None else _List(done)),
         skip_locked=("boolean", skip_locked),
+        **_given(cursors=("jsonb[]", _column([outcome.cursor for outcome in outcomes]))),
     )
 
 

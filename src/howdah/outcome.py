@@ -20,6 +20,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     reason: str | None = None
     retry_in: float | None = None  # seconds
+    cursor: str | None = None  # JSON: what it leaves for the next job of its serial key
+    is_keyed: bool = False  # others may wait for its keys
 
 
 class Succeeded(Outcome, frozen=True, kw_only=True):
@@ -93,11 +95,12 @@ class Fail(Exception):
     """Return or raise it in a task: this job has failed for good, whatever attempts are left.
 
     `result` is stored with it as JSON, for whoever is to know more than the reason says.
+    `save_cursor` hands the cursor on all the same to the next job of the serial key.
     """
 
-    def __init__(self, reason: str, result: Any = None) -> None:
+    def __init__(self, reason: str, result: Any = None, *, save_cursor: bool = False) -> None:
         super().__init__(reason)
-        self.reason, self.result = reason, result
+        self.reason, self.result, self.save_cursor = reason, result, save_cursor
 
 
 Word = Snooze | Cancel | Fail

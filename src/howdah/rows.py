@@ -26,6 +26,9 @@ class Claimed(msgspec.Struct, frozen=True):
     headers: str | None  # JSON text
     tags: list[str] | None
     suspect: bool = False  # may have killed its worker: to be run alone
+    hooks: int | None = None  # which kinds of keys it has; None: a plain job
+    serial_key: str | None = None
+    cursor: str | None = None  # of the serial key, JSON text
 
     @property
     def failures(self) -> int:
@@ -58,6 +61,9 @@ class Found(msgspec.Struct, frozen=True):
     unique_key: str | None
     crashes: int
     leased_until: datetime | None
+    serial_key: str | None
+    limit_keys: list[str] | None
+    cursor: str | None  # of the serial key when it started, JSON text
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -89,12 +95,13 @@ class End(msgspec.Struct, frozen=True):
 
 CLAIMED_COLUMNS = (
     "id, lease, queue, task, args::text, priority, attempt, base_attempt, max_attempts, "
-    "timeout_ms, delivery, leased_until, headers::text, tags, suspect"
+    "timeout_ms, delivery, leased_until, headers::text, tags, suspect, "
+    "hooks, serial_key, cursor::text"
 )
 FOUND_COLUMNS = (
     "id, queue, task, args::text, state, priority, attempt, max_attempts, timeout, run_at, "
     "created_at, started_at, finished_at, worker, result::text, error, tags, headers::text, "
-    "delivery, unique_key, crashes, leased_until"
+    "delivery, unique_key, crashes, leased_until, serial_key, limit_keys, cursor::text"
 )
 ATTEMPT_COLUMNS = "job_id, attempt, outcome, error, started_at, finished_at, worker"
 STATES = ("scheduled", "blocked", "ready", "running", "succeeded", "failed", "cancelled")

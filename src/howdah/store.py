@@ -33,6 +33,11 @@ def schema_version() -> Call[int]:
     return function("schema_version", "schema_version", one_int)
 
 
+def admit(n: int) -> Call[int]:
+    """Let in whom keys and shares may let in, for room of `n` jobs; gives how many became ready."""
+    return function("admit", "admit", one_int, n=("int", n))
+
+
 def declare_tasks(declarations: str) -> Call[int]:
     """Keep what an app declares of its tasks (a JSON array); gives how many were new or changed."""
     return function("declare_tasks", "declare_tasks", one_int, tasks=("jsonb", declarations))

@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack
 from uuid import UUID
 
 import msgspec
@@ -19,6 +19,7 @@ from howdah.context import Context
 from howdah.durations import Duration, seconds
 from howdah.errors import BadInput
 from howdah.job import NO_OPTIONS, Job, Options, check_task_name, checked, make_options
+from howdah.keys import Keyed, Keys, filled, make_keys
 from howdah.retry import Retry
 from howdah.stream import BATCH, Progress
 
@@ -66,6 +67,7 @@ class Task(Generic[P, R]):
         retry: when failed attempts are tried again.
         executor: "loop" for coroutine functions, "thread" for others, "process" where asked for.
         connection: of a transactional task: "asyncpg", "psycopg", "sqlalchemy" or "django".
+        unique, keys: templates of its jobs' unique key, and of their other keys.
         arguments: how calls are bound, validated and decoded.
     """
 
@@ -80,12 +82,15 @@ class Task(Generic[P, R]):
         arguments: Arguments,
         executor: str,
         connection: str | None,
+        unique: str | None = None,
+        keys: Keys | None = None,
         options: Options = NO_OPTIONS,
     ) -> None:
         self.app, self.function, self.name = app, function, name
         self.defaults, self.retry, self.arguments = defaults, retry, arguments
         self._options = options
         self.executor, self.connection = executor, connection
+        self.unique, self.keys = unique, keys
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -97,12 +102,24 @@ class Task(Generic[P, R]):
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> Job:
         """A job with these arguments, validated; nothing has happened yet. Raises BadArguments."""
-        return Job(self.name, self.arguments.bind(args, kwargs), self._options)
+        return self._job(self.arguments.bind(args, kwargs))
 
     def job_of(self, args: str) -> Job:
         """The same from JSON: an object with the arguments' names. Raises BadArguments."""
         self.arguments.decode(args)
-        return Job(self.name, args, self._options)
+        return self._job(args)
+
+    def _job(self, args: str) -> Job:
+        if self.unique is None and self.keys is None:
+            return Job(self.name, args, self._options)
+        named, said = msgspec.json.decode(args), self._options.keys
+        keys = None if self.keys is None else self.keys.filled(named)
+        options = replace(
+            self._options,
+            keys=keys if said is None else said.over(keys),
+            unique_key=self._options.unique_key or filled(self.unique, named),
+        )
+        return Job(self.name, args, options)
 
     def options(
         self,
@@ -119,6 +136,7 @@ class Task(Generic[P, R]):
         unique_key: str | None = None,
         headers: dict[str, object] | None = None,
         tags: list[str] | tuple[str, ...] | None = None,
+        **keyed: Unpack[Keyed],
     ) -> Task[P, R]:
         """The same task, whose jobs are made with these options. Raises BadInput."""
         changed = make_options(
@@ -135,6 +153,7 @@ class Task(Generic[P, R]):
             unique_key=unique_key,
             headers=headers,
             tags=tags,
+            **keyed,
         )
         return Task(
             self.app,
@@ -145,6 +164,8 @@ class Task(Generic[P, R]):
             arguments=self.arguments,
             executor=self.executor,
             connection=self.connection,
+            unique=self.unique,
+            keys=self.keys,
             options=changed,
         )
 
@@ -197,7 +218,7 @@ class Task(Generic[P, R]):
             text = self.arguments.bind((), item)
         else:
             text = self.arguments.bind((item,), {})
-        return Job(self.name, text, self._options)
+        return self._job(text)
 
     def _check_map(self) -> None:
         for name in ("id", "unique_key"):
@@ -224,7 +245,12 @@ class Task(Generic[P, R]):
             "longest_ms": round(seconds(self.retry.longest) * 1000),
             "jitter": self.retry.jitter,
             "parameters": None if parameters is None else msgspec.Raw(parameters.encode()),
+            "keys": self._declared_keys(),
         }
+
+    def _declared_keys(self) -> dict[str, object] | None:
+        said = {} if self.keys is None else self.keys.fields()
+        return (said if self.unique is None else {**said, "unique_key": self.unique}) or None
 
 
 def declare(
@@ -240,6 +266,8 @@ def declare(
     delivery: str | None,
     executor: str | None = None,
     connection: str | None = None,
+    unique: str | None = None,
+    **keyed: Unpack[Keyed],
 ) -> Task[P, R]:
     """A task for the function; raises BadInput for what cannot be one."""
     chosen = check_task_name(dotted_name(function) if name is None else name)
@@ -262,6 +290,8 @@ def declare(
         arguments=arguments_of(function, chosen, Context),
         executor=_executor(chosen, executor, is_async=is_async),
         connection=_connection(chosen, connection, delivery, is_async=is_async),
+        unique=unique,
+        keys=make_keys(keyed),
         # What is declared here goes with each job: the store knows it only once a worker has run.
         options=replace(defaults, max_attempts=None if retry is None else retry.max_attempts),
     )

@@ -116,3 +116,27 @@ def test_an_id_refused_by_a_key_is_not_burnt(door):
 
     assert answer == mine
     assert door.state(mine) == "ready"
+
+
+def test_an_id_that_came_twice_is_used_when_its_first_job_gave_way_to_a_unique_key(door):
+    holder, given = door.enqueue(unique_key="k"), uuid4()
+
+    first, second = door.enqueue_json(
+        {"task": "t", "id": str(given), "unique_key": "k"}, {"task": "t", "id": str(given)}
+    )
+
+    assert (first.id, first.created) == (holder, False)
+    assert (second.id, second.created) == (given, True)
+    assert door.state(given) == "ready"
+
+
+def test_an_id_that_came_twice_with_a_key_is_known_when_its_job_has_left_no_trace(door):
+    door.call("put_queue", queue="q", keep_history=False)
+    job = {"task": "t", "queue": "q", "id": str(uuid4()), "unique_key": "k"}
+    door.enqueue_json(job, job)
+    door.ack(door.take())
+
+    [again] = door.enqueue_json(job)
+
+    assert (str(again.id), again.created) == (job["id"], False)
+    assert door.counts() == (0, 0)

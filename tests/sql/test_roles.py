@@ -20,6 +20,7 @@ MAY = {
     "worker": {
         "claim",
         "ack",
+        "admit",
         "nack",
         "finish",
         "extend",
@@ -34,10 +35,11 @@ MAY = {
         "outcome",
         "backlog",
     },
-    "viewer": {"why", "backlog", "outcome", "list_jobs", "list_end", "ids_ending"},
+    "viewer": {"why", "backlog", "cursor", "outcome", "list_jobs", "list_end", "ids_ending"},
     "operator": {
         "why",
         "backlog",
+        "cursor",
         "outcome",
         "list_jobs",
         "list_end",
@@ -48,13 +50,19 @@ MAY = {
         "delete",
         "pause",
         "resume",
+        "put_limit",
         "put_queue",
+        "put_rate",
+        "put_share",
+        "set_cursor",
         "drain",
         "kill",
     },
 }
 EVERYONE = {"schema_version", "channel"}
 VIEWS = {
+    "cursors",
+    "limits",
     "jobs",
     "ready",
     "scheduled",
@@ -70,6 +78,11 @@ VIEWS = {
 MAY_SELECT = {"producer": set(), "worker": set(), "viewer": VIEWS, "operator": VIEWS}
 ALLOWED_INTERNALS = {
     "clock",
+    "blocked_queues",
+    "count_blocked",
+    "count_waiting",
+    "most_of",
+    "rate_of",
     "state_name",
     "delivery_name",
     "timeout_span",
@@ -310,7 +323,7 @@ def test_who_looks_can_read_every_view_to_the_end(as_role, kind, view):
 
     rows = as_role(kind).rows(f"select * from howdah.{view}")
 
-    assert rows or view in {"workers", "expired", "tasks", "queues"}
+    assert rows or view in {"workers", "expired", "tasks", "queues", "cursors", "limits"}
 
 
 @pytest.mark.parametrize("kind", ["producer", "worker", "nobody"])

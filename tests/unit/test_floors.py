@@ -11,7 +11,7 @@ def news(hi, snapshot, own=None, *, waiting=None, history="1", floors=None):
     """Of a claim in one priority, which left the job with the seq `waiting` there."""
     floors = [(*Q, waiting)] if floors is None else floors
     own = None if own is None else str(own)
-    return News(hi=hi, snapshot=snapshot, history=history, own=own, floors=floors)
+    return News(pending=False, hi=hi, snapshot=snapshot, history=history, own=own, floors=floors)
 
 
 def learned(*many):

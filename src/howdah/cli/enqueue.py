@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 @click.option(
     "--unique", "unique_key", help="At most one unfinished job has this key; its id is given."
 )
+@click.option("--serial", "serial_key", help="Jobs of this key run one at a time, in order.")
+@click.option("--limit", "limit_keys", multiple=True, help="A limit it counts against.")
 @click.option("--max-attempts", type=int, help="Attempts in all.")
 @click.option("--timeout", type=DURATION, help="How long one attempt may take.")
 @click.option("--tag", "tags", multiple=True, help="To find it by.")
@@ -86,6 +88,7 @@ def command(
     app = chosen_app(app_name)
     known = app.tasks.get(task) if app else None
     options["tags"] = options["tags"] or None
+    options["limit_keys"] = options["limit_keys"] or None
     make = _maker(task, known, options)
     doubt = strict if known is None else None
     if lines is not None:

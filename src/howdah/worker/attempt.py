@@ -232,7 +232,9 @@ class Attempt:
 
     def end(self, kind: type[Outcome], **facts: Any) -> Outcome:
         """An outcome of this attempt."""
-        return kind(id=self.job.id, lease=self.job.lease, **facts)
+        return kind(
+            id=self.job.id, lease=self.job.lease, is_keyed=self.job.hooks is not None, **facts
+        )
 
     async def _in_thread(self, given: dict[str, Any]) -> Outcome:
         def perform() -> Any:
@@ -265,11 +267,25 @@ class Attempt:
     def _judge(self, returned: Any) -> Outcome:
         if self.stopping == "timeout":  # it swallowed the cancelling, and came too late
             return self.stopped()
-        if returned is None:
-            return self.end(Succeeded)
         if isinstance(returned, Word):
             return self._word(returned)
+        if self.job.serial_key is not None:
+            return self._with_cursor(returned, Succeeded)
+        if returned is None:
+            return self.end(Succeeded)
         return self._with_result(returned, Succeeded)
+
+    def _with_cursor(self, result: Any, kind: type[Outcome], **facts: Any) -> Outcome:
+        """With what is left for the next job of the serial key, if that has changed."""
+        left = None if self._context is None else self._context.cursor
+        if left is None or left == _object(self.job.cursor):
+            return self._with_result(result, kind, **facts)
+        if not isinstance(left, dict):
+            return self.bad_result(f"a cursor must be a dict, got {type(left).__name__}")
+        outcome = self._with_result(left, kind, **facts)
+        if outcome.kind != kind.kind:
+            return outcome
+        return self._with_result(result, kind, cursor=outcome.result, **facts)
 
     def _with_result(self, result: Any, kind: type[Outcome], **facts: Any) -> Outcome:
         """An outcome of this kind, or what came of a result that cannot be stored."""
@@ -304,9 +320,8 @@ class Attempt:
         said = storable(word.reason)
         if isinstance(word, Cancel):
             return self.end(Cancelled, error=said, reason="cancelled")
-        if word.result is None:
-            return self.end(Failed, error=said, reason="error")
-        return self._with_result(word.result, Failed, error=said, reason="error")
+        keep = self._with_cursor if word.save_cursor else self._with_result
+        return keep(word.result, Failed, error=said, reason="error")
 
     def _failed(self, error: str, *, reason: str) -> Outcome:
         """Failed, to be tried again as far as the job's attempts go; the store sees to that."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from uuid import UUID
 
 import msgspec
 
-from howdah import jobs, workers
+from howdah import jobs, store, workers
 from howdah.errors import BadInput
 from howdah.rows import Claimed
 from howdah.worker.floors import Floors, News, given, together
@@ -20,6 +21,7 @@ from howdah.worker.link import Link, Patience
 from howdah.worker.slots import Slots
 
 LOOK_EVERY = 0.2  # seconds between two looks for queues without a floor while there is enough to do
+KEYED_FOR = 0.01  # seconds in which a job with keys may well end, and let the next one in
 FORGET_EVERY = 60.0  # seconds; then one claim begins at the start, as a net
 
 
@@ -55,6 +57,8 @@ class Fetcher:
         self._marked: set[Slots] = set()
         self._in_vain: dict[Slots, int] = {}  # asked for since the last find; with suspects
         self._turn = asyncio.Lock()
+        self._admits = False  # somebody may wait for a key that has changed hands
+        self._keyed_at = 0.0  # when jobs with keys were last claimed
         self._stopping = False
         self.found_nothing = asyncio.Event()  # by a round over all queues, and no poke since
 
@@ -79,6 +83,12 @@ class Fetcher:
     def floors(self) -> str:
         """Below which nobody here need look, JSON for a heartbeat."""
         return together([*self._floors.values()])
+
+    def keys_ended(self) -> None:
+        """Jobs with keys have ended: others may go on."""
+        self._admits = True
+        self._in_vain.clear()
+        self.poke()
 
     def renewed(self) -> None:
         """The worker has a new identity: nothing is marked as idle under it."""
@@ -105,6 +115,11 @@ class Fetcher:
         """Whether it found something; marks this worker as idle when it did not."""
         if slots in self._marked:
             return await self._claim(slots, idle=False)
+        if time.monotonic() - self._keyed_at < KEYED_FOR:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(KEYED_FOR):
+                    await self._poked.wait()
+            self._poked.clear()
         if await self._claim(slots, idle=True):
             return True
         if slots not in self._marked:  # there was no room left to ask for
@@ -122,6 +137,8 @@ class Fetcher:
             return False
         self._marked.clear()  # the claim that found something cleared the mark
         self._in_vain.clear()
+        if any(job.hooks for job in claimed):
+            self._keyed_at = time.monotonic()
         self._place(slots, claimed)
         self._fill()
         await asyncio.sleep(0)  # quick ones have ended before the next claim is sized
@@ -141,7 +158,15 @@ class Fetcher:
     async def _ask(self, slots: Slots, *, idle: bool) -> list[Claimed]:
         looks_again = True
         while looks_again and (n := slots.wants()) > 0 and not self._stopping:
+            if self._admits:
+                self._admits = False
+                await self._link.run(store.admit(n))
             claimed, looks_again = await self._ask_once(slots, n, idle=idle)
+            if not claimed and self._admits:
+                looks_again = await self._link.run(store.admit(n)) > 0
+                self._admits = False
+                if looks_again:
+                    continue
             if claimed or idle:  # before it sleeps it claims once more, and then looks everywhere
                 return claimed
         return []
@@ -163,7 +188,9 @@ class Fetcher:
         looks_again = False
         try:
             claimed, news = await self._link.run(jobs.with_news(claim(floors=above)))
-            looks_again = floors.learn(msgspec.json.decode(news, type=News))
+            told = msgspec.json.decode(news, type=News)
+            looks_again = floors.learn(told)
+            self._admits = told.pending
         except BadInput:  # floors are refused: a pooler gives transactions another isolation
             floors.forget()
             claimed = await self._link.run(claim())

@@ -34,6 +34,7 @@ class News(msgspec.Struct, frozen=True):
     """What a claim tells beside the jobs.
 
     Attributes:
+        pending: whether somebody may be let in who waits for a key.
         hi: the last seq that was given out before it looked.
         snapshot: as PostgreSQL writes one, `xmin:xmax:xip,…`.
         history: the server's timeline and start.
@@ -42,6 +43,7 @@ class News(msgspec.Struct, frozen=True):
             up to `hi` that is still ready; None: there is none.
     """
 
+    pending: bool
     hi: int
     snapshot: str
     history: str

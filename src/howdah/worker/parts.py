@@ -210,6 +210,8 @@ class Parts:
 
     def _stored(self, outcomes: Sequence[Outcome]) -> None:
         self.runner.fill()
+        if any(outcome.is_keyed for outcome in outcomes):
+            self.fetcher.keys_ended()
         if any(outcome.retry_in is not None for outcome in outcomes):
             self.looker.poke()  # it may be due before the next look
 

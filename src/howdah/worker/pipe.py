@@ -93,6 +93,7 @@ class Done(Message, frozen=True, kw_only=True, tag="done"):
     error: str | None = None
     reason: str | None = None
     retry_in: float | None = None
+    cursor: str | None = None
     is_stored: bool = False
     was_blocking: bool = False
     is_worn: bool = False
@@ -110,6 +111,7 @@ class Done(Message, frozen=True, kw_only=True, tag="done"):
             "error": None if self.error is None else storable(self.error),
             "reason": self.reason,
             "retry_in": self.retry_in,
+            "cursor": self.cursor,
         }
 
 
@@ -121,6 +123,7 @@ def done(outcome: Outcome, *, is_stored: bool, was_blocking: bool, is_worn: bool
         error=outcome.error,
         reason=outcome.reason,
         retry_in=outcome.retry_in,
+        cursor=outcome.cursor,
         is_stored=is_stored,
         was_blocking=was_blocking,
         is_worn=is_worn,

@@ -20,6 +20,7 @@ def _count(number: int) -> str:
 COLUMNS: list[Column[Queue]] = [
     Column("queue", lambda queue: queue.queue),
     Column("ready", lambda queue: _count(queue.ready), right=True),
+    Column("blocked", lambda queue: _count(queue.blocked), right=True),
     Column("scheduled", lambda queue: _count(queue.scheduled), right=True),
     Column("running", lambda queue: f"{queue.running:,}", right=True),
     Column("failed", lambda queue: _count(queue.failed), right=True),

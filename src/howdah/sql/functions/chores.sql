@@ -1,18 +1,18 @@
 -- What the workers do by themselves, for those who run none (cron, pg_cron, psql): stage due jobs, rescue those of lost workers,
--- end leases that ran out, make and drop partitions, prune. Each is idempotent; two at once share the work.
+-- end leases that ran out, let in who waits for a key, make and drop partitions, prune. Each is idempotent; two at once share the work.
 -- `which` names some of them.
 create or replace function howdah.chores(which text[] default null) returns table (chore text, done bigint)
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     if exists (select from unnest(chores.which) w
-               where w is null or w not in ('stage', 'rescue', 'expire', 'partitions', 'prune', 'unknown')) then
-        perform _howdah.refuse('JQ001', 'there is no such chore', 'Chores are stage, rescue, expire, partitions, prune and unknown.');
+               where w is null or w not in ('stage', 'rescue', 'expire', 'partitions', 'prune', 'unknown', 'admit', 'age')) then
+        perform _howdah.refuse('JQ001', 'there is no such chore', 'Chores are stage, rescue, expire, admit, age, partitions, prune and unknown.');
     end if;
     perform _howdah.beat();
     return query
     select c.chore, c.done
-    from (values ('stage', 1), ('rescue', 2), ('expire', 3), ('partitions', 4), ('unknown', 5), ('prune', 6)) turn (chore, place)
+    from (values ('stage', 1), ('rescue', 2), ('expire', 3), ('partitions', 4), ('unknown', 5), ('prune', 6), ('admit', 7), ('age', 8)) turn (chore, place)
     cross join lateral (
         select turn.chore, case when _howdah.alone(turn.place) then _howdah.do_chore(turn.chore) else 0 end as done) c
     where chores.which is null or turn.chore = any (chores.which)
@@ -27,6 +27,8 @@ begin
         when 'stage' then _howdah.stage(5000)
         when 'rescue' then _howdah.rescue(5000)
         when 'expire' then _howdah.expire(5000)
+        when 'admit' then howdah.admit(0)
+        when 'age' then _howdah.age(1000)
         when 'partitions' then _howdah.make_partitions()
         when 'prune' then _howdah.prune()
         when 'unknown' then _howdah.fail_unknown(1000)

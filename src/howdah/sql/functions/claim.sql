@@ -6,7 +6,7 @@
 -- suspects is how many jobs it may take that are to run alone (after a crash); NULL: as many as there are.
 -- floors, {"floors": [[queue, priority, seq], …], "look": whether to look for other queues even if these hold enough}, say below
 -- which seq this claimer (the same filter, each time) need not look, and make the last row the news that its
--- next floors follow from: lease is NULL, args is {"hi", "own", "snapshot", "history", "floors": [[queue, priority, next], …]};
+-- next floors follow from: lease is NULL, args is {"pending" (whether howdah.admit is to be called), "hi", "own", "snapshot", "history", "floors": [[queue, priority, next], …]};
 -- howdah.worker.floors tells how. Such a claim must not be part of a larger transaction.
 -- idle => true marks the worker as idle when nothing was found: claim once more before going to sleep.
 create or replace function howdah.claim(
@@ -32,6 +32,7 @@ declare
     above    _howdah.floor[] := coalesce(_howdah.floors_of(claim.floors), '{}');
     sources  text[];
     heads    _howdah.head[];
+    most     int := claim.n;  -- priorities to look at: enough, if each gives a job
     picked   tid[];
     doubted  tid[];  -- those of them that are suspects
     is_full  boolean;
@@ -63,10 +64,13 @@ begin
         perform _howdah.beat();  -- before rescue: a gap in the beats may have been an outage
         perform _howdah.stage(1000), _howdah.expire(1000), _howdah.rescue(1000);
     end if;
+    if claim.floors is null and _howdah.is_pending() then
+        perform _howdah.admit(1000, claim.n);
+    end if;
 
     loop
         sources := _howdah.sources(claim.queues, claim.except_queues, case when above <> '{}' then array(select distinct f.queue from unnest(above) f) end, looks);
-        heads := array(select h from _howdah.heads(sources, above, claim.n) h);
+        heads := array(select h from _howdah.heads(sources, above, most) h);
         select coalesce(array_agg(h.row), '{}'), array_agg(h.row) filter (where h.suspect) into picked, doubted
         from (select job.row, job.suspect
               from unnest(heads) head
@@ -79,6 +83,12 @@ begin
                   order by j.seq
                   limit claim.n for update skip locked) job
               limit claim.n) h;
+        -- A priority may hold only what is not wanted, or locked: then there may be more behind those looked at.
+        if cardinality(picked) < claim.n
+           and exists (select from unnest(heads) h group by h.queue having count(*) >= most) then
+            most := most * 10;
+            continue;
+        end if;
         exit when picked <> '{}';
         if not looks then  -- known queues only, so far
             looks := true;
@@ -92,6 +102,9 @@ begin
     is_full := cardinality(picked) = claim.n;
     if cardinality(doubted) > claim.suspects then
         picked := array(select unnest(picked) except select unnest(doubted[claim.suspects + 1:]));
+    end if;
+    if _howdah.any_limits() and picked <> '{}' and exists (select from _howdah.limit l where l.rate is not null) then
+        picked := array(select unnest(picked) except select unnest(_howdah.not_yet(picked)));
     end if;
 
     if picked <> '{}' then
@@ -113,18 +126,20 @@ begin
         return query
         with leased as (
             update _howdah.job j
-            set state = 'x', lease = token, attempt = j.attempt + 1,
+            set state = 'x', lease = token, attempt = j.attempt + 1, waiting_key = null,
+                cursor = case when j.serial_key is not null then (select s.cursor from _howdah.serial_key s where s.key = j.serial_key) end,
                 leased_until = case when claim.worker is null then moment + _howdah.timeout_span(j.timeout_ms) end
             where j.ctid = any (picked)
             returning j.id, j.queue, j.task, j.args, j.priority, j.seq, j.attempt, j.base_attempt, j.max_attempts, j.timeout_ms,
-                      j.delivery, j.leased_until, j.headers, j.tags, j.suspect
+                      j.delivery, j.leased_until, j.headers, j.tags, j.suspect, j.hooks, j.serial_key, j.cursor
         ), noted as (
             insert into _howdah.lease (lease, worker, claimed_at, ids)
             select token, claim.worker, moment, array_agg(l.id) from leased l
         )
         select l.id, token, l.queue::text, l.task::text, l.args, l.priority, l.attempt, coalesce(l.base_attempt, 0),
                coalesce(l.max_attempts, 4), case when l.timeout_ms is null then 60000 else nullif(l.timeout_ms, 0) end,
-               _howdah.delivery_name(l.delivery), l.leased_until, l.headers, l.tags, l.suspect is true
+               _howdah.delivery_name(l.delivery), l.leased_until, l.headers, l.tags, l.suspect is true,
+               l.hooks, l.serial_key::text, l.cursor
         from leased l order by l.priority desc, l.seq;
         -- It got all it asked for, so there may be more than it can take: somebody else may sleep beside it.
         if is_full and _howdah.anybody_idle() then
@@ -144,7 +159,7 @@ begin
     if claim.floors is not null then
         own := pg_current_xact_id_if_assigned();
         last.args := jsonb_build_object(
-            'hi', hi, 'own', own::text, 'snapshot', flying::text,
+            'pending', _howdah.is_pending(), 'hi', hi, 'own', own::text, 'snapshot', flying::text,
             'history', concat_ws(' ', left(pg_walfile_name(pg_current_wal_lsn()), 8), extract(epoch from pg_postmaster_start_time())),
             'floors', case when own is not null
                            then _howdah.left_behind(hi, sources, above, heads, case when claim.tasks is not null then names end, likes) end);

@@ -42,6 +42,13 @@ begin
     end if;
 
     select t.* into declared from _howdah.task t where t.name = enqueue_batch.task;
+    if declared.keys is not null or _howdah.any_limits() and _howdah.is_limited(coalesce(enqueue_batch.queue, declared.queue, 'default'), enqueue_batch.task) then
+        return count(*) from _howdah.put_keyed(array(
+            select row(enqueue_batch.task, n.args, enqueue_batch.queue, enqueue_batch.priority, enqueue_batch.run_at, enqueue_batch.delay,
+                       enqueue_batch.max_attempts, enqueue_batch.timeout, enqueue_batch.no_timeout, enqueue_batch.delivery, n.id, null,
+                       enqueue_batch.headers, enqueue_batch.tags)::howdah.new_job
+            from unnest(enqueue_batch.ids, parsed) with ordinality n (id, args, place) order by n.place)) p where p.created;
+    end if;
     queue := coalesce(enqueue_batch.queue, declared.queue, 'default');
     if current_setting('synchronous_commit') = 'off' then
         perform _howdah.durable(array[enqueue_batch.queue]);

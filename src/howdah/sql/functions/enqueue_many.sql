@@ -6,6 +6,19 @@ returns table (ordinal int, id uuid, created boolean)
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+begin
+    perform _howdah.check_jobs(jobs, null);
+    if exists (select from (select distinct j.task, j.queue from unnest(jobs) j) d where _howdah.is_keyed(d.task, d.queue)) then
+        return query select p.ordinal, p.id, p.created from _howdah.put_keyed(jobs) p order by p.ordinal;
+    else
+        return query select p.ordinal, p.id, p.created from _howdah.put(jobs) p;
+    end if;
+end $$;
+
+-- Refuses the batch for the first job that cannot be stored as it is.
+create or replace function _howdah.check_jobs(jobs howdah.new_job[], keys jsonb[]) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
 declare
     problem  record;
 begin
@@ -14,18 +27,18 @@ begin
                                'Nothing was enqueued. Send them in several calls.');
     end if;
     select n.ordinal, n.flaw into problem
-    from (select j.ordinal, _howdah.flaw(j.task, j.args, j.queue, j.priority, j.run_at, j.delay, j.max_attempts, j.timeout,
-                                         j.no_timeout, j.delivery, j.unique_key, j.headers, j.tags) as flaw
+    from (select j.ordinal, coalesce(_howdah.flaw(j.task, j.args, j.queue, j.priority, j.run_at, j.delay, j.max_attempts, j.timeout,
+                                                  j.no_timeout, j.delivery, j.unique_key, j.headers, j.tags),
+                                     case when check_jobs.keys[j.ordinal] is not null then _howdah.keys_flaw(check_jobs.keys[j.ordinal], j.unique_key) end) as flaw
           from unnest(jobs) with ordinality j (task, args, queue, priority, run_at, delay, max_attempts, timeout, no_timeout,
                                                delivery, id, unique_key, headers, tags, ordinal)) n
     where n.flaw is not null order by n.ordinal limit 1;
     if found then
         perform _howdah.refuse('JQ001', format('job %s of the batch: %s', problem.ordinal, problem.flaw), 'Nothing was enqueued. Correct this and enqueue again.');
     end if;
-    return query select p.ordinal, p.id, p.created from _howdah.put(jobs) p;
 end $$;
 
--- The same from one JSON array of objects with the fields of howdah.new_job, for clients that build no composites.
+-- The same from one JSON array of objects with the fields of howdah.new_job, and those that say a job's keys (keys.sql), for clients that build no composites.
 create or replace function howdah.enqueue_json(jobs jsonb)
 returns table (ordinal int, id uuid, created boolean)
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -33,6 +46,8 @@ as $$
 #variable_conflict use_column
 declare
     strange  text;
+    made     howdah.new_job[];
+    keys     jsonb[];
 begin
     if jsonb_typeof(enqueue_json.jobs) is distinct from 'array'
        or exists (select from jsonb_array_elements(enqueue_json.jobs) j where jsonb_typeof(j) <> 'object') then
@@ -41,13 +56,22 @@ begin
     select k.name into strange
     from jsonb_array_elements(enqueue_json.jobs) j cross join lateral jsonb_object_keys(j) k (name)
     where k.name not in ('task', 'args', 'queue', 'priority', 'run_at', 'delay', 'max_attempts', 'timeout', 'no_timeout',
-                         'delivery', 'id', 'unique_key', 'headers', 'tags')
+                         'delivery', 'id', 'unique_key', 'headers', 'tags', 'serial_key', 'collapse', 'on_failure', 'limit_keys',
+                         'unique_per', 'unique_while', 'unique_for', 'on_conflict', 'earlier')
     limit 1;
     if found then
         perform _howdah.refuse('JQ001', format('a job has no field %L', strange), 'Nothing was enqueued.');
     end if;
-    return query
-    select e.ordinal, e.id, e.created
-    from howdah.enqueue_many((select array_agg(jsonb_populate_record(null::howdah.new_job, j.job) order by j.ordinal)
-                              from jsonb_array_elements(enqueue_json.jobs) with ordinality j (job, ordinal))) e;
+    select array_agg(jsonb_populate_record(null::howdah.new_job, j.job) order by j.ordinal),
+           array_agg(nullif(jsonb_strip_nulls(jsonb_build_object(
+               'serial_key', j.job -> 'serial_key', 'collapse', j.job -> 'collapse', 'on_failure', j.job -> 'on_failure',
+               'limit_keys', j.job -> 'limit_keys', 'unique_per', j.job -> 'unique_per', 'unique_while', j.job -> 'unique_while',
+               'unique_for', j.job -> 'unique_for', 'on_conflict', j.job -> 'on_conflict', 'earlier', j.job -> 'earlier')), '{}') order by j.ordinal)
+    into made, keys from jsonb_array_elements(enqueue_json.jobs) with ordinality j (job, ordinal);
+    if array_remove(keys, null) <> '{}' then
+        perform _howdah.check_jobs(made, keys);
+        return query select p.ordinal, p.id, p.created from _howdah.put_keyed(made, keys) p order by p.ordinal;
+    else
+        return query select e.ordinal, e.id, e.created from howdah.enqueue_many(made) e;
+    end if;
 end $$;

@@ -14,7 +14,8 @@ create or replace function howdah.finish(
     retry_in     interval[] default null,
     retry_at     timestamptz[] default null,  -- instead of retry_in
     done         uuid[]     default null,
-    skip_locked  boolean    default false
+    skip_locked  boolean    default false,
+    cursors      jsonb[]    default null    -- of serial keys: what the attempt leaves for the next job; NULL: as it was
 ) returns table (id uuid, reason text)
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -29,7 +30,7 @@ declare
 begin
     if ids is null or exists (
            select from unnest(array[cardinality(leases), cardinality(outcomes), cardinality(results), cardinality(errors),
-                                    cardinality(reasons), cardinality(retry_in), cardinality(retry_at)])
+                                    cardinality(reasons), cardinality(retry_in), cardinality(retry_at), cardinality(cursors)])
                        with ordinality a (n, place)
            where a.n <> cardinality(ids) or (a.n is null and a.place = 1)) then
         perform _howdah.refuse('JQ001', 'the arrays differ in length', 'They run in parallel: one element for each id.');
@@ -44,15 +45,22 @@ begin
     if current_setting('synchronous_commit') = 'off' then
         perform _howdah.durable((select array_agg(distinct j.queue::text) from _howdah.job j where j.id = any (finish.ids)));
     end if;
+    if exists (select from unnest(cursors) c where jsonb_typeof(c) <> 'object' or pg_column_size(c) > 1048576) then
+        perform _howdah.refuse('JQ001', 'a cursor must be a JSON object of at most 1 MiB', 'Nothing was changed.');
+    end if;
     if skip_locked then
         busy := array(select j.id from _howdah.job j where j.id = any (finish.ids)
                       except select f.id from (select j.id from _howdah.job j where j.id = any (finish.ids)
                                                order by j.id for update skip locked) f);
     end if;
 
+    if cursors is not null then
+        perform _howdah.save_cursors(ids, leases, (select array_agg(case when u.id = any (busy) then null else u.cursor end order by u.place)
+                                                  from unnest(ids, cursors) with ordinality u (id, cursor, place)));
+    end if;
     if outcomes is null and busy is null and not exists (select from _howdah.cancel_request)
        and not exists (select from _howdah.job j where j.leased_until <= moment) then
-        moved := _howdah.settle(ids, leases, 'S', results, errors);
+        moved := _howdah.settle(ids, leases, 'S', results, errors, soon => true);
     else
         select array_agg(o.id) filter (where o.kind = 'succeeded') as good_ids,
                array_agg(o.lease) filter (where o.kind = 'succeeded') as good_leases,
@@ -84,7 +92,7 @@ begin
               and u.id <> all (coalesce(busy, '{}'))
         ) o;
         moved := (case when by_kind.good_ids is null then '{}' else _howdah.settle(
-                      by_kind.good_ids, by_kind.good_leases, 'S', by_kind.good_results, by_kind.good_notes) end)
+                      by_kind.good_ids, by_kind.good_leases, 'S', by_kind.good_results, by_kind.good_notes, soon => true) end)
               || (case when by_kind.unwanted_ids is null then '{}' else _howdah.settle(
                       by_kind.unwanted_ids, by_kind.unwanted_leases, 'C', by_kind.unwanted_results) end)
               || (case when by_kind.other_ids is null then '{}' else _howdah.end_attempts(

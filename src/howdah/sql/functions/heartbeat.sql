@@ -74,7 +74,7 @@ begin
     end if;
     answer.next_due_in := case when due < moment + interval '1 day' then greatest(due - moment, interval '0') end;
     above := coalesce(_howdah.floors_of(heartbeat.floors), '{}');
-    answer.work := exists (select from _howdah.heads(
+    answer.work := _howdah.is_pending() or exists (select from _howdah.heads(
                               _howdah.sources(coalesce(heartbeat.queues, known.queues, '{*}'), null, array(select f.queue from unnest(above) f)),
                               above, 1))
         or exists (select from jsonb_array_elements_text(heartbeat.floors -> 'open') o

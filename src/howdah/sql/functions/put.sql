@@ -54,7 +54,7 @@ begin
             order by n.unique_key nulls first, n.seq
             on conflict do nothing returning id
         )
-        select n.ordinal, n.id, n.given, n.unique_key, n.is_first and inserted.id is not null as created,
+        select n.ordinal, n.id, n.given, n.unique_key, n.is_first, n.is_first and inserted.id is not null as created,
                exists (select from fresh where fresh.id = n.given) as is_fresh, held.id as holder
         from numbered n left join inserted on inserted.id = n.id left join held on held.unique_key = n.unique_key
         order by n.ordinal
@@ -62,6 +62,8 @@ begin
         ordinal := told.ordinal; id := told.id; created := told.created;
         if told.created then
             made := made || told.id;
+        elsif not told.is_first then  -- the same id once more: what became of the first one is known by now
+            select p.id, p.created into id, created from _howdah.put(jobs[told.ordinal:told.ordinal], put.wake) p;
         elsif told.unique_key is not null and (told.given is null or told.is_fresh) then
             delete from _howdah.given_id g where g.id = told.given;
             id := coalesce((select j.id from _howdah.job j where j.unique_key = told.unique_key), told.holder);

@@ -11,22 +11,26 @@ begin
     end if;
     delete from _howdah.finished f where f.id = retry.id
     returning f.created_at, f.timeout_ms, f.priority, f.attempt, f.base_attempt, f.max_attempts, f.id, f.delivery, f.queue,
-              f.task, f.args, f.unique_key, f.headers, f.tags into job;
+              f.task, f.args, f.unique_key, f.headers, f.tags, f.hooks, f.serial_key, f.limit_keys, f.on_failure, f.fair_key into job;
     if not found then
         return false;
     end if;
     perform pg_current_xact_id();  -- before nextval: a transaction is always older than its seqs (the scan floor)
     insert into _howdah.job
         (seq, created_at, timeout_ms, priority, attempt, base_attempt, max_attempts, id, state, delivery, queue, task, args,
-         unique_key, headers, tags)
+         unique_key, headers, tags, hooks, serial_key, limit_keys, on_failure, fair_key, waits_for)
     values
         (nextval('_howdah.seq'), job.created_at, job.timeout_ms, job.priority, job.attempt, job.attempt,
-         job.attempt + coalesce(job.max_attempts, 4) - coalesce(job.base_attempt, 0), job.id, 'r', job.delivery, job.queue,
-         job.task, job.args, job.unique_key, job.headers, job.tags)
+         job.attempt + coalesce(job.max_attempts, 4) - coalesce(job.base_attempt, 0), job.id, case when job.hooks is null then 'r' else 'b' end::"char",
+         job.delivery, job.queue, job.task, job.args, job.unique_key, job.headers, job.tags, job.hooks, job.serial_key, job.limit_keys,
+         job.on_failure, job.fair_key, case when job.serial_key is null then coalesce(job.limit_keys[1], _howdah.fair_gate(job.queue, job.fair_key)) end)
     on conflict do nothing;
     if not found then
         perform _howdah.refuse('JQ003', format('job %s cannot come back: another unfinished job has its unique key', retry.id),
                                'Wait for that job, or cancel it, and retry again.');
+    end if;
+    if job.hooks is not null then
+        perform _howdah.back_to_keys(array[retry.id]);
     end if;
     if _howdah.anybody_idle() then
         perform _howdah.wake(job.queue, job.task, 1);

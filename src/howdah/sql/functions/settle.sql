@@ -7,7 +7,8 @@ create or replace function _howdah.settle(
     leases   uuid[],
     state    "char",                        -- S, F or C
     results  jsonb[] default null,
-    errors   text[]  default null
+    errors   text[]  default null,
+    soon     boolean default false          -- who waits for a serial key of theirs goes on in this transaction, which is a short one
 ) returns uuid[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -24,6 +25,9 @@ declare
     places  bigint[];  -- their places in what was given
     moved   uuid[] := '{}';
     n       bigint;
+    keyed   uuid[] := '{}';  -- those with keys, and
+    serial  text[] := '{}';  -- their serial keys
+    parted  record;
     told    text;
 begin
     select array_agg(l.lease) as leases, array_agg(l.claimed_at) as claimed_at, array_agg(l.worker) as workers into held
@@ -43,23 +47,32 @@ begin
             delete from _howdah.job j
             where j.ctid = any (rows) and (j.lease = any (tokens) or (settle.leases is null and j.lease is null))
             returning j.created_at, j.run_at, j.timeout_ms, j.priority, j.attempt, j.base_attempt, j.max_attempts, j.crashes, j.id,
-                      j.lease, j.delivery, j.queue, j.task, j.args, j.unique_key, j.headers, j.tags
+                      j.lease, j.delivery, j.queue, j.task, j.args, j.unique_key, j.headers, j.tags, j.hooks, j.serial_key, j.limit_keys,
+                      j.on_failure, j.cursor, j.fair_key
         ), kept as (
             insert into _howdah.finished
                 (created_at, started_at, finished_at, run_at, timeout_ms, priority, attempt, base_attempt, max_attempts, crashes, id,
-                 lease, worker, state, delivery, queue, task, args, result, error, unique_key, headers, tags)
+                 lease, worker, state, delivery, queue, task, args, result, error, unique_key, headers, tags, hooks, serial_key,
+                 limit_keys, on_failure, cursor, fair_key)
             select g.created_at, held.claimed_at[array_position(held.leases, g.lease)], moment, g.run_at, g.timeout_ms, g.priority,
                    g.attempt, g.base_attempt, g.max_attempts, g.crashes, g.id, g.lease,
                    held.workers[array_position(held.leases, g.lease)], settle.state, g.delivery, g.queue, g.task, g.args,
                    settle.results[places[array_position(owners, g.id)]], settle.errors[places[array_position(owners, g.id)]],
-                   g.unique_key, g.headers, g.tags
+                   g.unique_key, g.headers, g.tags, g.hooks, g.serial_key, g.limit_keys, g.on_failure, g.cursor,
+                   g.fair_key
             from gone g
             where settle.state = 'F' or g.queue <> all (keeps_none)
         )
-        select moved || array_agg(g.id), count(*) into moved, n from gone g;
+        select moved || array_agg(g.id) as moved, count(*) as n, array_agg(g.id) filter (where g.hooks is not null) as keyed,
+               array_agg(distinct g.serial_key::text) filter (where g.serial_key is not null) as serial
+        into parted from gone g;
+        moved := parted.moved; n := parted.n; keyed := keyed || parted.keyed; serial := serial || parted.serial;
         exit when n = cardinality(rows);  -- else somebody has changed one meanwhile: look again
     end loop;
 
+    if keyed <> '{}' then
+        perform _howdah.let_go(keyed, array(select distinct k from unnest(serial) k), settle.soon);
+    end if;
     if keeps_none <> '{}' then  -- what history does not keep: count from here
         update _howdah.given_id g set created_at = moment
         where g.id = any (moved) and not exists (select from _howdah.finished f where f.id = g.id);

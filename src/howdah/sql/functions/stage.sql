@@ -22,7 +22,7 @@ as $$ select case when _howdah.next_due() <= _howdah.clock() then _howdah.stage(
 -- When the next scheduled job is due; NULL: there is none.
 create or replace function _howdah.next_due() returns timestamptz
 language sql stable set search_path = pg_catalog, pg_temp
-as $$ select _howdah.first_due(_howdah.due_from()) $$;
+as $$ select least(_howdah.first_due(_howdah.due_from()), (select min(p.due) from _howdah.pending p)) $$;
 
 create or replace function _howdah.first_due(start timestamptz) returns timestamptz
 language sql stable

@@ -42,6 +42,10 @@ begin
         return format('due since %s, waiting for the next chores', to_char(job.run_at, moment_text));
     end if;
 
+    if job.state = 'b' then
+        return coalesce(_howdah.why_blocked(job), 'it is about to be let in, by the next worker that looks');
+    end if;
+
     return case
         when exists (select from _howdah.queue q where q.name = job.queue and q.paused) then format('queue %s is paused', job.queue)
         when not exists (select from _howdah.serving w) then 'no worker is running'
@@ -57,4 +61,35 @@ begin
                     case when (select count(*) from (select from _howdah.job j where j.state = 'r' and j.queue = job.queue
                              and (j.priority > job.priority or (j.priority = job.priority and j.seq < job.seq)) limit 2) b) = 1
                          then '' else 's' end, job.queue) end;
+end $$;
+
+-- Which key keeps a blocked job waiting, and who has it; NULL: nothing does any more.
+create or replace function _howdah.why_blocked(job _howdah.job) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+    before  uuid;
+    most    int := _howdah.most_of(job.waits_for);
+    places  uuid[];
+begin
+    if left(job.waits_for, 1) = chr(1) then
+        return format('waiting for the turn of %s in queue %s, which is served in shares', job.fair_key, job.queue);
+    elsif job.waits_for is not null then
+        if _howdah.starts_left(job.waits_for) <= 0 then
+            return format('the rate of key %s is used up: next at %s', job.waits_for,
+                          to_char(_howdah.next_start(job.waits_for), 'YYYY-MM-DD HH24:MI:SS TZ'));
+        end if;
+        places := array(select p.job_id from _howdah.place p where p.key = job.waits_for order by p.job_id limit 3);
+        return case when most <= (select count(*) from _howdah.place p where p.key = job.waits_for) then
+            format('limit %s of key %s is reached%s', most, job.waits_for,
+                   case when places <> '{}' then ', held by ' || array_to_string(places, ', ') || case when most > 3 then ' and others' else '' end else '' end) end;
+    end if;
+    select j.id into before from _howdah.serial_key s join _howdah.job j on j.id = s.holder and j.serial_key = s.key
+    where s.key = job.serial_key and j.id <> job.id;
+    before := coalesce(before, (select j.id from _howdah.job j where j.state = 'b' and j.serial_key = job.serial_key and j.seq < job.seq
+                                order by j.seq limit 1));
+    return case when before is not null then
+        format('waiting for job %s of key %s (%s)', before, job.serial_key,
+               (select _howdah.state_name(j.state) from _howdah.job j where j.id = before)) end;
 end $$;

@@ -41,7 +41,7 @@ begin
     if list_jobs.n is null or list_jobs.n not between 1 and 10000 then
         perform _howdah.refuse('JQ001', 'a page has 1 to 10000 jobs', 'Ask for the next page with before => the last id.');
     end if;
-    few := case when code in ('s', 'r', 'x') then _howdah.few_jobs(code, queue, filter)
+    few := case when code in ('s', 'b', 'r', 'x') then _howdah.few_jobs(code, queue, filter)
                 when code is null and queue is not null then _howdah.few_jobs(null, queue, filter || lowest) end;
     execute format('select array(select id from (%s) ids order by id desc limit %s)',
                    concat_ws(' union all ', case when few is not null then 'select unnest($1) as id' when is_live then format(walk, 'job') end,
@@ -52,7 +52,6 @@ begin
 end $$;
 
 -- The live jobs of a state, of a queue, or both, that pass a filter; NULL where more than 5,000 would have to be looked at.
--- Nothing blocks jobs yet: whoever makes the first blocked one gives them an index, and looks through it here.
 create or replace function _howdah.few_jobs(code text, queue text, filter text) returns uuid[]
 language plpgsql stable set search_path = pg_catalog, pg_temp set jit = off
 set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
@@ -64,6 +63,9 @@ begin
     execute 'select count(*) as n, coalesce(array_agg(l.id) filter (where l.fits), ''{}'') as ids from (' || concat_ws(' union all ',
         case when coalesce(code, 'r') = 'r' then
             format('(select id, %s as fits from _howdah.job where state = ''r''%s limit %s)', filter,
+                   case when few_jobs.queue is not null then format(' and queue = %L', few_jobs.queue) end, most) end,
+        case when coalesce(code, 'b') = 'b' then
+            format('(select id, %s as fits from _howdah.job where state = ''b''%s limit %s)', filter,
                    case when few_jobs.queue is not null then format(' and queue = %L', few_jobs.queue) end, most) end,
         case when coalesce(code, 's') = 's' then
             format('(select id, %s as fits from _howdah.job where state = ''s'' order by run_at limit %s)', filter, most) end,

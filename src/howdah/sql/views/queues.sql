@@ -11,6 +11,7 @@ with scheduled as (
     select q.name::text as name from _howdah.queue q
     union select ready.name from pg_catalog.unnest(_howdah.ready_queues()) ready (name)
     union select s.queue from scheduled s
+    union select blocked.name from pg_catalog.unnest(_howdah.blocked_queues()) blocked (name)
     union select r.queue from running r
     union select f.queue from failed f
 )
@@ -18,7 +19,8 @@ select known.name as queue, coalesce(q.paused, false) as paused,
        _howdah.count_ready(known.name, 1000) as ready,
        least(coalesce(s.n, 0), 1000) as scheduled, coalesce(r.n, 0) as running, least(coalesce(f.n, 0), 1000) as failed,
        _howdah.clock() - _howdah.oldest(known.name) as oldest,
-       coalesce(q.keep_history, true) as keep_history, coalesce(q.durable, true) as durable
+       coalesce(q.keep_history, true) as keep_history, coalesce(q.durable, true) as durable,
+       q.fair_by, q.age_after, _howdah.count_blocked(known.name, 1000) as blocked
 from known
 left join _howdah.queue q on q.name = known.name
 left join scheduled s on s.queue = known.name

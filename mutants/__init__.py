@@ -1,0 +1,1 @@
+"""Broken builds that the checks must catch, and what makes and tries them. No part of the package."""

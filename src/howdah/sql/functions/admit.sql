@@ -1,0 +1,295 @@
+-- Keyed work. A job with keys waits as blocked until it is let in: its serial key must be nobody else's turn, and each of its limits
+-- must have a place. That is decided under the lock of the key, by whoever comes by: workers, chores, claims without a worker. Nobody
+-- ever waits for such a lock: what cannot be had is noted in _howdah.pending, for a later look. So there is no circle to wait in.
+
+-- Notes that something has changed on these keys.
+create or replace function _howdah.note(kind "char", keys text[]) returns void
+language sql volatile set search_path = pg_catalog, pg_temp
+as $$
+    insert into _howdah.pending (kind, key)
+    select case when left(k, 1) = chr(1) then 'f' else note.kind end, k from unnest(note.keys) k where k is not null
+$$;
+
+-- Resolves up to `n` notes: lets in whom they are about; of queues that are served in shares until they have `most` ready jobs. Returns how
+-- many jobs became ready.
+create or replace function _howdah.admit(n int, most int default 0) returns int
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp set enable_seqscan = on set enable_indexscan = on set jit = off
+as $$
+declare
+    moment   timestamptz := _howdah.clock();
+    serial   text[];
+    limited  text[];
+    shared   text[];
+begin
+    -- Two of the same batch may name one key: each is resolved once, after all its notes were taken.
+    with taken as (
+        delete from _howdah.pending p
+        where p.ctid = any (array(select o.ctid from _howdah.pending o where coalesce(o.due <= moment, true) limit admit.n for update skip locked))
+        returning p.kind, p.key)
+    select array_agg(distinct t.key) filter (where t.kind = 's'), array_agg(distinct t.key) filter (where t.kind = 'l'),
+           array_agg(distinct t.key) filter (where t.kind = 'f')
+    into serial, limited, shared from taken t;
+    if shared is not null then
+        perform _howdah.begin_shares(shared);
+    end if;
+    return case when serial is null then 0 else _howdah.admit_serial(serial) end
+         + case when limited is null then 0 else _howdah.admit_limited(limited) end
+         + case when admit.most > 0 and exists (select from _howdah.share s where s.active) then _howdah.admit_fair(admit.most) else 0 end;
+end $$;
+
+-- Whether any note is to be resolved now.
+create or replace function _howdah.is_pending() returns boolean
+language sql volatile set search_path = pg_catalog, pg_temp
+as $$ select exists (select from _howdah.pending p where p.due is null)
+          or exists (select from _howdah.pending p where p.due <= _howdah.clock())
+          or exists (select from _howdah.share s where s.active) $$;
+
+-- For workers, which have room for `n` jobs: resolves what is noted; how many jobs became ready.
+create or replace function howdah.admit(n int default 100) returns int
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return case when _howdah.is_pending() then _howdah.admit(1000, least(greatest(admit.n, 0), 10000)) else 0 end;
+end $$;
+
+-- Gives each of these serial keys to the next of its jobs, unless the one whose turn it is is still alive. A holder that came back to
+-- waiting (its worker died, it was given back, or its retry is due) goes first, whatever waits beside it.
+create or replace function _howdah.admit_serial(keys text[]) returns int
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = on set jit = off
+as $$
+#variable_conflict use_column
+declare
+    locked  text[];
+    turn    record;
+    free    uuid[];
+begin
+    if current_setting('transaction_isolation') <> 'read committed' then  -- its snapshot is older than the locks
+        perform _howdah.note('s', admit_serial.keys);
+        return 0;
+    end if;
+    insert into _howdah.serial_key (key)
+    select k from unnest(admit_serial.keys) k
+    where not exists (select from _howdah.serial_key s where s.key = k)
+      -- an insert would wait for another's of the same key
+      and pg_try_advisory_xact_lock('_howdah.serial_key'::regclass::oid::int, hashtext(k))
+    on conflict do nothing;
+    locked := array(select s.key from _howdah.serial_key s where s.key = any (admit_serial.keys) order by s.key for update skip locked);
+    if cardinality(locked) < cardinality(admit_serial.keys) then
+        perform _howdah.note('s', array(select unnest(admit_serial.keys) except select unnest(locked)));
+    end if;
+
+    select array_agg(w.key) as keys, array_agg(w.id) as ids, array_agg(w.limits) as limits into turn
+    from (
+        select s.key, next.id, next.limit_keys[1] as limits
+        from _howdah.serial_key s
+        left join lateral (select h.id, h.state, h.waits_for, h.limit_keys from _howdah.job h where h.id = s.holder and h.serial_key = s.key) held on true
+        cross join lateral (
+            select held.id, held.limit_keys where held.id is not null
+            union all
+            (select j.id, j.limit_keys from _howdah.job j
+             where held.id is null and j.state = 'b' and j.serial_key = s.key order by j.seq limit 1)) next
+        where s.key = any (locked) and (held.id is null or (held.state = 'b' and held.waits_for is null))) w;
+    if turn.ids is null then
+        return 0;
+    end if;
+    -- Whom somebody has locked (to cancel it) is waited for, at a later look: the next one must not overtake it.
+    free := array(select j.id from _howdah.job j where j.id = any (turn.ids) and j.state = 'b' order by j.id for update skip locked);
+    if cardinality(free) < cardinality(turn.ids) then
+        perform _howdah.note('s', array(select t.key from unnest(turn.keys, turn.ids) t (key, id) where t.id <> all (free)));
+    end if;
+    update _howdah.serial_key s set holder = t.id from unnest(turn.keys, turn.ids) t (key, id)
+    where s.key = t.key and t.id = any (free) and s.holder is distinct from t.id;
+    if array_remove(turn.limits, null) = '{}' then
+        return _howdah.let_in(free);
+    end if;
+    update _howdah.job j set waits_for = t.first from unnest(turn.ids, turn.limits) t (id, first)
+    where j.id = t.id and j.id = any (free) and t.first is not null;
+    return _howdah.let_in(array(select t.id from unnest(turn.ids, turn.limits) t (id, first) where t.id = any (free) and t.first is null))
+         + _howdah.admit_limited(array(select distinct t.first from unnest(turn.limits) t (first) where t.first is not null));
+end $$;
+
+-- How many jobs of a key may run at once: its own limit, else that of the longest pattern; NULL: as many as there are.
+create or replace function _howdah.most_of(key text) returns int
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select l.most from _howdah.limit l
+    where l.most is not null and (l.name = most_of.key or (right(l.name, 1) = '*' and starts_with(most_of.key, left(l.name, -1))))
+    order by l.name = most_of.key desc, length(l.name) desc limit 1
+$$;
+
+-- Lets jobs in that wait for these limits, greatest priority first, as far as there are places. A job of several limits takes all its
+-- places at once, or waits for the first that has none.
+create or replace function _howdah.admit_limited(keys text[]) returns int
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = on set jit = off
+as $$
+#variable_conflict use_column
+declare
+    locked  text[];
+    asked   text;
+    free    int;
+    taken   uuid[];
+    ready   uuid[] := '{}';
+    job     record;
+    full_one  text;
+begin
+    if current_setting('transaction_isolation') <> 'read committed' then  -- its snapshot is older than the locks
+        perform _howdah.note('l', admit_limited.keys);
+        return 0;
+    end if;
+    locked := _howdah.lock_gates(admit_limited.keys);
+    if cardinality(locked) < cardinality(admit_limited.keys) then
+        perform _howdah.note('l', array(select unnest(admit_limited.keys) except select unnest(locked)));
+    end if;
+    foreach asked in array locked loop
+        free := _howdah.free_places(asked);
+        if free <= 0 then
+            perform _howdah.note_rate(asked);
+            continue;
+        end if;
+        taken := '{}';
+        for job in
+            select j.id, j.limit_keys from _howdah.job j where j.state = 'b' and j.waits_for = asked
+            order by j.priority desc, j.seq limit free for update skip locked
+        loop
+            full_one := null;
+            if cardinality(job.limit_keys) > 1 then
+                select k into full_one from unnest(job.limit_keys) k
+                where k <> asked and (_howdah.lock_gates(array[k]) = '{}' or _howdah.free_places(k) <= 0) order by k limit 1;
+            end if;
+            if full_one is null then
+                insert into _howdah.place (key, job_id, unstarted)
+                select k, job.id, case when (_howdah.rate_of(k)).rate is not null then true end from unnest(job.limit_keys) k;
+                taken := taken || job.id;
+            else
+                update _howdah.job j set waits_for = full_one where j.id = job.id;
+                perform _howdah.note('l', array[full_one]);
+            end if;
+        end loop;
+        ready := ready || taken;
+        if cardinality(taken) = free then
+            if free = 1000 then
+                perform _howdah.note('l', array[asked]);
+            end if;
+            perform _howdah.note_rate(asked);
+        end if;
+    end loop;
+    return case when ready = '{}' then 0 else _howdah.let_in(ready) end;
+end $$;
+
+-- Those of the keys whose gates could be locked without waiting.
+create or replace function _howdah.lock_gates(keys text[]) returns text[]
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+#variable_conflict use_column
+begin
+    insert into _howdah.gate (key)
+    select k from unnest(lock_gates.keys) k
+    where not exists (select from _howdah.gate g where g.key = k)
+      and pg_try_advisory_xact_lock('_howdah.gate'::regclass::oid::int, hashtext(k))
+    on conflict do nothing;
+    return array(select g.key from _howdah.gate g where g.key = any (lock_gates.keys) order by g.key for update skip locked);
+end $$;
+
+-- How many more jobs of a key may be let in now, at most 1,000 at a time. To be asked under its lock.
+create or replace function _howdah.free_places(key text) returns int
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+declare
+    most  int := _howdah.most_of(free_places.key);
+begin
+    return least(1000, most - (select count(*) from _howdah.place p where p.key = free_places.key),
+                 _howdah.starts_left(free_places.key) - (select count(*) from _howdah.place p where p.key = free_places.key and p.unstarted));
+end $$;
+
+-- Jobs with keys came back to waiting, or ended: their places are free, and others may go on.
+-- Of serial keys the next one is let in at once, if `soon`; limits wait for the next transaction, which sees what others do now.
+create or replace function _howdah.let_go(ids uuid[], serial_keys text[], soon boolean) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+    freed  text[];
+begin
+    with left_ones as (delete from _howdah.place p where p.job_id = any (let_go.ids) returning p.key)
+    select array_agg(distinct l.key) into freed from left_ones l;
+    if freed is not null then
+        perform _howdah.note('l', freed);
+    end if;
+    if serial_keys <> '{}' then
+        if let_go.soon then
+            perform _howdah.admit_serial(serial_keys);
+        else
+            perform _howdah.note('s', serial_keys);
+        end if;
+    end if;
+end $$;
+
+-- Jobs with keys that have just come back to waiting: they give up their places, and where a failure is to hold up nobody, their turn.
+create or replace function _howdah.back_to_keys(ids uuid[]) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+    keyed  record;
+begin
+    select array_agg(j.serial_key::text) filter (where j.serial_key is not null and (j.state = 'b' or j.on_failure = 'k')) as serial_keys,
+           array_agg(j.id) filter (where j.on_failure = 'k' and j.state = 's') as skipped,
+           array_agg(j.waits_for::text) filter (where j.waits_for is not null) as limits
+    into keyed from _howdah.job j where j.id = any (back_to_keys.ids);
+    if keyed.skipped is not null then
+        update _howdah.serial_key s set holder = null where s.holder = any (keyed.skipped) and s.key = any (keyed.serial_keys);
+    end if;
+    if keyed.limits is not null then
+        perform _howdah.note('l', keyed.limits);
+    end if;
+    perform _howdah.let_go(back_to_keys.ids, coalesce(array(select distinct k from unnest(keyed.serial_keys) k), '{}'), soon => false);
+end $$;
+
+-- Keys of which nothing is left: no job, no cursor that was ever set, no place. Some of them, and only those that nobody has locked; whoever
+-- needs one again makes it anew.
+create or replace function _howdah.prune_keys(n int) returns bigint
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    moment  timestamptz := _howdah.clock();
+    gone    bigint;
+begin
+    with serial as (
+        delete from _howdah.serial_key s where s.key = any (array(
+            select o.key from _howdah.serial_key o
+            where o.version = 0
+              and not exists (select from _howdah.job j where j.id = o.holder)
+              and not exists (select from _howdah.job j where j.state = 'b' and j.serial_key = o.key)
+            limit prune_keys.n for update skip locked))
+        returning 1
+    ), gates as (
+        delete from _howdah.gate g where g.key = any (array(
+            select o.key from _howdah.gate o
+            where not exists (select from _howdah.place p where p.key = o.key)
+              and not exists (select from _howdah.share s where s.active and s.queue = substr(o.key, 2))
+              and not exists (select from _howdah.job j where j.state = 'b' and j.waits_for = o.key)
+            limit prune_keys.n for update skip locked))
+        returning 1
+    ), windows as (
+        delete from _howdah.unique_until u where u.key = any (array(
+            select o.key from _howdah.unique_until o where o.until < moment limit prune_keys.n for update skip locked))
+        returning 1
+    ), shares as (
+        delete from _howdah.share s where not s.active and s.weight = 1 and (s.queue, s.key) in (
+            select o.queue, o.key from _howdah.share o
+            where not o.active and o.weight = 1 and not exists (select from _howdah.share a where a.queue = o.queue and a.active)
+            limit prune_keys.n for update skip locked)
+        returning 1
+    ), starts as (
+        delete from _howdah.start s where s.ctid = any (array(
+            select o.ctid from _howdah.start o where o.at < moment - coalesce((select max(l.per) from _howdah.limit l), '0') limit prune_keys.n))
+        returning 1
+    )
+    select (select count(*) from serial) + (select count(*) from gates) + (select count(*) from windows) + (select count(*) from starts)
+           + (select count(*) from shares) into gone;
+    return gone;
+end $$;

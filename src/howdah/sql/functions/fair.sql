@@ -1,0 +1,112 @@
+-- Fair shares: jobs of a queue with fair_by wait, as blocked, behind the gate of their key, and are let in as workers ask for jobs, in rounds
+-- over the keys: by stride scheduling (Waldspurger and Weihl 1995), where each job moves its key on by 1 / weight.
+
+-- What such a job waits for; NULL: its queue is not served in shares. No limit has such a name.
+create or replace function _howdah.fair_gate(queue text, fair_key text) returns text
+language sql immutable parallel safe
+return pg_catalog.chr(1) || queue || pg_catalog.chr(1) || fair_key;
+
+-- Jobs whose turn it is and that have their places: ready, or, where shares are kept, behind the gate of their key.
+create or replace function _howdah.let_in(ids uuid[]) returns int
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+    gates  text[];
+begin
+    with held as (
+        update _howdah.job j set waits_for = _howdah.fair_gate(j.queue, j.fair_key)
+        where j.id = any (let_in.ids) and j.fair_key is not null and j.waits_for is distinct from _howdah.fair_gate(j.queue, j.fair_key)
+        returning j.id, j.waits_for)
+    select array_agg(distinct h.waits_for::text),
+           array(select i.id from unnest(let_in.ids) with ordinality i (id, place) where i.id <> all (coalesce(array_agg(h.id), '{}')) order by i.place)
+    into gates, ids from held h;
+    if gates is not null then
+        perform _howdah.note('f', gates);
+    end if;
+    return cardinality(_howdah.make_ready(ids, admitted => true));
+end $$;
+
+-- Takes note that these keys have jobs. One that had none comes in where the others are now: what it did not use is gone.
+create or replace function _howdah.begin_shares(gates text[]) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    place  record;
+    now_at  float8;
+begin
+    for place in
+        select g.gate, split_part(g.gate, chr(1), 2) as queue, split_part(g.gate, chr(1), 3) as key from unnest(begin_shares.gates) g (gate) order by g.gate
+    loop
+        if _howdah.lock_gates(array[chr(1) || place.queue]) = '{}' then
+            perform _howdah.note('f', array[place.gate]);
+            continue;
+        end if;
+        now_at := coalesce((select min(s.pass) from _howdah.share s where s.queue = place.queue and s.active),
+                           (select max(s.pass) from _howdah.share s where s.queue = place.queue), 0);
+        insert into _howdah.share as s (queue, key, pass, active) values (place.queue, place.key, now_at, true)
+        on conflict (queue, key) do update set active = true, pass = greatest(s.pass, now_at) where not s.active;
+    end loop;
+end $$;
+
+-- Lets in so many that each queue with shares has `most` ready jobs, as far as there are any.
+create or replace function _howdah.admit_fair(most int) returns int
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = on set jit = off
+as $$
+#variable_conflict use_column
+declare
+    served  text;
+    wanted  bigint;
+    keys    bigint;
+    turn    record;
+    ready   int := 0;
+begin
+    if current_setting('transaction_isolation') <> 'read committed' then  -- its snapshot is older than the locks
+        return 0;
+    end if;
+    for served in select distinct s.queue from _howdah.share s where s.active order by s.queue loop
+        continue when exists (select from _howdah.queue q where q.name = served and q.paused);
+        wanted := admit_fair.most - _howdah.count_ready(served, admit_fair.most);
+        continue when wanted <= 0 or _howdah.lock_gates(array[chr(1) || served]) = '{}';
+        keys := (select count(*) from _howdah.share s where s.queue = served and s.active);
+        select array_agg(t.id order by t.turn, t.key) as ids, array_agg(t.key order by t.turn, t.key) as keys, array_agg(t.turn order by t.turn, t.key) as turns into turn
+        from (
+            select s.key, next.id, s.pass + next.nth / s.weight as turn
+            from _howdah.share s
+            cross join lateral (
+                select h.id, row_number() over (order by h.priority desc, h.seq) as nth
+                from (select j.id, j.priority, j.seq from _howdah.job j
+                      where j.state = 'b' and j.waits_for = _howdah.fair_gate(served, s.key)
+                      order by j.priority desc, j.seq
+                      limit least(wanted, ceil(wanted * 4.0 / keys) + 1) for update skip locked) h) next
+            where s.queue = served and s.active
+            order by turn, s.key limit wanted) t;
+        if turn.ids is not null then
+            update _howdah.share s set pass = t.turn
+            from (select u.key, max(u.turn) as turn from unnest(turn.keys, turn.turns) u (key, turn) group by u.key) t
+            where s.queue = served and s.key = t.key;
+            ready := ready + cardinality(_howdah.make_ready(turn.ids, admitted => true));
+        end if;
+        update _howdah.share s set active = false
+        where s.queue = served and s.active
+          and not exists (select from _howdah.job j where j.state = 'b' and j.waits_for = _howdah.fair_gate(served, s.key));
+    end loop;
+    return ready;
+end $$;
+
+-- How much of a queue a key gets, beside the others: 2 is twice as much. A key of which nothing is said has 1.
+create or replace function howdah.put_share(queue text, key text, weight float8) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    perform _howdah.check_queue(put_share.queue);
+    if put_share.key is null or octet_length(put_share.key) not between 1 and 200 or put_share.weight is null
+       or put_share.weight not between 0.001 and 1000 then
+        perform _howdah.refuse('JQ001', 'a share needs a key of 1 to 200 bytes and a weight between 0.001 and 1000', 'For example howdah.put_share(''mail'', ''tenant-a'', 2).');
+    end if;
+    insert into _howdah.share as s (queue, key, weight) values (put_share.queue, put_share.key, put_share.weight)
+    on conflict (queue, key) do update set weight = excluded.weight;
+end $$;

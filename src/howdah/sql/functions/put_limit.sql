@@ -1,0 +1,71 @@
+-- At most `n` jobs of this key run at once, in the whole fleet; NULL takes the limit away. Keys are those that jobs name
+-- (limit_keys), and queue:NAME and task:NAME, which no job need name. A trailing * speaks for all keys that begin so. Holds at once: what runs
+-- already is counted, and not stopped.
+create or replace function howdah.put_limit(key text, n int) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = on
+as $$
+#variable_conflict use_column
+begin
+    perform _howdah.check_limit_key(put_limit.key);
+    if put_limit.n not between 0 and 1000000 then
+        perform _howdah.refuse('JQ001', format('%s is no limit', put_limit.n), 'Give 0 to 1000000, or NULL to take it away.');
+    end if;
+    insert into _howdah.limit as l (name, most, created_at) values (put_limit.key, put_limit.n, _howdah.clock())
+    on conflict (name) do update set most = excluded.most;
+    perform _howdah.limit_changed(put_limit.key);
+end $$;
+
+create or replace function _howdah.check_limit_key(key text) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if key is null or octet_length(key) not between 1 and 200 or strpos(left(key, -1), '*') > 0 then
+        perform _howdah.refuse('JQ001', 'a limit needs a key of 1 to 200 bytes', 'For example tenant:a, tenant:*, queue:mail or task:jobs.send.');
+    end if;
+end $$;
+
+-- A limit was put, changed or taken away: whoever waits for it is looked at anew.
+create or replace function _howdah.limit_changed(name text) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    fits  text := (_howdah.like_patterns(array[limit_changed.name]))[1];
+begin
+    delete from _howdah.limit l where l.name = limit_changed.name and l.most is null and l.rate is null;
+    if not found then
+        perform nextval('_howdah.has_limits');
+        perform _howdah.limit_jobs(fits);
+    end if;
+    perform _howdah.note('l', array(select g.key::text from _howdah.gate g where g.key like fits));
+end $$;
+
+-- Jobs that are there already when a queue or a task gets its limit: those that wait are to be let in; those that run have places.
+create or replace function _howdah.limit_jobs(fits text) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    kind   text;
+    name   text;
+    ready  uuid[];
+begin
+    foreach kind in array array['queue:', 'task:'] loop
+        for name in
+            select distinct case kind when 'queue:' then j.queue else j.task end from _howdah.job j
+            where kind || case kind when 'queue:' then j.queue else j.task end like limit_jobs.fits
+        loop
+            with changed as (
+                update _howdah.job j
+                set limit_keys = array(select l from unnest(j.limit_keys || (kind || name)) l order by l), hooks = coalesce(j.hooks, 0) | 2
+                where case kind when 'queue:' then j.queue else j.task end = name and kind || name <> all (coalesce(j.limit_keys, '{}'))
+                returning j.id, j.state, j.seq, j.waits_for
+            ), running as (
+                insert into _howdah.place (key, job_id) select kind || name, c.id from changed c where c.state = 'x'
+            )
+            select array_agg(c.id order by c.seq) into ready from changed c where c.state = 'r' or left(c.waits_for, 1) = chr(1);
+            perform _howdah.make_ready(ready);
+            perform _howdah.note('l', array[kind || name]);
+        end loop;
+    end loop;
+end $$;

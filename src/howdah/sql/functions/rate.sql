@@ -1,0 +1,106 @@
+-- Rates: in any span of `per` at most `rate` jobs of a key start, and at most `burst` of them in any span of per * burst / rate. A claim is the
+-- start. Admission lets in as many as may start now; the claim, under the lock of the key, decides.
+
+-- The rate of a key: its own, else that of the longest pattern; NULLs: it has none.
+create or replace function _howdah.rate_of(key text) returns _howdah.rate
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select l.rate, l.per, l.burst from _howdah.limit l
+    where l.rate is not null and (l.name = rate_of.key or (right(l.name, 1) = '*' and starts_with(rate_of.key, left(l.name, -1))))
+    order by l.name = rate_of.key desc, length(l.name) desc limit 1
+$$;
+
+-- How many may start now; NULL: the key has no rate.
+create or replace function _howdah.starts_left(key text) returns bigint
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+declare
+    r       _howdah.rate := _howdah.rate_of(starts_left.key);
+    moment  timestamptz := _howdah.clock();
+begin
+    return case when r.rate is not null then
+        least(r.rate - (select coalesce(sum(s.n), 0) from _howdah.start s where s.key = starts_left.key and s.at > moment - r.per),
+              r.burst - (select coalesce(sum(s.n), 0) from _howdah.start s
+                         where s.key = starts_left.key and s.at > moment - r.per * r.burst / r.rate)) end;
+end $$;
+
+-- When the next one may start; NULL: now, or the key has no rate.
+create or replace function _howdah.next_start(key text) returns timestamptz
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+declare
+    r       _howdah.rate := _howdah.rate_of(next_start.key);
+    moment  timestamptz := _howdah.clock();
+begin
+    return (
+        select max(t.free_at)
+        from (values (r.rate, r.per), (r.burst, r.per * r.burst / r.rate)) bound (most, span)
+        cross join lateral (
+            select s.at + bound.span as free_at
+            from (select o.at, sum(o.n) over (order by o.at desc) as later from _howdah.start o
+                  where o.key = next_start.key and o.at > moment - bound.span) s
+            where s.later >= bound.most order by s.at desc limit 1) t);
+end $$;
+
+-- Has the key looked at when its next job may start, if jobs wait for that.
+create or replace function _howdah.note_rate(key text) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+declare
+    at  timestamptz := _howdah.next_start(note_rate.key);
+begin
+    if at is not null and exists (select from _howdah.job j where j.state = 'b' and j.waits_for = note_rate.key) then
+        insert into _howdah.pending (kind, key, due) values ('l', note_rate.key, at);
+    end if;
+end $$;
+
+-- Counts the starts of these jobs, which a claim is about to take, against the rates of their keys; returns the rows that may not start
+-- yet, because somebody was faster or the key is locked.
+create or replace function _howdah.not_yet(rows tid[]) returns tid[]
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+    moment  timestamptz := _howdah.clock();
+    rated   record;
+    late    tid[] := '{}';
+    n       int;
+begin
+    for rated in
+        select p.key, array_agg(j.ctid order by j.priority desc, j.seq) as rows, array_agg(j.id order by j.priority desc, j.seq) as ids
+        from _howdah.job j join _howdah.place p on p.job_id = j.id and p.unstarted
+        where j.ctid = any (not_yet.rows) and j.hooks is not null
+        group by p.key order by p.key
+    loop
+        n := case when _howdah.lock_gates(array[rated.key]) = '{}' then 0
+                  else least(cardinality(rated.ids), greatest(coalesce(_howdah.starts_left(rated.key), 1000), 0)) end;
+        late := late || rated.rows[n + 1:];
+        continue when n = 0;
+        insert into _howdah.start (key, at, n) values (rated.key, moment, n);
+        delete from _howdah.start s where s.key = rated.key and s.at <= moment - (_howdah.rate_of(rated.key)).per;
+        update _howdah.place p set unstarted = null where p.key = rated.key and p.job_id = any (rated.ids[:n]);
+        delete from _howdah.place p where p.key = rated.key and p.job_id = any (rated.ids[:n]) and _howdah.most_of(rated.key) is null;
+        perform _howdah.note_rate(rated.key);
+    end loop;
+    return late;
+end $$;
+
+-- At most `n` jobs of this key start in any span of `per`, in the whole fleet, and at most `burst` of them (default: a quarter) at once; n NULL takes the
+-- rate away. Keys and patterns are those of howdah.put_limit; a key may have both. A start is a claim.
+create or replace function howdah.put_rate(key text, n int, per interval default '1 second', burst int default null) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = on
+as $$
+#variable_conflict use_column
+begin
+    perform _howdah.check_limit_key(put_rate.key);
+    if put_rate.n not between 1 and 1000000 or put_rate.per not between interval '1 ms' and interval '1 year'
+       or put_rate.burst not between 1 and put_rate.n then
+        perform _howdah.refuse('JQ001', format('%s in %s, %s at once, is no rate', put_rate.n, put_rate.per, coalesce(put_rate.burst::text, 'a quarter')),
+                               'Give n from 1 to 1000000, per up to a year, and a burst from 1 to n; or n => NULL to take it away.');
+    end if;
+    insert into _howdah.limit as l (name, rate, per, burst, created_at)
+    values (put_rate.key, put_rate.n, case when put_rate.n is not null then put_rate.per end,
+            case when put_rate.n is not null then coalesce(put_rate.burst, ceil(put_rate.n / 4.0)::int) end, _howdah.clock())
+    on conflict (name) do update set rate = excluded.rate, per = excluded.per, burst = excluded.burst;
+    perform _howdah.limit_changed(put_rate.key);
+end $$;

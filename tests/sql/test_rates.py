@@ -1,0 +1,81 @@
+"""Rates: at most so many jobs of a key start in any span of time, in the whole fleet."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def test_at_most_so_many_start_in_a_span_and_the_rest_when_it_has_passed(own_door):
+    own_door.call("put_rate", key="api", n=4, per="10 seconds", burst=4)
+    ids = [own_door.enqueue(limit_keys=["api"], no_timeout=True) for _ in range(9)]
+
+    assert [job.id for job in own_door.claim(10)] == ids[:4]
+    assert own_door.claim(10) == []
+    assert "the rate of key api is used up: next at" in own_door.why(ids[8])
+
+    own_door.forward("11 seconds")
+    assert [job.id for job in own_door.claim(10)] == ids[4:8]
+    own_door.forward("11 seconds")
+    assert [job.id for job in own_door.claim(10)] == ids[8:]
+
+
+def test_a_burst_is_less_than_the_whole(own_door):
+    own_door.call("put_rate", key="api", n=10, per="10 seconds", burst=2)
+    for _ in range(10):
+        own_door.enqueue(limit_keys=["api"], no_timeout=True)
+
+    got = []
+    for _ in range(4):
+        got.append(len(own_door.claim(10)))
+        own_door.forward("2.1 seconds")
+
+    assert got == [2, 2, 2, 2]
+
+
+def test_a_rate_and_a_limit_of_one_key(own_door):
+    own_door.call("put_rate", key="k", n=5, per="1 minute", burst=5)
+    own_door.call("put_limit", key="k", n=2)
+    for _ in range(9):
+        own_door.enqueue(limit_keys=["k"], no_timeout=True)
+
+    first = own_door.claim(10)
+    assert len(first) == 2
+    for job in first:
+        own_door.ack(job)
+    second = own_door.claim(10)
+    assert len(second) == 2
+    for job in second:
+        own_door.ack(job)
+
+    assert len(own_door.claim(10)) == 1
+
+
+def test_others_pass_by_a_key_whose_rate_is_used_up(door):
+    door.call("put_rate", key="a", n=1, per="1 hour")
+    for _ in range(3):
+        door.enqueue(limit_keys=["a"])
+    plain = door.enqueue()
+
+    assert len(door.claim(10)) == 2
+    assert door.claim(10) == []
+    assert door.state(plain) == "running"
+
+
+def test_a_rate_taken_away_lets_all_go_on(door):
+    door.call("put_rate", key="task:work", n=1, per="1 hour")
+    for _ in range(3):
+        door.enqueue()
+    assert len(door.claim(10)) == 1
+
+    door.call("put_rate", key="task:work", n=None)
+
+    assert len(door.claim(10)) == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"n": 0}, {"n": 5, "burst": 6}, {"n": 1, "per": "-1 s"}, {"n": 1, "key": "a*b"}],
+)
+def test_bad_rates_are_refused(door, refused, options):
+    with refused("JQ001"):
+        door.call("put_rate", **{"key": "k", **options})

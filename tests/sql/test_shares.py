@@ -1,0 +1,123 @@
+"""Fair shares: a queue served in rounds over its keys; and priorities that rise with waiting."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from psycopg.types.json import Jsonb
+
+
+def enqueue(door, tenant: str, n: int = 1) -> None:
+    door.enqueue_json(*[{"task": "t", "queue": "q", "args": {"tenant": tenant}}] * n)
+
+
+def tenants(jobs) -> list[str]:
+    return [job.args["tenant"] for job in jobs]
+
+
+def test_keys_are_served_in_turn_whatever_their_backlogs(door):
+    door.call("put_queue", queue="q", fair_by="{tenant}")
+    enqueue(door, "big", 50)
+    enqueue(door, "a", 2)
+    enqueue(door, "b", 2)
+
+    assert sorted(tenants(door.claim(3))) == ["a", "b", "big"]
+    assert sorted(tenants(door.claim(3))) == ["a", "b", "big"]
+    assert tenants(door.claim(3)) == ["big"] * 3
+
+
+def test_who_comes_late_is_served_in_the_next_round_and_saves_nothing_up(door):
+    door.call("put_queue", queue="q", fair_by="{tenant}")
+    enqueue(door, "big", 50)
+    door.claim(10)
+
+    enqueue(door, "late", 5)
+
+    assert Counter(tenants(door.claim(4))) == {"big": 2, "late": 2}
+
+
+def test_weights(door):
+    door.call("put_queue", queue="q", fair_by="{tenant}")
+    door.call("put_share", queue="q", key="a", weight=3)
+    enqueue(door, "a", 50)
+    enqueue(door, "b", 50)
+
+    assert Counter(tenants(door.claim(16))) == {"a": 12, "b": 4}
+
+
+def test_first_come_and_greatest_priority_within_a_key(door):
+    door.call("put_queue", queue="q", fair_by="{tenant}")
+    for n, priority in ((1, 0), (2, 5), (3, 0)):
+        door.enqueue("t", queue="q", args=Jsonb({"tenant": "a", "n": n}), priority=priority)
+
+    assert [job.args["n"] for job in door.claim(3)] == [2, 1, 3]
+
+
+def test_all_are_served_and_nothing_is_left(door):
+    door.call("put_queue", queue="q", fair_by="{tenant}")
+    for tenant in "abcde":
+        enqueue(door, tenant, 7)
+    door.call("put_limit", key="queue:q", n=3)
+
+    seen = Counter()
+    while claimed := door.claim(10):
+        assert len(claimed) <= 3
+        seen.update(tenants(claimed))
+        for job in claimed:
+            door.ack(job)
+
+    assert seen == dict.fromkeys("abcde", 7)
+    assert door.one("select count(*) from _howdah.share where active") == 0
+
+
+def test_a_released_and_a_retried_job_come_back_behind_their_gate(own_door):
+    own_door.call("put_queue", queue="q", fair_by="{tenant}")
+    enqueue(own_door, "a", 2)
+    first, second = own_door.claim(2)
+    own_door.release(first)
+    own_door.nack(second, retry_in="1 second")
+    assert own_door.state(first.id) == "blocked"
+    assert "waiting for the turn of a in queue q" in own_door.why(first.id)
+
+    assert [job.id for job in own_door.claim(5)] == [first.id]
+    own_door.forward("2 seconds")
+    assert [job.id for job in own_door.claim(5)] == [second.id]
+
+
+def test_a_job_without_the_argument_is_refused(door, refused):
+    door.call("put_queue", queue="q", fair_by="{tenant}")
+
+    with refused("JQ001", "needs the argument tenant"):
+        door.enqueue("t", queue="q")
+
+
+@pytest.mark.parametrize("options", [{"fair_by": "tenant"}, {"age_after": "-1 s"}])
+def test_bad_settings_of_a_queue_are_refused(door, refused, options):
+    with refused("JQ001"):
+        door.call("put_queue", queue="q", **options)
+
+
+def test_priority_rises_with_waiting(own_door):
+    own_door.call("put_queue", queue="q", age_after="1 minute")
+    old = own_door.enqueue(queue="q", priority=0)
+    own_door.forward("61 seconds")
+    own_door.chores("age")
+    assert own_door.job(old).priority == 1
+    own_door.chores("age")
+    assert own_door.job(old).priority == 1
+    own_door.forward("121 seconds")
+    own_door.chores("age")
+    own_door.chores("age")
+    fresh = own_door.enqueue(queue="q", priority=2)
+
+    assert own_door.job(old).priority == 3
+    assert [job.id for job in own_door.claim(2)] == [old, fresh]
+
+
+def test_other_queues_do_not_age(own_door):
+    job = own_door.enqueue()
+    own_door.forward("1 hour")
+
+    assert own_door.chores("age") == {"age": 0}
+    assert own_door.job(job).priority == 0
