@@ -21,14 +21,15 @@ create table chaos.audit (
     crashes    int,
     run_at     timestamptz,
     key        bigint,          -- said once, when the job comes in
-    unique_key text
+    unique_key text,
+    serial_key text
 );
 
 create function chaos.note() returns trigger language plpgsql as $$
 begin
     if tg_op = 'INSERT' then
-        insert into chaos.audit (id, now, now_lease, attempt, crashes, run_at, key, unique_key)
-        values (new.id, new.state, new.lease, new.attempt, new.crashes, new.run_at, case when new.args ->> 'key' ~ '^\d{1,18}$' then (new.args ->> 'key')::bigint end, new.unique_key);
+        insert into chaos.audit (id, now, now_lease, attempt, crashes, run_at, key, unique_key, serial_key)
+        values (new.id, new.state, new.lease, new.attempt, new.crashes, new.run_at, case when new.args ->> 'key' ~ '^\d{1,18}$' then (new.args ->> 'key')::bigint end, new.unique_key, new.serial_key);
     elsif tg_op = 'DELETE' then
         insert into chaos.audit (id, was, was_lease, attempt, crashes, run_at)
         values (old.id, old.state, old.lease, old.attempt, old.crashes, old.run_at);

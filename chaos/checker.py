@@ -27,6 +27,7 @@ CHECKS: dict[str, Check] = {
     "I5 stale ack": invariants.stale_acks,
     "I6 overlap": invariants.overlaps,
     "I7 at most once": invariants.at_most_once,
+    "I8 in turn": invariants.in_turn,
     "I9 unique": invariants.unique,
     "I10 attempts": invariants.attempts,
     "I11 early": invariants.early,

@@ -34,6 +34,15 @@ end $$;
 create trigger defect_deletes after insert on _howdah.lease for each statement
 execute function chaos.delete_forgotten();
 """
+NO_TURNS = """
+create function chaos.let_in() returns trigger language plpgsql as $$
+begin
+    new.state := 'r';
+    return new;
+end $$;
+create trigger defect before insert on _howdah.job for each row
+when (new.state = 'b' and new.serial_key is not null) execute function chaos.let_in();
+"""
 SETTLE_LESS = """
         n := cardinality(ids) - (cardinality(ids) > 5)::int;
         moved := _howdah.settle(ids[:n], leases[:n], 'S', results, errors);
@@ -128,6 +137,10 @@ DEFECTS = {
     "no-unique-index": Defect(
         breaks="nothing keeps two live jobs from having one unique key",
         statements=("drop index _howdah.job_unique",),
+    ),
+    "no-turns": Defect(
+        breaks="a job of a serial key is let in at once, whoever of its key waits or runs",
+        statements=(NO_TURNS,),
     ),
     "tail-dropped": Defect(
         breaks="of each batch of finishes the last is not stored, and said to be",

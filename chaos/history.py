@@ -76,6 +76,7 @@ class Change(NamedTuple):
     run_at: int | None
     key: int | None
     unique: str | None
+    serial: str | None = None
 
 
 class Remaining(NamedTuple):

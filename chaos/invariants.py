@@ -6,7 +6,7 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from chaos.history import Change, History, Job
+from chaos.history import Asked, Change, History, Job
 
 SUCCEEDED, FAILED = "S", "F"
 ONCE, TRANSACTIONAL = "m", "t"
@@ -26,7 +26,7 @@ UNCHARGED = {
 CRASHES = {"lost", "crashed", "connection lost"}
 LEGAL = {
     (None, "r"), (None, "s"), ("s", "r"), ("s", None), ("r", "x"), ("r", None), ("x", "r"),
-    ("x", "s"), ("x", None),
+    ("x", "s"), ("x", None), (None, "b"), ("b", "r"), ("b", "s"), ("s", "b"), ("x", "b"), ("b", None),
 }  # fmt: skip
 
 
@@ -160,6 +160,58 @@ def unique(history: History) -> Iterator[str]:
                 or went < history.wall(asked.invoked) - 50_000
             ):
                 yield f"unique key {asked.unique}: {asked.id} was not there when it was answered"
+
+
+def in_turn(history: History) -> Iterator[str]:
+    """I8: jobs of one serial key run one at a time, and in the order in which they came.
+
+    Of two, the one that was acknowledged before the other was asked for has ended before it starts:
+    by its own word, under the lease that counted.
+    """
+    came: dict[str, list[tuple[int, Asked]]] = defaultdict(list)
+    runs: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
+    for life in history.lives():
+        serial, key = life[0].serial, life[0].key
+        if serial is None:
+            continue
+        runs[serial] += _claims(life)
+        if key is not None and key in history.asked and history.asked[key].status == "ok":
+            came[serial].append((key, history.asked[key]))
+    for serial, spans in runs.items():
+        for one, other in itertools.pairwise(sorted(spans)):
+            if other[0] < one[1]:
+                yield f"serial key {serial}: {one[2]} and {other[2]} ran at once"
+    by_key = history.by_key()
+    for serial, asked in came.items():
+        yield from _out_of_order(history, by_key, serial, asked)
+
+
+def _claims(life: list[Change]) -> Iterator[tuple[int, int, str]]:
+    """From when to when it was running, by the store."""
+    began = None
+    for change in life:
+        if change.now == "x":
+            began = change.at
+        elif change.was == "x" and began is not None:
+            yield began, change.at, change.id
+            began = None
+
+
+def _out_of_order(
+    history: History, by_key: dict[int, list[Job]], serial: str, asked: list[tuple[int, Asked]]
+) -> Iterator[str]:
+    before = sorted((one.returned or 0, key) for key, one in asked)
+    latest, place = (0, 0), 0
+    for key, one in sorted(asked, key=lambda each: each[1].invoked):
+        while place < len(before) and before[place][0] < one.invoked:
+            earlier = before[place][1]
+            for job in by_key.get(earlier, ())[:1]:
+                latest = max(latest, (history.ends.get((earlier, job.lease or ""), 0), earlier))
+            place += 1
+        began = min((start.t for start in history.starts.get(key, ())), default=None)
+        if began is not None and began < latest[0]:
+            early = (latest[0] - began) / 1e6
+            yield f"serial key {serial}: key {key} began {early:.1f} ms before {latest[1]} had ended"
 
 
 def attempts(history: History) -> Iterator[str]:

@@ -8,10 +8,11 @@ from typing import Any
 
 KEYS = 10_000_000  # of each producer: the n-th has those from n · KEYS on
 UNIQUE_KEYS = 20  # shared by all
+SERIAL_KEYS = 40  # likewise
 HELD = 3.0  # seconds for which the long ones hold their slots, at most
 MIX = {  # shares of a hundred
     "co": 55, "thread": 8, "process": 1.5, "tx": 16, "tx_thread": 3, "once": 9, "once_thread": 2,
-    "once_process": 0.5, "sql": 1, "unique": 1.5, "later": 0.1,
+    "once_process": 0.5, "sql": 1, "unique": 1.5, "serial": 1.5, "later": 0.1,
 }  # fmt: skip
 FAR = 3600.0  # seconds from now: these are still scheduled when the run ends
 
@@ -25,6 +26,7 @@ class Spec:
     args: dict[str, Any] = field(default_factory=dict)
     delay: float | None = None
     unique: str | None = None
+    serial: str | None = None
     has_id: bool = False  # one that the producer chooses, so that it may ask again
 
     @property
@@ -33,13 +35,18 @@ class Spec:
         return {"key": self.key, **self.args}
 
 
-def spec(chance: Random, key: int) -> Spec:
-    """The job of this key."""
+def spec(chance: Random, key: int, *, in_bulk: bool = False) -> Spec:
+    """The job of this key; those in bulk have no unique key, of which the answer tells one by one."""
     [kind] = chance.choices([*MIX], [*MIX.values()])
+    if kind == "unique" and in_bulk:
+        kind = "co"
     if kind == "unique":
         return Spec(
             key=key, task="co", args={"hold": 0.05}, unique=f"u{chance.randrange(UNIQUE_KEYS)}"
         )
+    if kind == "serial":  # at once, and settled for good: what is to be tried again keeps its turn
+        fail = {"fail": 1} if chance.random() < 0.03 else {}
+        return Spec(key=key, task="co", args=fail, serial=f"s{chance.randrange(SERIAL_KEYS)}")
     if kind == "later":
         return Spec(key=key, task="co", delay=FAR)
     if kind == "sql":

@@ -35,7 +35,7 @@ WITHIN = 15.0  # seconds that one enqueue may take
 SQL_TIMEOUT = 1.0  # seconds for which a job without a worker is leased
 ENQUEUE = """
 select howdah.enqueue(%(task)s, %(args)s::jsonb, delay => %(delay)s, id => %(id)s,
-                      unique_key => %(unique)s, timeout => %(timeout)s)
+                      unique_key => %(unique)s, serial_key => %(serial)s, timeout => %(timeout)s)
 """
 
 
@@ -53,6 +53,7 @@ class Producer:
     """Enqueues jobs in step with the time, batch after batch."""
 
     sizes: tuple[int, ...] = (1,)
+    in_bulk = False
 
     def __init__(self, number: int, seed: int, jobs: int, seconds: float, log: Log) -> None:
         self.chance = Random(f"{seed}/{number}")
@@ -63,7 +64,10 @@ class Producer:
         """Until so many were acknowledged, or the time is over."""
         asked = 0
         async for count in self.paced():
-            specs = [spec(self.chance, self.first + asked + n) for n in range(count)]
+            specs = [
+                spec(self.chance, self.first + asked + n, in_bulk=self.in_bulk)
+                for n in range(count)
+            ]
             asked += count
             together = [one for one in specs if one.unique is None or len(specs) == 1]
             for part in _consecutive(together):
@@ -163,9 +167,10 @@ class ByClient(Producer):
 
 
 class InBulk(ByClient):
-    """By the hundred."""
+    """By the hundred, and by the thousand."""
 
-    sizes = (50, 100, 100, 200, 400)
+    sizes = (100, 200, 400, 1000, 2000)
+    in_bulk = True
 
 
 class BySql(Producer):
@@ -204,7 +209,7 @@ class BySql(Producer):
         cursor = await self.connection.execute(ENQUEUE, {
             "task": one.task, "args": json.dumps(one.all_args), "id": id_of(one),
             "delay": delay and timedelta(seconds=delay), "unique": one.unique,
-            "timeout": timeout and timedelta(seconds=timeout),
+            "serial": one.serial, "timeout": timeout and timedelta(seconds=timeout),
         })  # fmt: skip
         row = await cursor.fetchone()
         assert row is not None
@@ -223,7 +228,11 @@ class BySql(Producer):
 def job_of(one: Spec) -> Job:
     """As the client takes it."""
     options = make_options(
-        delay=one.delay, id=id_of(one), unique_key=one.unique, timeout=timeout_of(one)
+        delay=one.delay,
+        id=id_of(one),
+        unique_key=one.unique,
+        serial_key=one.serial,
+        timeout=timeout_of(one),
     )
     return Job(one.task, json.dumps(one.all_args), options)
 

@@ -33,7 +33,7 @@ from j
 """
 AUDIT = """
 select id, (extract(epoch from at) * 1e6)::bigint, was, now, was_lease, now_lease, attempt, crashes,
-       (extract(epoch from run_at) * 1e6)::bigint, key, unique_key
+       (extract(epoch from run_at) * 1e6)::bigint, key, unique_key, serial_key
 from chaos.audit order by id, n
 """
 REMAINING = r"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,8 +16,10 @@ from random import Random
 
 ROOT = Path(__file__).parent.parent
 AT_START = (  # why one that never worked may leave
-    "was killed by SIGKILL before it could work",
-    "error: cannot connect to",
+    r"was killed by SIGKILL before it could work",
+    # Nobody answers: what may be a typing mistake is told at once. All else is to be waited for.
+    r"error: cannot connect to \S+: (TimeoutError|.*Connect call failed|.*Connection refused|"
+    r".*Multiple exceptions)",
 )
 STOPPING = 40.0  # seconds that a parent may take to end in peace
 
@@ -182,7 +185,7 @@ class Workers:
         self._note(
             "parent", what="ended", name=parent.name, pid=parent.pid, code=code,
             expected=parent.is_expected_to_end,
-            young=any(words in said for words in AT_START),
+            young=any(re.search(words, said) for words in AT_START),
         )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from chaos.faults.kind import PEACE, Kind
 from chaos.world import NotHere, World, between
 
+SLEEPS = Path(__file__).parent.parent / "faked"  # a sitecustomize: see there
 LIBRARIES = "/usr/lib/*/faketime/libfaketime.so.1"
 HOUR = 3600
 
@@ -31,6 +32,7 @@ def environment(steps: Path) -> Mapping[str, str]:
         "FAKETIME_TIMESTAMP_FILE": str(steps),
         "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "PYTHONPATH": str(SLEEPS),
     }
 
 

@@ -52,7 +52,7 @@ class Run:
         change = {
             "id": f"j{key}", "at": round(at * SECOND), "was": was, "now": now, "was_lease": None,
             "now_lease": None, "attempt": 1, "crashes": 0, "run_at": None,
-            "key": None if was else key, "unique": None, **more,
+            "key": None if was else key, "unique": None, "serial": None, **more,
         }  # fmt: skip
         self.changes.append(change)
 
@@ -67,7 +67,8 @@ class Run:
     def succeeded(self, key: int, *, effect: bool = False, **more: Any) -> None:
         """A job that was enqueued at 1, ran from 2 to 3, and succeeded."""
         self.enqueued(key)
-        self.changed(key, None, "r", 1.0, attempt=0, unique=more.get("unique"))
+        serial = more.pop("serial", None)
+        self.changed(key, None, "r", 1.0, attempt=0, unique=more.get("unique"), serial=serial)
         self.changed(key, "r", "x", 1.9, now_lease="a")
         self.ran(key, "a", 2.0, 3.0)
         self.changed(key, "x", None, 3.1, was_lease="a")

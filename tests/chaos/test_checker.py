@@ -158,6 +158,42 @@ def test_a_second_start_is_one_too_many_where_there_may_be_one(run, spoil):
     assert found(run) == {"I7"}
 
 
+# I8
+
+
+def test_two_jobs_of_one_serial_key_do_not_run_at_once(run):
+    run.succeeded(8, serial="s")
+    run.succeeded(9, serial="s")
+
+    assert found(run) == {"I8"}
+
+
+def test_a_job_of_a_serial_key_does_not_start_before_those_that_came_earlier_have_ended(run):
+    run.succeeded(8, serial="s")
+    run.enqueued(9, at=1.5)
+    run.changed(9, None, "b", 1.5, attempt=0, serial="s")
+    run.changed(9, "b", "r", 3.1)
+    run.changed(9, "r", "x", 3.2, now_lease="a")
+    run.ran(9, "a", 2.5, 3.3)
+    run.changed(9, "x", None, 3.4, was_lease="a")
+    run.job(9)
+
+    assert found(run) == {"I8"}
+
+
+def test_jobs_of_a_serial_key_that_were_asked_for_together_may_run_in_any_order(run):
+    run.succeeded(8, serial="s")
+    run.enqueued(9)
+    run.changed(9, None, "b", 1.0, attempt=0, serial="s")
+    run.changed(9, "b", "r", 1.1)
+    run.changed(9, "r", "x", 1.2, now_lease="a")
+    run.ran(9, "a", 1.3, 1.4)
+    run.changed(9, "x", None, 1.5, was_lease="a")
+    run.job(9)
+
+    assert found(run) == set()
+
+
 # I9
 
 
