@@ -21,7 +21,10 @@ AT_START = (  # why one that never worked may leave
     r"error: cannot connect to \S+: (TimeoutError|.*Connect call failed|.*Connection refused|"
     r".*Multiple exceptions)",
 )
-STOPPING = 40.0  # seconds that a parent may take to end in peace
+SHUTDOWN_AFTER = 10.0  # seconds that running jobs get to end
+# Seconds that a parent may take to end in peace, even with the database away: its children have
+# 10 s more, its last words 3, its connection 2, and a busy machine the rest.
+STOPPING = SHUTDOWN_AFTER + 10.0 + 3.0 + 2.0 + 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +165,7 @@ class Workers:
             "HOWDAH_ENV": "production",  # which writes no line for each job
             "HOWDAH_LOST_AFTER": str(self.lost_after),
             "HOWDAH_PROCESS_SLOTS": "1",
+            "HOWDAH_SHUTDOWN_AFTER": str(SHUTDOWN_AFTER),
             "CHAOS_FOLDER": str(self.folder),
             **self._environment,
             **crew.environment,

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from chaos.faults.kind import PEACE, Kind
+from chaos.workers import STOPPING
 from chaos.world import World, between
 
 
@@ -112,13 +113,13 @@ class FreezeWorker(_Freeze):
 class RollingRestart(Kind):
     """SIGTERM to some or all parents, one after the other, each to end in peace."""
 
-    name, longest = "rolling-restart", 45.0
+    name, longest = "rolling-restart", 4 * (STOPPING + 0.3)
 
     async def harm(self, world: World, dose: float, seen: Counter[str]) -> None:
         parents = world.workers.parents()
         for parent in parents[: max(1, round(between(0.3, 1.0, dose) * len(parents)))]:
             if not send([parent], signal.SIGTERM):
                 continue
-            status = await world.workers.gone(parent, 40.0)
+            status = await world.workers.gone(parent, STOPPING)
             seen["ended" if status in PEACE else "ended badly"] += 1
             await asyncio.sleep(0.3)
