@@ -26,7 +26,8 @@ UNCHARGED = {
 CRASHES = {"lost", "crashed", "connection lost"}
 LEGAL = {
     (None, "r"), (None, "s"), ("s", "r"), ("s", None), ("r", "x"), ("r", None), ("x", "r"),
-    ("x", "s"), ("x", None), (None, "b"), ("b", "r"), ("b", "s"), ("s", "b"), ("x", "b"), ("b", None),
+    ("x", "s"), ("x", None), (None, "b"), ("b", "r"), ("b", "s"), ("s", "b"), ("x", "b"),
+    ("b", None),
 }  # fmt: skip
 
 
@@ -211,7 +212,7 @@ def _out_of_order(
         began = min((start.t for start in history.starts.get(key, ())), default=None)
         if began is not None and began < latest[0]:
             early = (latest[0] - began) / 1e6
-            yield f"serial key {serial}: key {key} began {early:.1f} ms before {latest[1]} had ended"
+            yield f"serial key {serial}: {key} began {early:.1f} ms before {latest[1]} had ended"
 
 
 def attempts(history: History) -> Iterator[str]:

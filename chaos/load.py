@@ -8,7 +8,7 @@ from typing import Any
 
 KEYS = 10_000_000  # of each producer: the n-th has those from n · KEYS on
 UNIQUE_KEYS = 20  # shared by all
-SERIAL_KEYS = 40  # likewise
+SERIAL_KEYS = 10  # likewise
 HELD = 3.0  # seconds for which the long ones hold their slots, at most
 MIX = {  # shares of a hundred
     "co": 55, "thread": 8, "process": 1.5, "tx": 16, "tx_thread": 3, "once": 9, "once_thread": 2,
@@ -36,7 +36,7 @@ class Spec:
 
 
 def spec(chance: Random, key: int, *, in_bulk: bool = False) -> Spec:
-    """The job of this key; those in bulk have no unique key, of which the answer tells one by one."""
+    """The job of this key; those in bulk have no unique key: what it led to is told one by one."""
     [kind] = chance.choices([*MIX], [*MIX.values()])
     if kind == "unique" and in_bulk:
         kind = "co"
@@ -45,8 +45,8 @@ def spec(chance: Random, key: int, *, in_bulk: bool = False) -> Spec:
             key=key, task="co", args={"hold": 0.05}, unique=f"u{chance.randrange(UNIQUE_KEYS)}"
         )
     if kind == "serial":  # at once, and settled for good: what is to be tried again keeps its turn
-        fail = {"fail": 1} if chance.random() < 0.03 else {}
-        return Spec(key=key, task="co", args=fail, serial=f"s{chance.randrange(SERIAL_KEYS)}")
+        args = {"fail": 1} if chance.random() < 0.03 else {"hold": 0.02}
+        return Spec(key=key, task="co", args=args, serial=f"s{chance.randrange(SERIAL_KEYS)}")
     if kind == "later":
         return Spec(key=key, task="co", delay=FAR)
     if kind == "sql":

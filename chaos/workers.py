@@ -18,8 +18,7 @@ ROOT = Path(__file__).parent.parent
 AT_START = (  # why one that never worked may leave
     r"was killed by SIGKILL before it could work",
     # Nobody answers: what may be a typing mistake is told at once. All else is to be waited for.
-    r"error: cannot connect to \S+: (TimeoutError|.*Connect call failed|.*Connection refused|"
-    r".*Multiple exceptions)",
+    r"error: cannot connect to \S+: (TimeoutError|.*Connect call failed|.*refused|.*Multiple exc)",
 )
 SHUTDOWN_AFTER = 10.0  # seconds that running jobs get to end
 # Seconds that a parent may take to end in peace, even with the database away: its children have

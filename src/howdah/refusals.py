@@ -142,7 +142,8 @@ def is_connection_loss(error: BaseException) -> bool:
 _FOR_A_WHILE = (
     "the database system is", "terminating connection", "too many clients",
     "no more connections", "server login has been failing", "server_login_retry",
-    "cannot connect to server", "server conn crashed", "closed the connection", "query_wait_timeout",
+    "cannot connect to server", "server conn crashed", "closed the connection",
+    "query_wait_timeout",
 )  # fmt: skip
 
 
