@@ -114,5 +114,8 @@ def test_the_jobs_of_a_producer_follow_from_its_chance():
     specs = [spec(one, key) for key in range(2000)]
 
     assert specs == [spec(other, key) for key in range(2000)]
-    assert {s.task for s in specs} >= {*MIX} - {"unique", "later"}
+    assert {s.task for s in specs} >= {*MIX} - {"unique", "serial", "later"}
     assert {s.key for s in specs} == {*range(2000)}
+    assert any(s.unique for s in specs)
+    assert any(s.serial for s in specs)
+    assert not any(spec(one, key, in_bulk=True).unique for key in range(2000))
