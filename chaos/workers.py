@@ -91,10 +91,13 @@ class Workers:
         return [self._start(environment or {}, is_extra=True).pid for _ in range(n)]
 
     async def gone(self, parent: int, within: float) -> int | None:
-        """Wait for a parent to end and forget it; its exit status, None if it is still there."""
+        """Wait for a parent to end and forget it; its exit status, None if it is still there.
+
+        Of one that is forgotten already, since another fault has killed it: that.
+        """
         found = next((p for p in self._parents if p.pid == parent), None)
         if found is None:
-            return None
+            return -signal.SIGKILL
         found.is_expected_to_end = True
         with suppress(TimeoutError):
             async with asyncio.timeout(within):

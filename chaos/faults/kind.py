@@ -12,7 +12,8 @@ from chaos.world import Injected, World
 PEACE = (
     0,
     -signal.SIGTERM,
-)  # how a worker ends that is told to; the latter where it had hardly begun
+    -signal.SIGKILL,
+)  # how a worker ends that is told to; or that had hardly begun; or that another fault kills
 
 
 class Kind(ABC):
