@@ -54,7 +54,10 @@ class Producers:
 
     async def done(self) -> list[int]:
         """Wait for all; gives the exit statuses."""
-        while any(self._left(each) for each in self._producers):
+        while True:
+            at_work = [self._left(each) for each in [*self._producers]]  # look at each of them
+            if not any(at_work):
+                break
             await asyncio.sleep(0.05)
         return [each.process.returncode for each in self._producers]
 
