@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 AT_START = (  # why one that never worked may leave
     r"was killed by SIGKILL before it could work",
     # Nobody answers: what may be a typing mistake is told at once. All else is to be waited for.
+    r"error: the server accepts no writes here",  # nor will one that was meant to be read only
     r"error: cannot connect to \S+: (TimeoutError|.*Connect call failed|.*refused|.*Multiple exc)",
 )
 SHUTDOWN_AFTER = 10.0  # seconds that running jobs get to end
