@@ -59,7 +59,7 @@ SIZES = {
     size.name: size
     for size in (
         Size(
-            name="mini", load=20, limit=60, jobs=3_000, faults=12, classes=4, lanes=4,
+            name="mini", load=20, limit=60, jobs=3_000, faults=10, classes=4, lanes=4,
             workers=2, slots=20, sql_workers=1,
         ),
         Size(
