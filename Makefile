@@ -31,12 +31,12 @@ $(VENV)/.ready: pyproject.toml
 	@touch $@
 
 format: setup ## Format the code
-	$(BIN)/ruff format src tests benchmarks mutants examples
-	$(BIN)/ruff check --fix src tests benchmarks mutants examples
+	$(BIN)/ruff format src tests benchmarks mutants examples chaos
+	$(BIN)/ruff check --fix src tests benchmarks mutants examples chaos
 
 lint: setup ## Check format, lint and import floors
-	$(BIN)/ruff format --check src tests benchmarks mutants examples
-	$(BIN)/ruff check src tests benchmarks mutants examples
+	$(BIN)/ruff format --check src tests benchmarks mutants examples chaos
+	$(BIN)/ruff check src tests benchmarks mutants examples chaos
 	$(BIN)/lint-imports
 
 types: setup ## Check the types, ours and those our users see
@@ -64,6 +64,24 @@ clean: ## Remove what was made here
 
 proof-http: setup ## Run the longer proofs of URL jobs: in flight, few files, rebinding, kills
 	$(BIN)/python -m pytest -m slow tests/http
+
+CHAOS_SEED ?=
+
+.PHONY: chaos-mini chaos-smoke chaos-soak
+
+chaos-mini: setup ## Chaos for a minute at most: as every change is checked (CHAOS_SEED=7: the same again)
+	$(BIN)/python -m chaos.run mini $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
+
+chaos-smoke: setup ## Chaos for ten minutes: 200,000 jobs, 200 faults (CHAOS_SEED=7: the same again)
+	$(BIN)/python -m chaos.run smoke $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
+
+chaos-soak: setup ## Chaos for an hour: 1,000,000 jobs, 1,000 faults
+	$(BIN)/python -m chaos.run soak $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
+
+.PHONY: proof-storage
+
+proof-storage: setup ## Run the longer proofs of storage: failover, cancelled waits for a standby, a full disk
+	$(BIN)/python -m pytest -m slow tests/proofs/storage
 
 model: setup ## Compare the store with the model at length: 2,000 examples of 80 steps
 	HOWDAH_PROOF_EXAMPLES=$(or $(EXAMPLES),2000) HOWDAH_PROOF_STEPS=$(or $(STEPS),80) $(BIN)/python -m pytest tests/model

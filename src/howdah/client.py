@@ -308,8 +308,8 @@ def on(connection: Any, *, schema: str | None = None) -> Any:
 
     The commit is the caller's, and so is the server's warning that its wait for a synchronous
     standby was cancelled: after that warning the commit may be lost in a failover, and nothing
-    here can see it. CommitUncertain is raised only where the verb itself commits, on a connection
-    of asyncpg outside a transaction.
+    here can see it. CommitUncertain is raised only where the verb itself commits: outside a
+    transaction, on a connection of asyncpg, or on one of psycopg 3 with autocommit.
     """
     driver = driver_of(connection)
     door = AsyncDoor if driver.is_async else SyncDoor

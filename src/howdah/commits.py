@@ -7,8 +7,8 @@ server's own disk, visible, and gone after a failover. See docs/decisions/0007.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -41,3 +41,36 @@ async def fetch(
     if warnings:
         raise CommitUncertain(warnings[0])
     return rows
+
+
+@contextmanager
+def watched(connection: Any) -> Iterator[None]:
+    """The same of what is run inside the block on a connection of psycopg, of either colour.
+
+    Only where its statements commit by themselves: in a transaction the commit is the caller's.
+    """
+    if not _commits_by_itself(connection):
+        yield
+        return
+    warnings: list[str] = []
+
+    def notice(said: Any) -> None:
+        if said.source_function == WAITING:
+            warnings.append(said.message_primary or "")
+
+    connection.add_notice_handler(notice)
+    try:
+        yield
+    except Exception as error:
+        if warnings:
+            raise CommitUncertain(warnings[0]) from error
+        raise
+    finally:
+        connection.remove_notice_handler(notice)
+    if warnings:
+        raise CommitUncertain(warnings[0])
+
+
+def _commits_by_itself(connection: Any) -> bool:
+    """Whether no transaction is open, and none is opened by a statement."""
+    return bool(connection.autocommit) and connection.info.transaction_status.name == "IDLE"

@@ -138,17 +138,27 @@ def is_connection_loss(error: BaseException) -> bool:
     return _is_closed(error)
 
 
+# What PgBouncer says when a server will soon be there again; the first three are the server's own.
+_FOR_A_WHILE = (
+    "the database system is", "terminating connection", "too many clients",
+    "no more connections", "server login has been failing", "server_login_retry",
+    "cannot connect to server", "server conn crashed", "closed the connection",
+    "query_wait_timeout",
+)  # fmt: skip
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether a server is there, and what it has refused it will soon let pass.
 
-    It starts, has no connection or no room left, is locked, or has hung up in mid sentence. Not
-    where nobody answers, or where what was asked for is wrong.
+    It starts, has no connection or no room left, is locked, or has hung up in mid sentence; or
+    somebody cancelled a statement of ours. Not where nobody answers, or where what was asked for
+    is wrong.
     """
     word = server_word(error)
     if word is not None and word.code == "08P01":  # what PgBouncer says of anything
-        return "no more connections" in word.message
+        return any(said in word.message for said in _FOR_A_WHILE)
     if word is not None:
-        return is_connection_loss(error) and word.code != "25006"
+        return word.code == "57014" or (is_connection_loss(error) and word.code != "25006")
     return isinstance(error, TimeoutError) or any(_has_hung_up(each) for each in _chain(error))
 
 

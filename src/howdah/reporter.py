@@ -261,6 +261,8 @@ def _told(event: events.AttemptFinished) -> str:
     again = f" · again in {written(outcome.retry_in)}" if outcome.retry_in is not None else ""
     if isinstance(outcome, Retrying) and event.job.attempt >= event.job.max_attempts:
         again = " · no attempt is left"
+    elif isinstance(outcome, Retrying) and event.job.delivery == "at_most_once":
+        again = " · not again: at most once"
     error = gist(outcome.error)
     more = "\n" in (outcome.error or "").strip()
     where = f" · traceback: howdah jobs show {_end(event.job.id)}" if more else ""

@@ -94,6 +94,16 @@ def tick_in_thread(ctx: Context, *, gate: str, again: float) -> int:
     return os.getpid()
 
 
+@app.task(name="tell", timeout=600)
+async def tell(ctx: Context, *, gate: str, size: int) -> str:
+    """Waits for a file, and then has much to say."""
+    note("start", ctx)
+    while not os.access(gate, os.F_OK):  # noqa: ASYNC110 - the gate is another process's
+        await asyncio.sleep(EVERY)
+    note("end", ctx)
+    return os.urandom(size // 2).hex()
+
+
 async def nap(ctx: Context, *, seconds: float) -> None:
     note("start", ctx)
     await asyncio.sleep(seconds)

@@ -55,6 +55,20 @@ def test_run_worker_says_what_howdah_worker_says(program):
     assert said.rstrip().endswith("stopped")
 
 
+def test_a_job_that_may_not_be_tried_again_is_not_said_to_be(program):
+    said = program(
+        '@app.task(name="once", delivery="at_most_once")',
+        "def once() -> None:",
+        '    raise ValueError("no such city")',
+        "app.enqueue_sync(once.job())",
+        "app.run_worker(burst=True)",
+    )
+
+    [line] = [line for line in said.splitlines() if "✗ once" in line]
+    assert "ValueError: no such city · not again: at most once" in line
+    assert "again in" not in line
+
+
 @pytest.mark.parametrize("name", ["", "howdah"])
 def test_a_program_that_logs_in_its_own_way_keeps_it(program, name):
     said = program(

@@ -46,8 +46,9 @@ class Wire:
         self._writer: asyncio.StreamWriter
 
     def begin(self, first: Message) -> None:
-        """Say the first word."""
-        self._pipe.sendall(line(first))
+        """Say the first word; quiet where the worker died meanwhile: then the pipe ends, too."""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self._pipe.sendall(line(first))
 
     def listen(self) -> None:
         """From now on."""

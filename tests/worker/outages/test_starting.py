@@ -14,7 +14,9 @@ FOR_A_WHILE = [
     "53300 sorry, too many clients already",
     "53200 out of memory",
     "57P03 the database system is starting up",
+    "57014 canceling statement due to user request",
     "08P01 no more connections allowed (max_client_conn)",
+    "08P01 the database system is starting up",
     "",
 ]
 FOR_GOOD = [

@@ -7,6 +7,7 @@ from collections import Counter
 from uuid import uuid4
 
 import asyncpg
+import psycopg
 import pytest
 
 from howdah import App, AsyncClient, CommitUncertain, Job, jobs, on
@@ -104,19 +105,49 @@ async def test_a_certain_commit_on_the_same_connection_afterwards_is_certain(
     assert local.states() == {"ready": 2}
 
 
+async def by_asyncpg(dsn, run):
+    connection = await asyncpg.connect(dsn, server_settings={"application_name": "caller"})
+    try:
+        return await run(on(connection))
+    finally:
+        await connection.close()
+
+
+async def by_psycopg(dsn, run):
+    connection = await psycopg.AsyncConnection.connect(
+        dsn, autocommit=True, application_name="caller"
+    )
+    async with connection:
+        return await run(on(connection))
+
+
+async def by_psycopg_in_a_thread(dsn, run):
+    def called():
+        with psycopg.connect(dsn, autocommit=True, application_name="caller") as connection:
+            return run(on(connection))
+
+    return await asyncio.to_thread(called)
+
+
+CALLERS = [by_asyncpg, by_psycopg, by_psycopg_in_a_thread]
+
+
+@pytest.mark.parametrize("by", CALLERS)
 async def test_a_verb_that_commits_by_itself_on_a_callers_connection_says_so_too(
-    server, local, eventually
+    server, local, eventually, by
 ):
     await wait_for_nobody(server, eventually)
-    connection = await asyncpg.connect(server.dsn, server_settings={"application_name": "caller"})
 
-    asked = asyncio.create_task(on(connection).enqueue(Job("job", "{}")))
+    asked = asyncio.create_task(by(server.dsn, lambda door: door.enqueue(Job("job", "{}"))))
     await cancel_wait(local, eventually, "caller")
-    with pytest.raises(CommitUncertain):
+    with pytest.raises(CommitUncertain) as uncertain:
         await asked
-    await connection.close()
-
     assert local.states() == {"ready": 1}
+    wait_no_more(local)
+    await by(server.dsn, lambda door: door.enqueue(Job("job", "{}")))
+
+    assert uncertain.value.warning
+    assert local.states() == {"ready": 2}
 
 
 async def test_a_finish_whose_wait_was_cancelled_is_sent_again_and_counts_once(

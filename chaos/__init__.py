@@ -1,0 +1,1 @@
+"""The chaos programme: load, workers, faults, logs and the checker that judges them."""

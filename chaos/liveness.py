@@ -1,0 +1,136 @@
+"""What must come to pass once all is healed, and whether enough happened to tell anything."""
+
+from __future__ import annotations
+
+import bisect
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+from chaos.history import History
+
+PROMPT = 1.5  # seconds from the enqueue of a lone job to its start, once healed
+LOAD = 0.95  # share of the planned load that must have been asked for
+TAKEN = 0.8  # share of it that must have been acknowledged
+EFFECTIVE = 0.8  # share of the faults begun that must have had an effect
+SENT_TO_KILL = -9
+
+
+def drained(history: History) -> Iterator[str]:
+    """L1: every job has ended, or waits for a time that has not come, once it had its time."""
+    if "drained in" not in history.facts:
+        return
+    for row in history.remaining:
+        if row.state != "s" or row.is_due or not row.why.startswith("scheduled for"):
+            yield f"job {row.id} is still {row.state}: {row.why or 'and nothing says why'}"
+
+
+def prompt(history: History) -> Iterator[str]:
+    """L2: with all healed, a lone job starts at once: somebody listens, or looks."""
+    waits = sorted(history.facts.get("probes", ()))
+    if waits and waits[-1] > PROMPT:
+        yield f"lone jobs, once all was healed, took up to {waits[-1]:.2f} s to start"
+
+
+def stayed(history: History) -> Iterator[str]:
+    """L3: no worker left that was not killed, and what else faults saw was as it should be.
+
+    Nor is it one that leaves because its first process was killed before it could work: that it
+    does not start others for ever is meant.
+    """
+    for line in history.parents:
+        if line["what"] != "ended" or line["expected"]:
+            continue
+        if line["code"] != SENT_TO_KILL and not line.get("young"):
+            yield f"worker {line['name']} left with status {line['code']}"
+    for line in history.faults:
+        for what, n in (line.get("observed") or {}).items():
+            if n and what.endswith(("badly", "not refused")):
+                yield f"{line['name']}: {what} ({n})"
+    if history.facts.get("stopped") is False:
+        yield "at the end a worker did not stop in time, or not with status 0"
+
+
+def too_little(history: History) -> Iterator[str]:
+    """Why nothing can be said, if so."""
+    facts, planned = history.facts, history.facts.get("size", {})
+    if facts.get("cut"):
+        yield f"the run was cut: {facts['cut']}"
+    jobs, ok = planned.get("jobs", 0), sum(a.status == "ok" for a in history.asked.values())
+    if len(history.asked) < LOAD * jobs or ok < TAKEN * jobs or not history.asked:
+        yield f"of {jobs} jobs {len(history.asked)} were enqueued, {ok} acknowledged"
+    if not history.starts:
+        yield "no job ran"
+    begun = [line for line in history.faults if not line.get("absent")]
+    real = [line for line in begun if any((line.get("observed") or {}).values())]
+    if len(real) < planned.get("faults", 0):
+        yield f"{len(real)} faults had an effect, not {planned['faults']}"
+    if len(real) < EFFECTIVE * len(begun):
+        yield f"only {len(real)} of {len(begun)} faults had an effect"
+    classes = {line["name"] for line in real}
+    if len(classes) < planned.get("classes", 0):
+        yield f"{len(classes)} kinds of fault, not {planned['classes']}"
+    if not facts.get("probes"):
+        yield "nobody looked whether lone jobs start at once"
+
+
+def injected(history: History) -> dict[str, dict[str, Any]]:
+    """For each kind of fault how many had an effect, how many did not, and what was seen."""
+    found: dict[str, dict[str, Any]] = {}
+    for line in history.faults:
+        kind = found.setdefault(
+            line["name"], {"real": 0, "vain": 0, "absent": 0, "seen": Counter()}
+        )
+        observed = line.get("observed") or {}
+        if line.get("absent"):
+            kind["absent"] += 1
+        else:
+            kind["real" if any(observed.values()) else "vain"] += 1
+        kind["seen"].update(observed)
+    return dict(sorted(found.items()))
+
+
+def recovery(history: History) -> dict[str, dict[str, dict[str, float]]]:
+    """For each kind of fault, from its healing: how long until any job starts, and until those
+    start again whose runs it cut short."""
+    real = sorted(
+        (line for line in history.faults if any((line.get("observed") or {}).values())),
+        key=lambda line: line["began"],
+    )
+    moments = sorted(start.t for starts in history.starts.values() for start in starts)
+    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: {"any": [], "affected": []})
+    for line in real:
+        healed = int(line["healed"] * 1e9)
+        place = bisect.bisect_left(moments, healed)
+        if place < len(moments):
+            found[line["name"]]["any"].append((moments[place] - healed) / 1e9)
+    began = [int(line["began"] * 1e9) for line in real]
+    for cut, again in _cut_short(history):
+        place = bisect.bisect_right(began, again) - 1
+        if place >= 0 and began[place] >= cut:
+            line = real[place]
+            found[line["name"]]["affected"].append(max(0.0, again / 1e9 - line["healed"]))
+    return {
+        name: {what: spread(seconds) for what, seconds in kind.items() if seconds}
+        for name, kind in sorted(found.items())
+    }
+
+
+def _cut_short(history: History) -> Iterator[tuple[int, int]]:
+    """When a run began that never came to its end, and when the next of its job did."""
+    for key, starts in history.starts.items():
+        runs = sorted(starts, key=lambda start: start.t)
+        for run, again in pairwise(runs):
+            if (key, run.token) not in history.ends:
+                yield run.t, again.t
+
+
+def spread(seconds: Sequence[float]) -> dict[str, float]:
+    """How many, and their p50, p99 and max."""
+    ordered = sorted(seconds)
+
+    def at(share: float) -> float:
+        return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 4)
+
+    return {"n": len(ordered), "p50": at(0.5), "p99": at(0.99), "max": at(1.0)}

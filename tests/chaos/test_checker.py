@@ -1,0 +1,455 @@
+"""The checker finds each kind of violation in a history that is right but for that."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chaos import checker
+from chaos.checker import CHECKS, judge
+from chaos.history import Attempt, Effect, Remaining
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def found(run):
+    """The checks that object."""
+    return {name.split()[0] for name in judge(run.history()).violations}
+
+
+def test_a_history_without_flaw_is_valid(run):
+    verdict = judge(run.history())
+
+    assert verdict.violations == {}
+    assert verdict.missing == []
+    assert verdict.word == "valid"
+
+
+# I1
+
+
+def test_a_job_that_was_acknowledged_and_is_not_there_is_lost(run):
+    run.enqueued(9)
+
+    assert found(run) == {"I1"}
+
+
+def test_a_job_that_nobody_knows_of_may_be_missing(run):
+    run.enqueued(9, outcome="info")
+
+    assert found(run) == set()
+
+
+def test_a_job_under_another_id_than_was_said_is_lost(run):
+    run.succeeded(9)
+    run.enqueued(9, id="another")
+
+    assert found(run) == {"I1"}
+
+
+def test_a_job_that_succeeded_without_a_run_is_lost(run):
+    run.lines = [line for line in run.lines if (line["e"], line.get("k")) != ("end", 1)]
+
+    assert found(run) == {"I1"}
+
+
+def test_a_transactional_job_that_succeeded_without_its_effect_is_lost(run):
+    run.effects.clear()
+
+    assert found(run) == {"I1"}
+
+
+# I2
+
+
+def test_a_job_that_nobody_enqueued_is_unexpected(run):
+    run.lines = [line for line in run.lines if line.get("k") != 1 or line["e"] in {"start", "end"}]
+
+    assert found(run) == {"I2"}
+
+
+def test_a_job_whose_enqueue_was_rolled_back_is_unexpected(run):
+    for line in run.lines:
+        if (line["e"], line.get("k")) == ("ok", 1):
+            line["e"] = "fail"
+
+    assert found(run) == {"I2"}
+
+
+def test_two_jobs_of_one_enqueue_are_one_too_many(run):
+    run.succeeded(9)
+    run.jobs[9]["key"] = 1
+    run.lines = [line for line in run.lines if line.get("k") != 9]
+    run.changes = [c if c["id"] != "j9" or c["was"] else {**c, "key": 1} for c in run.changes]
+
+    assert found(run) == {"I2"}
+
+
+# I3
+
+
+def test_two_effects_of_one_job_are_one_too_many(run):
+    run.effects.append(Effect(2, 1, "a"))
+
+    assert found(run) == {"I3"}
+
+
+def test_an_effect_of_a_job_that_did_not_succeed_is_wrong(run, spoil):
+    spoil(2, state="F", attempt=4, fence=None)
+
+    assert found(run) == {"I3"}
+
+
+def test_an_effect_of_a_run_that_did_not_count_is_wrong(run):
+    run.effects[:] = [Effect(2, 1, "b")]
+
+    assert found(run) == {"I3"}
+
+
+# I5
+
+
+def test_a_finish_by_a_run_that_had_lost_its_lease_is_stale(run, spoil):
+    spoil(3, fence="b")
+
+    assert found(run) == {"I5"}
+
+
+def test_an_ack_with_a_token_that_is_not_the_last_is_stale(run):
+    run.says("acked", k=3, f="b")
+
+    assert found(run) == {"I5"}
+
+
+def test_two_acks_of_one_job_are_one_too_many(run):
+    run.says("acked", k=1, f="a")
+    run.says("acked", k=1, f="a")
+
+    assert found(run) == {"I5"}
+
+
+# I6, I7
+
+
+def test_two_runs_at_once_in_processes_overlap(run, spoil):
+    spoil(3, task="process")
+    run.says("end", 4.0, k=3, f="b", w=7)
+    run.says("end", 4.0, k=3, f="a", w=7)
+
+    assert found(run) == {"I6"}
+
+
+def test_an_overlap_in_coroutines_is_only_told(run):
+    run.says("end", 2.5, k=3, f="b", w=7)
+
+    verdict = judge(run.history())
+
+    assert verdict.word == "valid"
+    assert verdict.figures["longest overlap"] == {"co": 0.5}
+
+
+def test_a_second_start_is_one_too_many_where_there_may_be_one(run, spoil):
+    spoil(3, delivery="m")
+
+    assert found(run) == {"I7"}
+
+
+# I8
+
+
+def test_two_jobs_of_one_serial_key_do_not_run_at_once(run):
+    run.succeeded(8, serial="s")
+    run.succeeded(9, serial="s")
+
+    assert found(run) == {"I8"}
+
+
+def test_a_job_of_a_serial_key_does_not_start_before_those_that_came_earlier_have_ended(run):
+    run.succeeded(8, serial="s")
+    run.enqueued(9, at=1.5)
+    run.changed(9, None, "b", 1.5, attempt=0, serial="s")
+    run.changed(9, "b", "r", 3.1)
+    run.changed(9, "r", "x", 3.2, now_lease="a")
+    run.ran(9, "a", 2.5, 3.3)
+    run.changed(9, "x", None, 3.4, was_lease="a")
+    run.job(9)
+
+    assert found(run) == {"I8"}
+
+
+def test_jobs_of_a_serial_key_that_were_asked_for_together_may_run_in_any_order(run):
+    run.succeeded(8, serial="s")
+    run.enqueued(9)
+    run.changed(9, None, "b", 1.0, attempt=0, serial="s")
+    run.changed(9, "b", "r", 1.1)
+    run.changed(9, "r", "x", 1.2, now_lease="a")
+    run.ran(9, "a", 1.3, 1.4)
+    run.changed(9, "x", None, 1.5, was_lease="a")
+    run.job(9)
+
+    assert found(run) == set()
+
+
+# I9
+
+
+def test_two_jobs_of_one_unique_key_are_not_there_at_once(run):
+    run.succeeded(8, unique="u")
+    run.succeeded(9, unique="u")
+
+    assert found(run) == {"I9"}
+
+
+def test_who_asks_with_a_unique_key_is_told_of_a_job_that_is_there(run):
+    run.succeeded(8, unique="u")
+    run.enqueued(9, at=5.0, u="u", id="j8")
+
+    assert found(run) == {"I9"}
+
+
+# I10
+
+
+def test_more_attempts_than_allowed_are_too_many(run, spoil):
+    spoil(1, attempt=5)
+
+    assert found(run) == {"I10"}
+
+
+def test_more_crashes_than_allowed_are_too_many(run, spoil):
+    spoil(3, crashes=4)
+
+    assert found(run) == {"I10"}
+
+
+def test_a_job_does_not_fail_with_attempts_left(run, spoil):
+    spoil(1, state="F", fence=None)
+
+    assert found(run) == {"I10"}
+
+
+def test_what_faults_enqueue_may_fail_as_it_was_meant_to(run):
+    run.succeeded(8_000_000_001)
+    run.jobs[8_000_000_001] |= {"state": "F", "fence": None}
+
+    assert found(run) == set()
+
+
+def test_a_job_is_not_run_again_without_a_reason(run):
+    run.attempts.clear()
+
+    assert found(run) == {"I10"}
+
+
+def test_a_job_is_not_started_twice_under_one_lease(run):
+    run.ran(1, "a", 2.1, 2.2)
+
+    assert found(run) == {"I10"}
+
+
+def test_a_release_does_not_charge_an_attempt(run):
+    run.attempts[:] = [Attempt("j3", 1, "released", "b")]  # which is no crash either
+    for change in run.changes:
+        if change["id"] == "j3" and change["was_lease"] == "b":
+            change["attempt"] = 1
+
+    assert found(run) == {"I10"}
+
+
+def test_the_loss_of_a_worker_counts_a_crash(run):
+    for change in run.changes:
+        if change["id"] == "j3":
+            change["crashes"] = 0
+
+    assert found(run) == {"I10"}
+
+
+# I11, I12, I13
+
+
+def test_a_job_that_becomes_ready_before_its_time_is_early(run):
+    for change in run.changes:
+        if change["id"] == "j1" and change["now"] == "x":
+            change["run_at"] = change["at"] + 1
+
+    assert found(run) == {"I11"}
+
+
+def test_a_job_does_not_go_where_it_may_not(run):
+    run.changes[0]["now"] = "s"
+    run.changes[1]["was"] = "s"
+
+    assert found(run) == {"I12"}
+
+
+def test_a_job_does_not_change_unseen(run):
+    del run.changes[1]
+
+    assert "I12" in found(run)
+
+
+def test_a_job_does_not_succeed_without_running(run):
+    run.changes[1:3] = [{**run.changes[2], "was": "r", "was_lease": None}]
+
+    assert "I12" in found(run)
+
+
+def test_a_run_under_a_lease_that_nobody_gave_out_is_wrong(run):
+    run.ran(1, "z", 2.1, None)
+    run.attempts.append(Attempt("j1", 1, "lost", "z"))
+
+    assert found(run) == {"I12"}
+
+
+def test_a_job_that_came_does_not_vanish(run):
+    run.enqueued(9, outcome="info")
+    run.changed(9, None, "r", 1.0)
+
+    assert found(run) == {"I13"}
+
+
+def test_a_job_that_is_there_has_come(run):
+    run.enqueued(9)
+    run.job(9, state="r", lease=None, fence=None)
+
+    assert found(run) == {"I13"}
+
+
+def test_a_job_is_in_the_state_to_which_it_went(run, spoil):
+    spoil(1, state="r", lease=None, fence=None)
+
+    assert "I13" in found(run)
+
+
+def test_at_each_look_what_came_is_what_went_and_what_is_there(run):
+    run.facts["looks"] = [{"came": 3, "went": 1, "live": 2}, {"came": 3, "went": 2, "live": 2}]
+
+    assert found(run) == {"I13"}
+
+
+# I16 and what must come to pass
+
+
+def test_the_server_writes_of_no_deadlock(run):
+    run.facts["server_log"] = ["1 deadlocks in the server's log"]
+
+    assert found(run) == {"I16"}
+
+
+@pytest.mark.parametrize(
+    ("state", "is_due", "why"),
+    [
+        ("r", True, "ready: 0 jobs of queue default before it"),
+        ("x", True, "running since …"),
+        ("s", True, "due since …, waiting for the next chores"),
+        ("s", False, ""),
+    ],
+)
+def test_a_job_that_is_still_open_is_not_drained(run, state, is_due, why):
+    run.remaining.append(Remaining("j9", state, is_due, why))
+
+    assert found(run) == {"L1"}
+
+
+def test_a_job_whose_time_has_not_come_may_remain(run):
+    run.remaining.append(Remaining("j9", "s", is_due=False, why="scheduled for 2030-01-01"))
+
+    assert found(run) == set()
+
+
+def test_a_lone_job_does_not_wait_once_all_is_healed(run):
+    run.facts["probes"] = [0.01, 2.0]
+
+    assert found(run) == {"L2"}
+
+
+@pytest.mark.parametrize("code", [0, 1, 75, -11])
+def test_a_worker_does_not_leave_by_itself(run, code):
+    run.says("parent", what="ended", name="w2", pid=8, code=code, expected=False)
+
+    assert found(run) == {"L3"}
+
+
+def test_a_worker_that_was_started_has_not_left(run):
+    run.says("parent", what="started", name="w2", pid=8)
+
+    assert found(run) == set()
+
+
+def test_a_worker_may_leave_whose_first_process_was_killed(run):
+    run.says("parent", what="ended", name="w2", pid=8, code=1, expected=False, young=True)
+
+    assert found(run) == set()
+
+
+def test_a_fault_that_saw_what_may_not_be_is_told(run):
+    run.says("fault", name="f", began=2.0, healed=2.1, observed={"worker ended badly": 1})
+
+    assert found(run) == {"L3"}
+
+
+# What is too little
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        {"size": {"jobs": 100, "faults": 1, "classes": 1}},
+        {"size": {"jobs": 1, "faults": 2, "classes": 1}},
+        {"size": {"jobs": 1, "faults": 1, "classes": 2}},
+        {"probes": []},
+        {"cut": "not over within 58 s"},
+    ],
+)
+def test_too_little_is_no_verdict(run, missing):
+    run.facts |= missing
+
+    assert judge(run.history()).word == "unknown"
+
+
+def test_faults_without_an_effect_do_not_count(run):
+    run.says("fault", name="cut", began=2.0, healed=2.1, observed={"cut": 0})
+
+    verdict = judge(run.history())
+
+    assert verdict.word == "unknown"
+    assert verdict.missing == ["only 1 of 2 faults had an effect"]
+
+
+def test_a_violation_outweighs_too_little(run):
+    run.enqueued(9)
+    run.facts["probes"] = []
+
+    assert judge(run.history()).word == "invalid"
+
+
+# The program
+
+
+def test_each_check_has_been_seen_to_object():
+    text = Path(__file__).read_text()
+
+    assert [name for name in CHECKS if f'"{name.split()[0]}"' not in text] == []
+
+
+def test_the_checker_imports_nothing_of_howdah():
+    program = "import sys; from chaos import checker; print('howdah' in sys.modules)"
+
+    said = subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True)
+
+    assert said.strip() == "False"
+
+
+def test_the_verdict_is_the_exit_status_and_a_file(run, tmp_path, monkeypatch, capsys):
+    run.enqueued(9)
+    monkeypatch.setattr(checker, "read", lambda folder: run.history())
+
+    status = checker.main(str(tmp_path))
+
+    assert status == 1
+    assert "I1 lost: 1" in capsys.readouterr().out
+    assert json.loads((tmp_path / "verdict.json").read_text())["verdict"] == "invalid"
