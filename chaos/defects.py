@@ -147,7 +147,7 @@ DEFECTS = {
         edits=(
             (
                 "howdah.finish",
-                "moved := _howdah.settle(ids, leases, 'S', results, errors);",
+                "moved := _howdah.settle(ids, leases, 'S', results, errors, soon => true);",
                 SETTLE_LESS,
             ),
             ("howdah.finish", "declare\n", "declare\n    n  int;\n"),
