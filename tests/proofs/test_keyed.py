@@ -16,6 +16,7 @@ from uuid import UUID
 import pytest
 
 BATCH = 500
+KILLS_OF_A_WORKER = 3
 pytestmark = pytest.mark.slow
 
 
@@ -31,7 +32,7 @@ async def test_fifty_thousand_jobs_of_500_keys_run_in_order_while_workers_are_ki
     for worker in workers:
         await worker.up()
     sent: dict[UUID, Sent] = {}
-    kills = _Kills(workers, ledger, chance)
+    kills = _Kills(lambda: work(processes=2, slots=40), workers, chance)
 
     async def send() -> None:
         for number in range(0, jobs, BATCH):
@@ -134,10 +135,10 @@ async def test_never_four_of_a_limit_of_three_while_workers_are_killed(
     for worker in workers:
         await worker.up(within=60)
     key_of = _limited(store, keys)
-    kills = _Kills(workers, ledger, chance, store)
+    kills = _Kills(lambda: work(processes=2, slots=40), workers, chance, store)
 
     async with asyncio.TaskGroup() as group:
-        killing = group.create_task(kills.go_on(every=2.0))
+        killing = group.create_task(kills.go_on(every=1.0))
         await _until_done(store, jobs, within=600)
         killing.cancel()
 
@@ -195,7 +196,7 @@ def _send(store, keys, task="nap", **args):
     return {row.id: Sent(key, began, returned) for row, key in zip(found, keys, strict=True)}
 
 
-def _limited(store, keys, seconds=0.02):
+def _limited(store, keys, seconds=0.1):
     key_of = {}
     for number in range(0, len(keys), BATCH):
         part = keys[number : number + BATCH]
@@ -250,20 +251,31 @@ async def _until_done(store, n, within):
 
 
 class _Kills:
-    """Kills one child after the other, and sees when the places of its jobs are free."""
+    """Kills one child after the other, and sees when the places of its jobs are free.
 
-    def __init__(self, workers, ledger, chance, store=None):
-        self._workers, self._ledger, self._chance, self._store = workers, ledger, chance, store
+    A parent starts children that die often ever later: after some there is a new one.
+    """
+
+    def __init__(self, start, workers, chance, store=None):
+        self._start, self._workers, self._chance, self._store = start, workers, chance, store
+        self._of: Counter[str] = Counter()
         self.at: dict[int, float] = {}  # process ids
         self.freed: list[float] = []
 
     async def go_on(self, every):
         while True:
             await asyncio.sleep(every)
-            children = self._chance.choice(self._workers).children()
-            if not children:
+            number = self._chance.randrange(len(self._workers))
+            worker = self._workers[number]
+            if self._of[worker.name] == KILLS_OF_A_WORKER:
+                self._workers[number] = self._start()
+                await self._workers[number].up(within=60)
+                await worker.stop()
+                continue
+            if not (children := worker.children()):
                 continue
             pid = self._chance.choice([*children])
+            self._of[worker.name] += 1
             self.at[pid] = time.monotonic()
             os.kill(pid, signal.SIGKILL)
             if self._store is not None:
@@ -272,7 +284,7 @@ class _Kills:
     async def _see(self, worker, since):
         held = "select 1 from _howdah.lease l join _howdah.job j on j.lease = l.lease"
         held += " join _howdah.place p on p.job_id = j.id where l.worker = %s limit 1"
-        while self._store.rows(held, worker):
+        while self._store.rows(held, worker):  # noqa: ASYNC110 - the store has no Event
             await asyncio.sleep(0.01)
         self.freed.append(time.monotonic() - since)
 
