@@ -107,8 +107,8 @@ async def test_a_hundred_thousand_blocked_jobs_in_front_do_not_slow_claims(
     [crowd] = crowded.rows("select * from howdah.claim()")
     assert crowd.serial_key == "blocked"
     for store in (free, crowded):
-        store.do("vacuum analyze _howdah.job")
         _send(store, [f"k{number % 1000}" for number in range(8000)])
+        store.do("vacuum analyze _howdah.job")
         assert store.one("select howdah.admit()") == 1000
 
     seconds = defaultdict(list)
