@@ -176,7 +176,7 @@ def run_everything(door, clock):
         "select howdah.delete_schedule('s')", "select howdah.watch('q')",
         "select howdah.http_allow('http://localhost:1/')", "select howdah.http_targets()",
         "select howdah.http('GET', 'http://localhost:1/')",
-        "select howdah.http_answer(gen_random_uuid())",
+        "select howdah.http_answer(pg_catalog.gen_random_uuid())",
         "select howdah.http_disallow('http://localhost:1/')",
         "select howdah.note_progress('{}', '{}', '{}', '{}', '{}')",
         f"select howdah.rescue('{worker}', '{{}}')",
