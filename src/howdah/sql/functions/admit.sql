@@ -21,6 +21,8 @@ declare
     serial   text[];
     limited  text[];
     shared   text[];
+    ended    text[];
+    waiting  uuid[];
 begin
     -- Two of the same batch may name one key: each is resolved once, after all its notes were taken.
     with taken as (
@@ -28,12 +30,14 @@ begin
         where p.ctid = any (array(select o.ctid from _howdah.pending o where coalesce(o.due <= moment, true) limit admit.n for update skip locked))
         returning p.kind, p.key)
     select array_agg(distinct t.key) filter (where t.kind = 's'), array_agg(distinct t.key) filter (where t.kind = 'l'),
-           array_agg(distinct t.key) filter (where t.kind = 'f')
-    into serial, limited, shared from taken t;
+           array_agg(distinct t.key) filter (where t.kind = 'f'), array_agg(distinct t.key) filter (where t.kind = 'd'),
+           array_agg(distinct t.key::uuid) filter (where t.kind = 'c')
+    into serial, limited, shared, ended, waiting from taken t;
     if shared is not null then
         perform _howdah.begin_shares(shared);
     end if;
-    return case when serial is null then 0 else _howdah.admit_serial(serial) end
+    return case when ended is null and waiting is null then 0 else _howdah.resolve_edges(ended, waiting) end
+         + case when serial is null then 0 else _howdah.admit_serial(serial) end
          + case when limited is null then 0 else _howdah.admit_limited(limited) end
          + case when admit.most > 0 and exists (select from _howdah.share s where s.active) then _howdah.admit_fair(admit.most) else 0 end;
 end $$;

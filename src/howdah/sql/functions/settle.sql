@@ -25,7 +25,8 @@ declare
     places  bigint[];  -- their places in what was given
     moved   uuid[] := '{}';
     n       bigint;
-    keyed   uuid[] := '{}';  -- those with keys, and
+    keyed   uuid[] := '{}';  -- those with keys, or on which others hang; their
+    hooks   int[] := '{}';   -- hooks, and
     serial  text[] := '{}';  -- their serial keys
     parted  record;
     told    text;
@@ -64,13 +65,15 @@ begin
             where settle.state = 'F' or g.queue <> all (keeps_none)
         )
         select moved || array_agg(g.id) as moved, count(*) as n, array_agg(g.id) filter (where g.hooks is not null) as keyed,
+               array_agg(g.hooks) filter (where g.hooks is not null) as hooks,
                array_agg(distinct g.serial_key::text) filter (where g.serial_key is not null) as serial
         into parted from gone g;
-        moved := parted.moved; n := parted.n; keyed := keyed || parted.keyed; serial := serial || parted.serial;
+        moved := parted.moved; n := parted.n; keyed := keyed || parted.keyed; hooks := hooks || parted.hooks; serial := serial || parted.serial;
         exit when n = cardinality(rows);  -- else somebody has changed one meanwhile: look again
     end loop;
 
     if keyed <> '{}' then
+        perform _howdah.note('d', array(select settle.state::text || h.id from unnest(keyed, hooks) h (id, hooks) where h.hooks & 16 <> 0));
         perform _howdah.let_go(keyed, array(select distinct k from unnest(serial) k), settle.soon);
     end if;
     if keeps_none <> '{}' then  -- what history does not keep: count from here
