@@ -10,16 +10,19 @@ _EVERYONE = ("schema_version", "channel")
 _LOOK = ("why", "backlog", "cursor", "outcome", "list_jobs", "list_end", "ids_ending")
 _VIEWS = (
     "jobs", "ready", "scheduled", "running", "expired", "failed", "attempts", "queues", "workers",
-    "tasks", "settings", "cursors", "limits",
+    "tasks", "settings", "cursors", "limits", "workflows", "steps", "pipelines",
 )  # fmt: skip
 # Functions inside a view run with the rights of whoever selects from it.
 _VIEW_HELPERS = (
     "clock", "state_name", "delivery_name", "timeout_span", "ready_queues", "oldest", "count_ready",
-    "count_scheduled", "count_waiting", "count_blocked", "blocked_queues", "most_of", "rate_of",
+    "count_scheduled", "count_waiting", "count_blocked", "blocked_queues", "most_of", "rate_of", "workflow_percent",
 )  # fmt: skip
 
 FUNCTIONS = {
-    "producer": ("enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "outcome"),
+    "producer": (
+        "enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "outcome",
+        "start_workflow", "add_to_workflow", "start_request", "start_request_of", "add_to_request",
+    ),
     "worker": (
         "claim", "ack", "nack", "finish", "extend", "release", "heartbeat", "heartbeats", "leave",
         "rescue", "stage", "chores", "declare_tasks", "admit", "outcome", "backlog",
@@ -28,6 +31,7 @@ FUNCTIONS = {
     "operator": (
         *_LOOK, "cancel", "retry", "run_now", "delete", "pause", "resume", "put_queue", "drain",
         "kill", "put_limit", "put_rate", "put_share", "set_cursor",
+        "cancel_workflow", "retry_workflow", "rank_workflow", "put_pipeline", "delete_pipeline",
     ),
 }  # fmt: skip
 

@@ -23,6 +23,7 @@ declare
     shared   text[];
     ended    text[];
     waiting  uuid[];
+    flows    uuid[];
 begin
     -- Two of the same batch may name one key: each is resolved once, after all its notes were taken.
     with taken as (
@@ -31,12 +32,13 @@ begin
         returning p.kind, p.key)
     select array_agg(distinct t.key) filter (where t.kind = 's'), array_agg(distinct t.key) filter (where t.kind = 'l'),
            array_agg(distinct t.key) filter (where t.kind = 'f'), array_agg(distinct t.key) filter (where t.kind = 'd'),
-           array_agg(distinct t.key::uuid) filter (where t.kind = 'c')
-    into serial, limited, shared, ended, waiting from taken t;
+           array_agg(distinct t.key::uuid) filter (where t.kind = 'c'), array_agg(distinct t.key::uuid) filter (where t.kind = 'w')
+    into serial, limited, shared, ended, waiting, flows from taken t;
     if shared is not null then
         perform _howdah.begin_shares(shared);
     end if;
     return case when ended is null and waiting is null then 0 else _howdah.resolve_edges(ended, waiting) end
+         + case when flows is null then 0 else _howdah.advance(flows) end
          + case when serial is null then 0 else _howdah.admit_serial(serial) end
          + case when limited is null then 0 else _howdah.admit_limited(limited) end
          + case when admit.most > 0 and exists (select from _howdah.share s where s.active) then _howdah.admit_fair(admit.most) else 0 end;

@@ -87,8 +87,8 @@ begin
     k.limit_keys := nullif(k.limit_keys, '{}');
     k.fair_key := _howdah.filled((select q.fair_by from _howdah.queue q where q.name = keys_of.queue and _howdah.any_limits()), args);
     k.hooks := nullif(case when k.serial_key is not null then 1 else 0 end + case when k.limit_keys is not null then 2 else 0 end
-                      + case when k.fair_key is not null then 4 else 0 end, 0);
-    k.waits := nullif(said ? 'after', false);
+                      + case when k.fair_key is not null then 4 else 0 end + case when said ? 'member' then 32 else 0 end, 0);
+    k.waits := nullif(said ?| array['after', 'member'], false);
     k.on_failure := case when whole ->> 'on_failure' = 'skip' then 'k' end;
     k.unique_for := (whole ->> 'unique_for')::interval;
     k.on_conflict := whole ->> 'on_conflict';

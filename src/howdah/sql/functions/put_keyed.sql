@@ -74,7 +74,7 @@ begin
                 delete from _howdah.given_id g where g.id = new_one.given;
             end if;
         end if;
-        if created and (new_one.keys).waits then
+        if created and put_keyed.keys[ordinal] ? 'after' then
             waiting := waiting || id;
             parents := parents || (put_keyed.keys[ordinal] -> 'after');
         end if;

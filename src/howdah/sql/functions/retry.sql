@@ -32,6 +32,9 @@ begin
     if job.hooks & 7 <> 0 then
         perform _howdah.back_to_keys(array[retry.id]);
     end if;
+    if job.hooks & 32 <> 0 then
+        perform _howdah.reopen_member(retry.id);
+    end if;
     if _howdah.anybody_idle() then
         perform _howdah.wake(job.queue, job.task, 1);
     end if;
