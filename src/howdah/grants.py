@@ -21,7 +21,9 @@ _VIEW_HELPERS = (
 FUNCTIONS = {
     "producer": (
         "enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "outcome",
-        "start_workflow", "add_to_workflow", "start_request", "start_request_of", "add_to_request",
+        "start_workflow", "add_to_workflow", "start_request(jsonb, jsonb, int, text)",
+        "start_request(text[], jsonb, int, text)",
+        "start_request(text, jsonb, int, text)", "add_to_request",
     ),
     "worker": (
         "claim", "ack", "nack", "finish", "extend", "release", "heartbeat", "heartbeats", "leave",

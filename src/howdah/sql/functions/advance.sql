@@ -251,7 +251,6 @@ declare
     made    jsonb;
     list    jsonb;
     base    jsonb;
-    alone   boolean := false;  -- one job, of something that is no list
     n       int;
 begin
     select s.refs, s.each, s.job, s.name, s.total into step from _howdah.step s where s.id = make_step.id;
@@ -264,10 +263,19 @@ begin
         return;
     end if;
     base := coalesce(nullif(step.job -> 'args', 'null'), '{}') || made;
-    list := _howdah.ref_value(flow, step.each);
-    if step.each ? 'pipeline' and (step.each ? 'gather' or jsonb_typeof(list) <> 'array') then
-        alone := not step.each ? 'gather';
-        list := jsonb_build_array(list);
+    if step.each ? 'pipeline' and not step.each ? 'gather' then  -- what each job before returned, or of a list each element
+        list := (select coalesce(jsonb_agg(e.value order by m.place, e.place), '[]')
+                 from _howdah.step s join _howdah.member m on m.step = s.id and m.state = 'S'
+                 cross join lateral (
+                     select a.value, a.place from jsonb_array_elements(case when jsonb_typeof(m.result) = 'array' then m.result end) with ordinality a (value, place)
+                     union all
+                     select coalesce(m.result, 'null'), 1 where jsonb_typeof(m.result) is distinct from 'array') e
+                 where s.workflow = flow and s.name = step.each ->> 'step');
+    else
+        list := _howdah.ref_value(flow, step.each);
+        if step.each ? 'pipeline' then
+            list := jsonb_build_array(list);
+        end if;
     end if;
     if jsonb_typeof(list) <> 'array' then
         update _howdah.step s set verdict = 'F', error = format('the result of step %s is no list, but %s', step.each ->> 'step', jsonb_typeof(list)) where s.id = make_step.id;
@@ -281,7 +289,7 @@ begin
     update _howdah.step s set total = n, opened = case when _howdah.is_plain(s.job) then n else 0 end where s.id = make_step.id;
     perform _howdah.put_members(flow, array(
         select row(make_step.id, 'o',
-                   case when step.each ? 'pipeline' and jsonb_typeof(e.value) = 'null' and alone then base
+                   case when step.each ? 'pipeline' and jsonb_typeof(e.value) = 'null' then base
                         when step.each ? 'pipeline' and jsonb_typeof(e.value) = 'object' then e.value || base
                         else base || jsonb_build_object(coalesce(step.each ->> 'as', 'item'), e.value) end, e.place)::_howdah.new_member
         from jsonb_array_elements(list) with ordinality e (value, place) order by e.place));

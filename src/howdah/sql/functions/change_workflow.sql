@@ -20,7 +20,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    some  uuid[];
+    open_ones  uuid[];
 begin
     if _howdah.lock_workflow(cancel_workflow.id) <> 'x' then
         return false;
@@ -28,11 +28,11 @@ begin
     update _howdah.workflow w set cancelling = true where w.id = cancel_workflow.id;
     perform _howdah.add_up(cancel_workflow.id);
     loop
-        some := array(select m.job_id from _howdah.step s join _howdah.member m on m.step = s.id and m.state is null
+        open_ones := array(select m.job_id from _howdah.step s join _howdah.member m on m.step = s.id and m.state is null
                       join _howdah.job j on j.id = m.job_id and j.lease is null
                       where s.workflow = cancel_workflow.id and s.state in ('n', 'b', 'o') limit 5000);
-        exit when some = '{}' or cardinality(_howdah.settle(some, null, 'C', null,
-                                     array_fill('its workflow was cancelled'::text, array[cardinality(some)]))) = 0;
+        exit when open_ones = '{}' or cardinality(_howdah.settle(open_ones, null, 'C', null,
+                                     array_fill('its workflow was cancelled'::text, array[cardinality(open_ones)]))) = 0;
     end loop;
     perform howdah.cancel(m.job_id)
     from _howdah.step s join _howdah.member m on m.step = s.id and m.state is null
