@@ -221,7 +221,8 @@ def store(db: psycopg.Connection) -> Store:
 _TABLES = (
     "job", "lease", "finished", "attempt", "given_id", "cancel_request", "waiter", "idle",
     "worker", "task", "queue", "granted", "setting", "serial_key", "limit", "gate", "place",
-    "pending", "unique_until", "start", "share",
+    "pending", "unique_until", "start", "share", "edge", "workflow", "step", "step_edge", "member",
+    "tally", "pipeline",
 )  # fmt: skip
 CLEAN = (
     "set lock_timeout = '10s';"

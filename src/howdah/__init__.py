@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from howdah import cursors, errors, events, jobs, limits, queues, store, workers
+    from howdah import cursors, errors, events, jobs, limits, queues, store, workers, workflows
     from howdah.app import App
     from howdah.client import AsyncClient, Client, on
     from howdah.context import Context, current
@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     )
     from howdah.job import Job, Options
     from howdah.outcome import Cancel, Fail, Snooze
+    from howdah.references import gather, outcomes, result
     from howdah.retry import Retry
     from howdah.task import Task
+    from howdah.workflow import Workflow
 
 __all__ = [
     "App",
@@ -65,16 +67,21 @@ __all__ = [
     "TooLarge",
     "UnknownTask",
     "WorkerUnknown",
+    "Workflow",
     "current",
     "cursors",
     "errors",
     "events",
+    "gather",
     "jobs",
     "limits",
     "on",
+    "outcomes",
     "queues",
+    "result",
     "store",
     "workers",
+    "workflows",
 ]
 
 _HOMES = {
@@ -91,8 +98,22 @@ _HOMES = {
     "Snooze": "outcome",
     "Retry": "retry",
     "Task": "task",
+    "Workflow": "workflow",
+    "gather": "references",
+    "outcomes": "references",
+    "result": "references",
 }
-_MODULES = ("cursors", "errors", "events", "jobs", "limits", "queues", "store", "workers")
+_MODULES = (
+    "cursors",
+    "errors",
+    "events",
+    "jobs",
+    "limits",
+    "queues",
+    "store",
+    "workers",
+    "workflows",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -15,7 +15,8 @@ _VIEWS = (
 # Functions inside a view run with the rights of whoever selects from it.
 _VIEW_HELPERS = (
     "clock", "state_name", "delivery_name", "timeout_span", "ready_queues", "oldest", "count_ready",
-    "count_scheduled", "count_waiting", "count_blocked", "blocked_queues", "most_of", "rate_of", "workflow_percent",
+    "count_scheduled", "count_waiting", "count_blocked", "blocked_queues", "most_of", "rate_of",
+    "workflow_percent",
 )  # fmt: skip
 
 FUNCTIONS = {

@@ -21,6 +21,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     retry_in: float | None = None  # seconds
     cursor: str | None = None  # JSON: what it leaves for the next job of its serial key
+    steps: str | None = None  # JSON: what it adds to its workflow
     is_keyed: bool = False  # others may wait for its keys
 
 

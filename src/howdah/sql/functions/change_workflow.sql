@@ -218,3 +218,13 @@ begin
     get diagnostics gone = row_count;
     return gone;
 end $$;
+
+-- Adds steps to the workflow of a job that has just succeeded, in its own transaction: the workflow cannot have ended before.
+create or replace function _howdah.grow_from(id uuid, steps jsonb) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+#variable_conflict use_column
+begin
+    perform _howdah.grow(s.workflow, grow_from.steps)
+    from _howdah.member m join _howdah.step s on s.id = m.step where m.job_id = grow_from.id;
+end $$;
