@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 
 from howdah import Workflow, jobs, workflows
@@ -11,7 +13,7 @@ from howdah.job import Job
 
 @pytest.fixture
 def flow(db):
-    """A workflow of three steps, of which the first has succeeded."""
+    """The id of a workflow of three steps: the first has succeeded, the second runs."""
     order = Workflow("order").add("charge", Job("charge", "{}"))
     order.add("pack", Job("pack", "{}"), after="charge").add(
         "ship", Job("ship", "{}"), after=["charge", "pack"]
@@ -19,13 +21,14 @@ def flow(db):
     run_id = on(db).enqueue(order)
     [charge] = on(db).run(jobs.claim(n=1))
     on(db).run(jobs.ack(charge.id, charge.lease))
-    on(db).run(jobs.claim(n=1))
-    return run_id
+    [pack] = on(db).run(jobs.claim(n=1))
+    return str(run_id), pack
 
 
 def test_a_workflow_is_shown_as_text_mermaid_and_json(run, flow):
+    flow, _ = flow
     text, mermaid = (
-        run("workflows", "show", str(flow)[-8:]),
+        run("workflows", "show", flow[-8:]),
         run("workflows", "show", flow, "--mermaid"),
     )
     told = run("workflows", "show", flow, "--json").json
@@ -44,18 +47,13 @@ def test_a_workflow_is_shown_as_text_mermaid_and_json(run, flow):
 
 
 def test_workflows_are_listed_cancelled_and_retried(run, db, flow):
+    flow, pack = flow
     assert [found["name"] for found in run("workflows", "list", "--json").json] == ["order"]
     early = run("workflows", "retry", flow)
     cancelled = run("workflows", "cancel", flow)
-    [pack] = [job for job in on(db).run(jobs.list()) if job.task == "pack"]
-    on(db).run(jobs.delete(pack.id))
-    while (
-        run("chores", "admit", "--json").json["admit"]
-        or not run("workflows", "list", "--state", "cancelled", "--json").json
-    ):
-        on(db).run(jobs.claim(n=1))
-        db.execute("update _howdah.job set leased_until = now() - interval '1 s' where state = 'x'")
-        run("chores", "expire")
+    on(db).run(jobs.ack(pack.id, pack.lease))  # it could not be stopped
+    run("chores", "admit")
+    run("chores", "admit")
     again = run("workflows", "cancel", flow)
 
     assert (early.code, again.code) == (5, 5)
@@ -63,7 +61,7 @@ def test_workflows_are_listed_cancelled_and_retried(run, db, flow):
     assert cancelled.out == f"cancelled {flow}\n"
     assert "it has ended" in again.err
     assert run("workflows", "retry", flow).out == f"retried {flow}: 2 jobs\n"
-    assert on(db).run(workflows.get(flow)).state == "running"
+    assert on(db).run(workflows.get(UUID(flow))).state == "running"
 
 
 def test_a_workflow_that_is_not_there(run):
