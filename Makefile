@@ -67,3 +67,6 @@ model: setup ## Compare the store with the model at length: 2,000 examples of 80
 
 mutants: setup ## Break the build in every way we know, and see which check notices (ONLY=7,13; MODEL=1: the model too)
 	$(BIN)/python -m mutants.run $(if $(ONLY),--only $(ONLY)) $(if $(MODEL),--model)
+
+proof-workflows: setup ## Prove workflows: orders begun once, kills, a hundred thousand jobs in one (SCALE=0.1: less of it)
+	HOWDAH_PROOF_SCALE=$(or $(SCALE),1) $(BIN)/python -m pytest -m slow tests/proofs/test_workflows.py
