@@ -162,3 +162,21 @@ def test_an_end_that_is_not_committed_is_looked_at_again(
 
     [found] = eventually(lambda: door.claim(1))
     assert found.id == b
+
+
+def test_ten_thousand_parents_and_ten_thousand_children(door: Any) -> None:
+    first = door.enqueue("first")
+    ids = [
+        row.id
+        for row in door.enqueue_json(*[{"task": "t", "after": [str(first)]} for _ in range(10_000)])
+    ]
+    last = door.enqueue("last", after=ids)
+
+    door.finish(door.claim(1))
+    done = 0
+    while jobs := door.claim(1000, tasks=["t"]):
+        door.finish(jobs)
+        done += len(jobs)
+
+    assert done == 10_000
+    assert door.take().id == last

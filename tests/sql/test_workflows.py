@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -267,3 +268,28 @@ def test_it_starts_with_the_callers_transaction_or_not_at_all(door: Any) -> None
 
     assert door.counts() == (0, 0)
     assert door.rows("select from howdah.workflows") == []
+
+
+def test_r_27_a_result_is_recorded_once_and_a_step_ends_with_the_last_of_its_jobs(
+    door: Any,
+) -> None:
+    w = start(
+        door,
+        {"name": "each", "task": "each", "each": [{"n": 1}, {"n": 2}]},
+        {"name": "all", "task": "all", "refs": {"items": {"gather": "each"}}},
+    )
+    one, two = door.claim(2)
+
+    door.finish([one], results=[Jsonb("first")])
+    again = door.finish([one], results=[Jsonb("second")])  # its answer was lost
+    stale = door.finish([two._replace(lease=uuid4())], results=[Jsonb("stale")])
+    settle(door)
+    assert (again, stale) == ({one.id: "done"}, {two.id: "lost"})
+    assert [step.state for step in steps(door, w).values()] == ["running", "blocked"]
+    assert steps(door, w)["each"].finished == 1
+    door.finish([two], results=[Jsonb("two")])
+    settle(door)
+
+    assert [step.state for step in steps(door, w).values()] == ["succeeded", "running"]
+    [gathered] = door.claim(5)
+    assert gathered.args == {"items": ["first", "two"]}

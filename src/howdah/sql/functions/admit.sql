@@ -51,12 +51,26 @@ as $$ select exists (select from _howdah.pending p where p.due is null)
           or exists (select from _howdah.pending p where p.due <= _howdah.clock())
           or exists (select from _howdah.share s where s.active) $$;
 
+-- Resolves notes until one has made something ready, or none is left; a bounded number of them.
+create or replace function _howdah.admit_some(most int) returns int
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+    ready  int := 0;
+begin
+    for round in 1..20 loop
+        ready := _howdah.admit(1000, admit_some.most);
+        exit when ready > 0 or not exists (select from _howdah.pending p where p.due is null);
+    end loop;
+    return ready;
+end $$;
+
 -- For workers, which have room for `n` jobs: resolves what is noted; how many jobs became ready.
 create or replace function howdah.admit(n int default 100) returns int
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return case when _howdah.is_pending() then _howdah.admit(1000, least(greatest(admit.n, 0), 10000)) else 0 end;
+    return case when _howdah.is_pending() then _howdah.admit_some(least(greatest(admit.n, 0), 10000)) else 0 end;
 end $$;
 
 -- Gives each of these serial keys to the next of its jobs, unless the one whose turn it is is still alive. A holder that came back to

@@ -77,6 +77,10 @@ declare
     place   text := case when whole ->> 'unique_per' = 'queue' then queue || '/' else '' end || chosen;
     k       _howdah.keys;
 begin
+    if declared is null and keys_of.unique_key is null and said - 'after' = '{}' and not _howdah.any_limits() then  -- it only waits for others
+        k.waits := nullif(said ? 'after', false);
+        return k;
+    end if;
     k.serial_key := coalesce(said ->> 'serial_key', _howdah.filled(declared ->> 'serial_key', args));
     k.limit_keys := array(
         select distinct l from (
