@@ -69,4 +69,4 @@ mutants: setup ## Break the build in every way we know, and see which check noti
 	$(BIN)/python -m mutants.run $(if $(ONLY),--only $(ONLY)) $(if $(MODEL),--model)
 
 proof-workflows: setup ## Prove workflows: orders begun once, kills, a hundred thousand jobs in one (SCALE=0.1: less of it)
-	HOWDAH_PROOF_SCALE=$(or $(SCALE),1) $(BIN)/python -m pytest -m slow tests/proofs/test_workflows.py
+	HOWDAH_PROOF_SCALE=$(or $(SCALE),1) $(BIN)/python -m pytest -m slow tests/proofs/test_workflows.py tests/sql/test_after.py
