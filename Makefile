@@ -128,3 +128,6 @@ proof-doors: setup ## Run the longer proofs of the doors: the Django page, follo
 .PHONY: proof-keyed
 proof-keyed: setup ## Run the longer proofs of keyed work: order, limits and rates, with kills (HOWDAH_PROOF_SCALE=0.1: less of each)
 	$(BIN)/python -m pytest -m slow tests/proofs/test_keyed.py
+
+proof-workflows: setup ## Prove workflows: orders begun once, kills, a hundred thousand jobs in one (SCALE=0.1: less of it)
+	HOWDAH_PROOF_SCALE=$(or $(SCALE),1) $(BIN)/python -m pytest -m slow tests/proofs/test_workflows.py tests/sql/test_after.py

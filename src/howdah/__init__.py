@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         schedules,
         store,
         workers,
+        workflows,
     )
     from howdah.app import App
     from howdah.client import AsyncClient, Client, on
@@ -44,8 +45,10 @@ if TYPE_CHECKING:
     from howdah.job import Job, Options
     from howdah.outcome import Cancel, Fail, Snooze
     from howdah.receiving import receive
+    from howdah.references import gather, outcomes, result
     from howdah.retry import Retry
     from howdah.task import Task
+    from howdah.workflow import Workflow
 
 __all__ = [
     "App",
@@ -77,19 +80,24 @@ __all__ = [
     "TooLarge",
     "UnknownTask",
     "WorkerUnknown",
+    "Workflow",
     "current",
     "cursors",
     "errors",
     "events",
+    "gather",
     "jobs",
     "limits",
     "listeners",
     "on",
+    "outcomes",
     "queues",
     "receive",
+    "result",
     "schedules",
     "store",
     "workers",
+    "workflows",
 ]
 
 _HOMES = {
@@ -107,10 +115,14 @@ _HOMES = {
     "Retry": "retry",
     "Task": "task",
     "receive": "receiving",
+    "Workflow": "workflow",
+    "gather": "references",
+    "outcomes": "references",
+    "result": "references",
 }
 _MODULES = (
     "cursors", "errors", "events", "jobs", "limits", "listeners", "queues", "schedules", "store",
-    "workers",
+    "workers", "workflows",
 )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ from howdah.context import Context
 from howdah.durations import Duration
 from howdah.errors import BadInput, Conflict, UnknownTask
 from howdah.events import Events
-from howdah.job import Job
+from howdah.job import Job, Startable
 from howdah.keys import Keyed
 from howdah.listeners import Listener, make_listener
 from howdah.logs import write_logs
@@ -392,15 +392,15 @@ class App:
         """Run a call: `await app.run(jobs.cancel(job_id))`."""
         return await self.client.run(call)
 
-    async def enqueue(self, job: Job) -> UUID:
-        """Store a job in a transaction of its own; gives its id."""
+    async def enqueue(self, job: Job | Startable) -> UUID:
+        """Store a job, or a workflow, in a transaction of its own; gives its id."""
         return await self.run(jobs.enqueue(job))
 
     async def enqueue_many(self, many: Sequence[Job]) -> list[UUID]:
         """Store up to 10,000 jobs in a round trip, all or none; gives their ids in order."""
         return await self.run(jobs.enqueue_many(many))
 
-    def enqueue_sync(self, job: Job) -> UUID:
+    def enqueue_sync(self, job: Job | Startable) -> UUID:
         """Store a job where there is no event loop."""
         return self.sync_client.run(jobs.enqueue(job))
 

@@ -7,13 +7,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
 from howdah.errors import BadArguments, TooLarge
 from howdah.job import MAX_ARGS, MAX_DEPTH, unstorable
 
+T = TypeVar("T")
 _PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -76,6 +77,21 @@ class Arguments:
         text = encode(self.task, values)
         self.decode(text)
         return text.decode()
+
+    def bind_around(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], kind: type[T]
+    ) -> tuple[str, dict[str, T]]:
+        """The JSON of the arguments that are known, and those that are of this kind, by name.
+
+        Nothing is missing and nothing is too much; the types are looked at when all are known.
+        """
+        try:
+            values = dict(self.signature.bind(*args, **kwargs).arguments)
+        except TypeError as error:
+            raise BadArguments(self.task, str(error)) from error
+        later = {name: value for name, value in values.items() if isinstance(value, kind)}
+        known = {name: value for name, value in values.items() if name not in later}
+        return (encode(self.task, known).decode() if later else "{}"), later
 
     def decode(self, text: str | bytes) -> dict[str, Any]:
         """Keyword arguments from JSON, each converted to its annotated type."""

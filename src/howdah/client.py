@@ -26,7 +26,7 @@ from howdah.call import Call
 from howdah.connect import check_version, database_url, open_connection
 from howdah.drivers import Driver, driver_of
 from howdah.errors import HowdahError, NoDatabase, ReadOnly
-from howdah.job import Job
+from howdah.job import Job, Startable
 from howdah.loops import PerLoop
 from howdah.refusals import is_connection_loss, translated
 from howdah.settings import Settings, default_schema, load
@@ -225,8 +225,8 @@ class SyncDoor:
             raise _ours(error) from error
         return call.read(rows)
 
-    def enqueue(self, job: Job) -> UUID:
-        """Store a job; it is there when, and only when, the caller commits."""
+    def enqueue(self, job: Job | Startable) -> UUID:
+        """Store a job, or a workflow; it is there when, and only when, the caller commits."""
         return self.run(jobs.enqueue(job))
 
     def enqueue_many(self, many: Sequence[Job]) -> list[UUID]:
@@ -256,8 +256,8 @@ class AsyncDoor:
             raise _ours(error) from error
         return call.read(rows)
 
-    async def enqueue(self, job: Job) -> UUID:
-        """Store a job; it is there when, and only when, the caller commits."""
+    async def enqueue(self, job: Job | Startable) -> UUID:
+        """Store a job, or a workflow; it is there when, and only when, the caller commits."""
         return await self.run(jobs.enqueue(job))
 
     async def enqueue_many(self, many: Sequence[Job]) -> list[UUID]:

@@ -16,10 +16,12 @@ import msgspec
 
 from howdah.durations import Duration, seconds
 from howdah.errors import BadInput
+from howdah.workflow import Growth
 
 if TYPE_CHECKING:
     from howdah.rows import Claimed
 
+MEMBER = 32  # in a job's hooks: it is part of a workflow
 _current: ContextVar[Callable[[], Context] | None] = ContextVar("howdah_context", default=None)
 
 
@@ -48,6 +50,8 @@ class Context:
         fence: the lease, a random token that no later attempt has: store it beside outside effects.
         log: a logger whose records carry job_id, task, queue and attempt.
         serial_key: of the job; None without one.
+        workflow: of a job that is part of one, else None: `ctx.workflow.add(name, job, after=…)`
+            adds steps to it, if this attempt succeeds.
         cursor: what the last job of the serial key that succeeded left for this one, JSON types; {}
             for the first. Change it, or set another, and it is handed on if this attempt succeeds;
             None keeps the old one.
@@ -77,6 +81,7 @@ class Context:
         self.tags = tuple(job.tags or ())
         self.fence: UUID = job.lease
         self.serial_key = job.serial_key
+        self.workflow = Growth() if (job.hooks or 0) & MEMBER else None
         self.cursor: dict[str, Any] | None = msgspec.json.decode(job.cursor) if job.cursor else {}
         self.log = _JobLogger(logging.getLogger(f"howdah.task.{job.task}"), self)
         self._ends_at = None if job.timeout_ms is None else time.monotonic() + job.timeout_ms / 1000
@@ -171,7 +176,7 @@ class Context:
 
 _OWN = {
     "job_id", "queue", "task", "attempt", "max_attempts", "args", "headers", "tags", "fence", "log",
-    "resources", "connection", "serial_key", "cursor",
+    "resources", "connection", "serial_key", "cursor", "workflow",
 }  # fmt: skip
 
 

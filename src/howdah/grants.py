@@ -13,19 +13,21 @@ _LOOK = (
 _VIEWS = (
     "jobs", "ready", "scheduled", "running", "expired", "failed", "attempts", "queues", "workers",
     "tasks", "settings", "cursors", "limits", "schedules", "ticks", "listeners", "http_jobs",
-    "http_responses", "http_allowed",
+    "http_responses", "http_allowed", "workflows", "steps", "pipelines",
 )  # fmt: skip
 # Functions inside a view run with the rights of whoever selects from it.
 _VIEW_HELPERS = (
     "clock", "state_name", "delivery_name", "timeout_span", "ready_queues", "oldest", "count_ready",
     "count_scheduled", "count_waiting", "count_blocked", "blocked_queues", "most_of", "rate_of",
-    "unserved",
+    "unserved", "workflow_percent",
 )  # fmt: skip
 
 FUNCTIONS = {
     "producer": (
         "enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "outcome", "emit", "http",
-        "http_answer",
+        "http_answer", "start_workflow", "add_to_workflow",
+        "start_request(jsonb, jsonb, int, text)", "start_request(text[], jsonb, int, text)",
+        "start_request(text, jsonb, int, text)", "add_to_request",
     ),
     "worker": (
         "claim", "ack", "nack", "finish", "extend", "release", "heartbeat", "heartbeats", "leave",
@@ -40,6 +42,7 @@ FUNCTIONS = {
         "pause_schedule", "resume_schedule", "run_schedule", "delete_schedule", "put_listener",
         "pause_listener", "resume_listener", "delete_listener", "http_allow", "http_disallow",
         "http_targets", "http_answer",
+        "cancel_workflow", "retry_workflow", "rank_workflow", "put_pipeline", "delete_pipeline",
     ),
 }  # fmt: skip
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Unpack
+from typing import Any, Protocol, Unpack
 from uuid import UUID
 
 import msgspec
 
+from howdah.call import Call
 from howdah.durations import TEN_YEARS, Duration, seconds
 from howdah.errors import BadInput
 from howdah.keys import Keyed, Keys, make_keys
 from howdah.printable import discreet
+from howdah.references import Reference
 
 DELIVERIES = ("at_least_once", "at_most_once", "transactional")
 MAX_ARGS = 1_048_576  # bytes
@@ -44,23 +46,37 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     headers: dict[str, object] | None = None
     tags: tuple[str, ...] = ()
     keys: Keys | None = None
+    after: tuple[tuple[UUID, str], ...] = ()  # jobs that have to end first; fail, skip, ignore
 
     def __repr__(self) -> str:
         return discreet(self)
 
 
 NO_OPTIONS = Options()
+After = Iterable[UUID] | Mapping[UUID, str]
 
 
 class Job(msgspec.Struct, frozen=True):
-    """A task's name, its arguments as one JSON object, and the options."""
+    """A task's name, its arguments as one JSON object, and the options.
+
+    `references` are arguments that a workflow fills in with results of other steps.
+    """
 
     task: str
     args: str
     options: Options = NO_OPTIONS
+    references: dict[str, Reference] | None = None
 
     def __repr__(self) -> str:
         return discreet(self)
+
+
+class Startable(Protocol):
+    """Several jobs that are stored as one: a workflow."""
+
+    def start(self) -> Call[UUID]:
+        """The call that stores it."""
+        ...
 
 
 _EITHER = (
@@ -96,6 +112,7 @@ def make_options(
     unique_key: str | None = None,
     headers: dict[str, object] | None = None,
     tags: list[str] | tuple[str, ...] | None = None,
+    after: After | None = None,
     **keyed: Unpack[Keyed],
 ) -> Options:
     """Options over `base`, each checked where it enters; raises BadInput."""
@@ -114,6 +131,7 @@ def make_options(
         "unique_key": unique_key,
         "headers": headers,
         "tags": None if tags is None else tuple(tags),
+        "after": None if after is None else make_after(after),
         "keys": None if (keys := make_keys(keyed)) is None else keys.over(base.keys),
     }
     given = {key: value for key, value in changes.items() if value is not None}
@@ -121,6 +139,18 @@ def make_options(
         if one in given and other not in given:
             given[other] = getattr(NO_OPTIONS, other)
     return checked(msgspec.structs.replace(base, **given))
+
+
+def make_after(after: After) -> tuple[tuple[UUID, str], ...]:
+    """Which jobs have to end first, each with what is to happen if it fails; raises BadInput."""
+    found = after if isinstance(after, Mapping) else dict.fromkeys(after, "fail")
+    for parent, policy in found.items():
+        if not isinstance(parent, UUID) or policy not in {"fail", "skip", "ignore"}:
+            raise BadInput(
+                f"after: {parent!r}: {policy!r} cannot be waited for",
+                hint='Give a list of job ids, or a dict of ids with "fail", "skip" or "ignore".',
+            )
+    return tuple(found.items())
 
 
 def checked(options: Options) -> Options:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from builtins import list as _List  # noqa: N812 - jobs.list is a verb of ours
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,11 +11,22 @@ from uuid import UUID
 import msgspec
 
 from howdah.answer import Answer
-from howdah.call import Call, Row, first_of, function, nothing, one_bool, one_int, rows_of, scalar
+from howdah.call import (
+    Call,
+    Row,
+    T,
+    first_of,
+    function,
+    nothing,
+    one_bool,
+    one_int,
+    rows_of,
+    scalar,
+)
 from howdah.durations import Duration, span
 from howdah.errors import BadInput, TooLarge
 from howdah.ids import new_ids
-from howdah.job import MAX_BATCH, Job, Options, check_patterns
+from howdah.job import MAX_BATCH, Job, Options, Startable, check_patterns
 from howdah.keys import Keys
 from howdah.outcome import Outcome
 from howdah.rows import ATTEMPT_COLUMNS as ATTEMPT_COLUMNS
@@ -30,8 +41,17 @@ from howdah.rows import Note as Note
 from howdah.rows import Refused as Refused
 
 
-def enqueue(job: Job) -> Call[UUID]:
-    """Store one job; gives its id, or that of the job which a unique key or id led to."""
+def enqueue(job: Job | Startable) -> Call[UUID]:
+    """Store one job; gives its id, or that of the job which a unique key or id led to.
+
+    Or a workflow, of which it gives the id of the run.
+    """
+    if not isinstance(job, Job):
+        return job.start()
+    if job.references:
+        raise BadInput(_NOT_ALONE.format(job.task), hint="Add it to a Workflow.")
+    if job.options.after:
+        return _enqueue_json([job], lambda rows: rows[0][0])
     return function(
         "enqueue",
         "enqueue",
@@ -95,13 +115,19 @@ def enqueue_many(jobs: Sequence[Job]) -> Call[_List[UUID]]:
         )
     if jobs and _alike(jobs):
         return _enqueue_batch(jobs)
-    fields = [_fields(job) for job in jobs]
+    return _enqueue_json(jobs, lambda rows: [row[0] for row in rows])
+
+
+def _enqueue_json(jobs: Sequence[Job], read: Callable[[Sequence[Row]], T]) -> Call[T]:
+    if strange := next((job for job in jobs if job.references), None):
+        raise BadInput(_NOT_ALONE.format(strange.task), hint="Add it to a Workflow.")
+    fields = [fields_of(job) for job in jobs]
     return function(
-        "enqueue_json",
-        "id",
-        lambda rows: [row[0] for row in rows],
-        jobs=("jsonb", msgspec.json.encode(fields).decode()),
+        "enqueue_json", "id", read, jobs=("jsonb", msgspec.json.encode(fields).decode())
     )
+
+
+_NOT_ALONE = "a job of {}: results of other steps are arguments only within a workflow"
 
 
 def _alike(jobs: Sequence[Job]) -> bool:
@@ -111,8 +137,12 @@ def _alike(jobs: Sequence[Job]) -> bool:
         options.id is None
         and options.unique_key is None
         and options.keys is None
+        and not options.after
         and all(
-            (job.options is options or job.options == options) and job.task == task for job in jobs
+            (job.options is options or job.options == options)
+            and job.task == task
+            and not job.references
+            for job in jobs
         )
     )
 
@@ -130,12 +160,15 @@ def _enqueue_batch(jobs: Sequence[Job]) -> Call[_List[UUID]]:
     )
 
 
-def _fields(job: Job) -> dict[str, object]:
+def fields_of(job: Job) -> dict[str, object]:
+    """A job as the store takes it from JSON."""
     fields: dict[str, object] = dict(msgspec.structs.asdict(job.options))
     for name in ("delay", "timeout"):
         if fields[name] is not None:
             fields[name] = f"{fields[name]:.6f} s"
     del fields["keys"]
+    if fields.pop("after"):
+        fields["after"] = {str(parent): policy for parent, policy in job.options.after}
     return {
         "task": job.task,
         "args": msgspec.Raw(job.args.encode()),
@@ -257,7 +290,10 @@ def finish(
         done=("uuid[]", None if done is None else _List(done)),
         skip_locked=("boolean", skip_locked),
         **(_answers(answers) if is_http else {}),
-        **_given(cursors=("jsonb[]", _column([outcome.cursor for outcome in outcomes]))),
+        **_given(
+            cursors=("jsonb[]", _column([outcome.cursor for outcome in outcomes])),
+            steps=("jsonb[]", _column([outcome.steps for outcome in outcomes])),
+        ),
     )
 
 

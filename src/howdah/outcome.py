@@ -24,6 +24,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     retry_in: float | None = None  # seconds
     answer: Answer | None = None  # of a server, to a URL job
     cursor: str | None = None  # JSON: what it leaves for the next job of its serial key
+    steps: str | None = None  # JSON: what it adds to its workflow
     is_keyed: bool = False  # others may wait for its keys
 
     def __repr__(self) -> str:

@@ -25,9 +25,19 @@ from msgspec.structs import replace
 from howdah.arguments import Arguments, arguments_of
 from howdah.context import Context
 from howdah.durations import Duration, seconds
-from howdah.errors import BadInput
-from howdah.job import NAMES, NO_OPTIONS, Job, Options, check_task_name, checked, make_options
+from howdah.errors import BadArguments, BadInput
+from howdah.job import (
+    NAMES,
+    NO_OPTIONS,
+    After,
+    Job,
+    Options,
+    check_task_name,
+    checked,
+    make_options,
+)
 from howdah.keys import Keyed, Keys, filled, make_keys
+from howdah.references import Reference, of_task
 from howdah.retry import Retry
 from howdah.stream import BATCH, Progress
 from howdah.versions import check_version, named
@@ -124,8 +134,31 @@ class Task(Generic[P, R]):
         return self.name if self.version is None else self.name.rpartition("@")[0]
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> Job:
-        """A job with these arguments, validated; nothing has happened yet. Raises BadArguments."""
-        return self._job(self.arguments.bind(args, kwargs))
+        """A job with these arguments, validated; nothing has happened yet. Raises BadArguments.
+
+        In a workflow, results of other steps may be arguments: `charge.result("amount")`.
+        """
+        try:
+            return self._job(self.arguments.bind(args, kwargs))
+        except BadArguments:
+            plain, references = self.arguments.bind_around(args, kwargs, Reference)
+            if not references:
+                raise
+        return msgspec.structs.replace(self._job(plain), references=references)
+
+    def result(self, *path: str | int) -> Any:
+        """In a workflow: what the step of this task returns, or a part of it, as an argument."""
+        return of_task(self.name, path)
+
+    def template(self) -> Job:
+        """A job without arguments, for a step that makes them of a result."""
+        return Job(self.name, "{}", self._options)
+
+    def first_argument(self) -> str:
+        """The name of its first argument."""
+        if not self.arguments.by_place:
+            raise BadInput(f"{self.name} takes no argument by its place")
+        return self.arguments.by_place[0]
 
     def job_of(self, args: str) -> Job:
         """The same from JSON: an object with the arguments' names. Raises BadArguments."""
@@ -160,12 +193,15 @@ class Task(Generic[P, R]):
         headers: dict[str, object] | None = None,
         tags: list[str] | tuple[str, ...] | None = None,
         version: str | None = None,
+        after: After | None = None,
         **keyed: Unpack[Keyed],
     ) -> Task[P, R]:
         """The same task, whose jobs are made with these options. Raises BadInput.
 
         `version` is an exact one, a range (">=2,<3", "2.*"), or "*" for any; without it jobs are
         for the version that the task is of.
+        `after`: jobs, by id, that have to succeed first; a dict says what is to happen if one does
+        not: "fail" (default) fails this job too, "skip" cancels it, "ignore" runs it all the same.
         """
         changed = make_options(
             self._options,
@@ -181,6 +217,7 @@ class Task(Generic[P, R]):
             unique_key=unique_key,
             headers=headers,
             tags=tags,
+            after=after,
             **keyed,
         )
         return Task(
@@ -241,13 +278,14 @@ class Task(Generic[P, R]):
 
     def _made_of(self, items: Iterable[Any]) -> Iterator[Job]:
         self._check_map()
-        return (self._item_job(item) for item in items)
+        return (self.item_job(item) for item in items)
 
     def _made_of_async(self, items: AsyncIterable[Any]) -> AsyncIterator[Job]:
         self._check_map()
-        return (self._item_job(item) async for item in items)
+        return (self.item_job(item) async for item in items)
 
-    def _item_job(self, item: Any) -> Job:
+    def item_job(self, item: Any) -> Job:
+        """The job of an item, as `map` makes it."""
         if isinstance(item, tuple):
             text = self.arguments.bind(item, {})
         elif isinstance(item, dict):

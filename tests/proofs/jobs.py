@@ -148,3 +148,24 @@ def compute(ctx: Context, *, rounds: int) -> None:
     for number in range(rounds):
         total += number * number
     note("end", ctx)
+
+
+@app.task(name="emit")
+async def emit(n: int) -> list[int]:
+    """A fan-out: one job for each."""
+    return [*range(n)]
+
+
+@app.task(name="item")
+async def item(item: int) -> int:
+    return item + 1
+
+
+@app.task(name="merge")
+async def merge(items: list[int]) -> int:
+    return sum(items)
+
+
+@app.task(name="one")
+async def one(n: int = 0) -> int:
+    return n

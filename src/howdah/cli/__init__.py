@@ -12,6 +12,7 @@ COMMANDS = {
     "worker": "Run jobs until told to stop.",
     "enqueue": "Store a job.",
     "jobs": "List, show, retry, cancel, delete jobs; ask why one waits.",
+    "workflows": "List, show, cancel and retry workflows.",
     "queues": "List, pause, resume and set queues.",
     "workers": "List, drain and kill workers.",
     "limits": "Say how many jobs of a key may run at once.",

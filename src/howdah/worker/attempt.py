@@ -16,7 +16,7 @@ import msgspec
 
 from howdah.arguments import encode_result
 from howdah.context import Context, enter
-from howdah.errors import BadArguments, TooLarge
+from howdah.errors import BadArguments, BadInput, TooLarge
 from howdah.jobs import storable
 from howdah.outcome import (
     Cancel,
@@ -34,6 +34,7 @@ from howdah.outcome import (
 from howdah.rows import Claimed, Note
 from howdah.task import Task
 from howdah.worker.means import Means
+from howdah.workflow import Growth
 
 PACKAGE = str(Path(__file__).parents[1]) + os.sep  # where our own frames come from
 GRACE = 1.0  # seconds that one gets to end by itself after it was told to
@@ -282,11 +283,22 @@ class Attempt:
             return self.stopped()
         if isinstance(returned, Word):
             return self._word(returned)
+        grown = None if self._context is None else self._context.workflow
+        if grown:
+            return self._grown(returned, grown)
         if self.job.serial_key is not None:
             return self._with_cursor(returned, Succeeded)
         if returned is None:
             return self.end(Succeeded)
         return self._with_result(returned, Succeeded)
+
+    def _grown(self, returned: Any, steps: Growth) -> Outcome:
+        """A success that adds steps to the workflow."""
+        try:
+            added = steps.json()
+        except BadInput as error:
+            return self.bad_result(error.message)
+        return self._with_cursor(returned, Succeeded, steps=added)
 
     def _with_cursor(self, result: Any, kind: type[Outcome], **facts: Any) -> Outcome:
         """With what is left for the next job of the serial key, if that has changed."""

@@ -100,6 +100,7 @@ class Done(Message, frozen=True, kw_only=True, tag="done"):
     reason: str | None = None
     retry_in: float | None = None
     cursor: str | None = None
+    steps: str | None = None
     is_stored: bool = False
     was_blocking: bool = False
     is_worn: bool = False
@@ -118,6 +119,7 @@ class Done(Message, frozen=True, kw_only=True, tag="done"):
             "reason": self.reason,
             "retry_in": self.retry_in,
             "cursor": self.cursor,
+            "steps": self.steps,
         }
 
 
@@ -130,6 +132,7 @@ def done(outcome: Outcome, *, is_stored: bool, was_blocking: bool, is_worn: bool
         reason=outcome.reason,
         retry_in=outcome.retry_in,
         cursor=outcome.cursor,
+        steps=outcome.steps,
         is_stored=is_stored,
         was_blocking=was_blocking,
         is_worn=is_worn,

@@ -21,6 +21,9 @@ declare
     serial   text[];
     limited  text[];
     shared   text[];
+    ended    text[];
+    waiting  uuid[];
+    flows    uuid[];
 begin
     -- Two of the same batch may name one key: each is resolved once, after all its notes were taken.
     with taken as (
@@ -28,12 +31,15 @@ begin
         where p.ctid = any (array(select o.ctid from _howdah.pending o where coalesce(o.due <= moment, true) limit admit.n for update skip locked))
         returning p.kind, p.key)
     select array_agg(distinct t.key) filter (where t.kind = 's'), array_agg(distinct t.key) filter (where t.kind = 'l'),
-           array_agg(distinct t.key) filter (where t.kind = 'f')
-    into serial, limited, shared from taken t;
+           array_agg(distinct t.key) filter (where t.kind = 'f'), array_agg(distinct t.key) filter (where t.kind = 'd'),
+           array_agg(distinct t.key::uuid) filter (where t.kind = 'c'), array_agg(distinct t.key::uuid) filter (where t.kind = 'w')
+    into serial, limited, shared, ended, waiting, flows from taken t;
     if shared is not null then
         perform _howdah.begin_shares(shared);
     end if;
-    return case when serial is null then 0 else _howdah.admit_serial(serial) end
+    return case when ended is null and waiting is null then 0 else _howdah.resolve_edges(ended, waiting) end
+         + case when flows is null then 0 else _howdah.advance(flows) end
+         + case when serial is null then 0 else _howdah.admit_serial(serial) end
          + case when limited is null then 0 else _howdah.admit_limited(limited) end
          + case when admit.most > 0 and exists (select from _howdah.share s where s.active) then _howdah.admit_fair(admit.most) else 0 end;
 end $$;
@@ -45,12 +51,26 @@ as $$ select exists (select from _howdah.pending p where p.due is null)
           or exists (select from _howdah.pending p where p.due <= _howdah.clock())
           or exists (select from _howdah.share s where s.active) $$;
 
+-- Resolves notes until one has made something ready, or none is left; a bounded number of them.
+create or replace function _howdah.admit_some(most int) returns int
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+    ready  int := 0;
+begin
+    for round in 1..20 loop
+        ready := _howdah.admit(1000, admit_some.most);
+        exit when ready > 0 or not exists (select from _howdah.pending p where p.due is null);
+    end loop;
+    return ready;
+end $$;
+
 -- For workers, which have room for `n` jobs: resolves what is noted; how many jobs became ready.
 create or replace function howdah.admit(n int default 100) returns int
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return case when _howdah.is_pending() then _howdah.admit(1000, least(greatest(admit.n, 0), 10000)) else 0 end;
+    return case when _howdah.is_pending() then _howdah.admit_some(least(greatest(admit.n, 0), 10000)) else 0 end;
 end $$;
 
 -- Whether a job keeps the turn that it was given: it runs or is about to, or waits for its next try. Not if it is to be skipped

@@ -66,7 +66,7 @@ begin
         perform _howdah.stage(1000), _howdah.expire(1000), _howdah.rescue(1000);
     end if;
     if claim.floors is null and _howdah.is_pending() then
-        perform _howdah.admit(1000, claim.n);
+        perform _howdah.admit_some(claim.n);
     end if;
 
     loop

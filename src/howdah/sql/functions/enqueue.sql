@@ -2,6 +2,7 @@
 -- NULL means: what the task's declaration says, else the default. A conflict on unique_key returns the unfinished job's
 -- id; an id chosen by the caller makes the call idempotent, whatever has become of its job.
 -- What serial_key and the parameters after it mean is said in keys.sql.
+-- after: jobs that have to end first; after_failed: what becomes of this one if one of them does not succeed: fail (default), skip or ignore.
 -- wake => false is for prepared transactions, which may not notify.
 create or replace function howdah.enqueue(
     task          text,
@@ -27,7 +28,9 @@ create or replace function howdah.enqueue(
     unique_while  text        default null,
     unique_for    interval    default null,
     on_conflict   text        default null,
-    earlier       boolean     default null
+    earlier       boolean     default null,
+    after         uuid[]      default null,
+    after_failed  text        default null
 ) returns uuid
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -46,7 +49,7 @@ begin
     if length(task) between 1 and 120 and strpos(task, '*') = 0 and jsonb_typeof(args) = 'object' and pg_column_size(args) < 512
        and (queue is null or length(queue) between 1 and 120 and strpos(queue, '*') = 0)
        and num_nonnulls(id, priority, run_at, delay, max_attempts, timeout, delivery, unique_key, headers, tags, serial_key, limit_keys,
-                        collapse, on_failure, unique_per, unique_while, unique_for, on_conflict, earlier) = 0
+                        collapse, on_failure, unique_per, unique_while, unique_for, on_conflict, earlier, after, after_failed) = 0
        and not no_timeout and current_setting('synchronous_commit') <> 'off' then
         select t.queue, t.priority, t.max_attempts, t.timeout_ms, t.delivery, t.keys into declared
         from _howdah.task t where t.name = enqueue.task;
@@ -76,7 +79,8 @@ begin
     end if;
     keys := nullif(jsonb_strip_nulls(jsonb_build_object(
         'serial_key', serial_key, 'collapse', collapse, 'on_failure', on_failure, 'limit_keys', to_jsonb(limit_keys), 'unique_per', unique_per,
-        'unique_while', unique_while, 'unique_for', unique_for, 'on_conflict', on_conflict, 'earlier', earlier)), '{}');
+        'unique_while', unique_while, 'unique_for', unique_for, 'on_conflict', on_conflict, 'earlier', earlier,
+        'after', (select jsonb_object_agg(a, coalesce(after_failed, 'fail')) from unnest(after) a where a is not null))), '{}');
     if keys is not null or _howdah.is_keyed(enqueue.task, enqueue.queue) then
         flaw := _howdah.keys_flaw(keys, enqueue.unique_key);
         if flaw is not null then

@@ -57,7 +57,7 @@ begin
     from jsonb_array_elements(enqueue_json.jobs) j cross join lateral jsonb_object_keys(j) k (name)
     where k.name not in ('task', 'args', 'queue', 'priority', 'run_at', 'delay', 'max_attempts', 'timeout', 'no_timeout',
                          'delivery', 'id', 'unique_key', 'headers', 'tags', 'serial_key', 'collapse', 'on_failure', 'limit_keys',
-                         'unique_per', 'unique_while', 'unique_for', 'on_conflict', 'earlier')
+                         'unique_per', 'unique_while', 'unique_for', 'on_conflict', 'earlier', 'after')
     limit 1;
     if found then
         perform _howdah.refuse('JQ001', format('a job has no field %L', strange), 'Nothing was enqueued.');
@@ -66,7 +66,8 @@ begin
            array_agg(nullif(jsonb_strip_nulls(jsonb_build_object(
                'serial_key', j.job -> 'serial_key', 'collapse', j.job -> 'collapse', 'on_failure', j.job -> 'on_failure',
                'limit_keys', j.job -> 'limit_keys', 'unique_per', j.job -> 'unique_per', 'unique_while', j.job -> 'unique_while',
-               'unique_for', j.job -> 'unique_for', 'on_conflict', j.job -> 'on_conflict', 'earlier', j.job -> 'earlier')), '{}') order by j.ordinal)
+               'unique_for', j.job -> 'unique_for', 'on_conflict', j.job -> 'on_conflict', 'earlier', j.job -> 'earlier',
+               'after', nullif(_howdah.after_of(j.job -> 'after'), '{}'))), '{}') order by j.ordinal)
     into made, keys from jsonb_array_elements(enqueue_json.jobs) with ordinality j (job, ordinal);
     if array_remove(keys, null) <> '{}' then
         perform _howdah.check_jobs(made, keys);

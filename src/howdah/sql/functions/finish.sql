@@ -15,7 +15,8 @@ create or replace function howdah.finish(
     retry_at     timestamptz[] default null,  -- instead of retry_in
     done         uuid[]     default null,
     skip_locked  boolean    default false,
-    cursors      jsonb[]    default null    -- of serial keys: what the attempt leaves for the next job; NULL: as it was
+    cursors      jsonb[]    default null,   -- of serial keys: what the attempt leaves for the next job; NULL: as it was
+    steps        jsonb[]    default null    -- of those that succeeded: what they add to their workflows
 ) returns table (id uuid, reason text)
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -30,7 +31,8 @@ declare
 begin
     if ids is null or exists (
            select from unnest(array[cardinality(leases), cardinality(outcomes), cardinality(results), cardinality(errors),
-                                    cardinality(reasons), cardinality(retry_in), cardinality(retry_at), cardinality(cursors)])
+                                    cardinality(reasons), cardinality(retry_in), cardinality(retry_at), cardinality(cursors),
+                                    cardinality(steps)])
                        with ordinality a (n, place)
            where a.n <> cardinality(ids) or (a.n is null and a.place = 1)) then
         perform _howdah.refuse('JQ001', 'the arrays differ in length', 'They run in parallel: one element for each id.');
@@ -103,6 +105,11 @@ begin
                       by_kind.other_errors, by_kind.other_retry_in, by_kind.other_retry_at, by_kind.other_results) end);
     end if;
 
+    if steps is not null then
+        perform _howdah.grow_from(u.id, u.steps)
+        from unnest(finish.ids, finish.outcomes, finish.steps) u (id, kind, steps)
+        where u.steps is not null and u.id = any (moved) and coalesce(u.kind, 'succeeded') = 'succeeded';
+    end if;
     -- Leases of which no job is left. A caller that does not say leaves large ones to the chores: to look through them at each
     -- of their finishes would be quadratic.
     delete from _howdah.lease l

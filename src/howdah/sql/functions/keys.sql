@@ -9,6 +9,7 @@
 --   on_conflict  what becomes of the job that has the key already, if it waits: existing (default: nothing), replace (arguments, time
 --                and priority), merge (arguments put together), or raise: refuse the new one
 --   earlier      true: the earlier time of the two counts
+--   after        {"id of a job": what if it fails: "fail", "skip" or "ignore"}: the job waits until all of these have ended
 
 -- What is wrong with them, in words; NULL when nothing is.
 create or replace function _howdah.keys_flaw(keys jsonb, unique_key text) returns text
@@ -16,10 +17,11 @@ language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 declare
     strange  text := (select k from jsonb_object_keys(keys_flaw.keys) k where k not in
-                      ('serial_key', 'collapse', 'on_failure', 'limit_keys', 'unique_per', 'unique_while', 'unique_for', 'on_conflict', 'earlier') limit 1);
+                      ('serial_key', 'collapse', 'on_failure', 'limit_keys', 'unique_per', 'unique_while', 'unique_for', 'on_conflict', 'earlier', 'after') limit 1);
 begin
     return case
         when strange is not null then format('a job has no field %L', strange)
+        when keys ? 'after' and _howdah.after_flaw(keys -> 'after') is not null then _howdah.after_flaw(keys -> 'after')
         when octet_length(keys ->> 'serial_key') not between 1 and 200 then 'serial_key must be 1 to 200 bytes long'
         when keys ->> 'collapse' not in ('waiting', 'task') then format('collapse must be waiting or task, got %L', keys ->> 'collapse')
         when keys ->> 'on_failure' not in ('block', 'skip') then format('on_failure must be block or skip, got %L', keys ->> 'on_failure')
@@ -75,6 +77,10 @@ declare
     place   text := case when whole ->> 'unique_per' = 'queue' then queue || chr(31) else '' end || chosen;  -- no key of all queues is so
     k       _howdah.keys;
 begin
+    if declared is null and keys_of.unique_key is null and said - 'after' = '{}' and not _howdah.any_limits() then  -- it only waits for others
+        k.waits := nullif(said ? 'after', false);
+        return k;
+    end if;
     if octet_length(place) > 200 and octet_length(chosen) <= 200 then
         place := encode(sha256(convert_to(place, 'UTF8')), 'hex') || chr(31);
     end if;
@@ -89,7 +95,8 @@ begin
     k.fair_key := translate(_howdah.filled((select q.fair_by from _howdah.queue q where q.name = keys_of.queue and _howdah.any_limits()), args),
                             chr(1), chr(2));  -- as what parts a gate's name
     k.hooks := nullif(case when k.serial_key is not null then 1 else 0 end + case when k.limit_keys is not null then 2 else 0 end
-                      + case when k.fair_key is not null then 4 else 0 end, 0);
+                      + case when k.fair_key is not null then 4 else 0 end + case when said ? 'member' then 32 else 0 end, 0);
+    k.waits := nullif(said ?| array['after', 'member'], false);
     k.on_failure := case when whole ->> 'on_failure' = 'skip' then 'k' end;
     k.unique_for := (whole ->> 'unique_for')::interval;
     k.on_conflict := whole ->> 'on_conflict';

@@ -35,19 +35,19 @@ begin
               where u.id is not null order by u.ordinal) w
     ), moving as (
         update _howdah.job j
-        set state = case when w.run_at > moment then 's' when j.hooks is not null and not admitted then 'b' else 'r' end,
+        set state = case when w.run_at > moment then 's' when j.hooks & 7 <> 0 and not admitted then 'b' else 'r' end,
             run_at = coalesce(w.run_at, j.run_at),
             seq = case when w.seq is not null then w.seq when j.seq < 0 then j.seq else j.seq - 4611686018427387904 end,
             attempt = j.attempt - uncharge::int,
             crashes = j.crashes + crashed::int,
             lease = null, leased_until = null,
-            waits_for = case when j.hooks is not null and not admitted and j.serial_key is null and not coalesce(w.run_at > moment, false) then coalesce(j.limit_keys[1], _howdah.fair_gate(j.queue, j.fair_key)) end
+            waits_for = case when j.hooks & 7 <> 0 and not admitted and j.serial_key is null and not coalesce(w.run_at > moment, false) then coalesce(j.limit_keys[1], _howdah.fair_gate(j.queue, j.fair_key)) end
         from wanted w
         where j.id = w.id and (j.lease = w.lease or (make_ready.leases is null and j.lease is null))
         returning j.id, j.queue, j.task, j.state, j.hooks
     )
     select array_agg(m.id), array_agg(m.queue::text) filter (where m.state = 'r'), array_agg(m.task::text) filter (where m.state = 'r'),
-           array_agg(m.id) filter (where m.hooks is not null)
+           array_agg(m.id) filter (where m.hooks & 7 <> 0)
     into moved, ready, tasks, keyed from moving m;
     if keyed is not null and not admitted then
         perform _howdah.back_to_keys(keyed);

@@ -1,7 +1,7 @@
 -- The words for what the store keeps as letters and numbers, and back.
 create or replace function _howdah.state_name(state "char") returns text
 language sql immutable parallel safe
-return case state when 's' then 'scheduled' when 'b' then 'blocked' when 'r' then 'ready' when 'x' then 'running'
+return case state when 's' then 'scheduled' when 'b' then 'blocked' when 'w' then 'blocked' when 'r' then 'ready' when 'x' then 'running'
                       when 'S' then 'succeeded' when 'F' then 'failed' when 'C' then 'cancelled' end;
 
 create or replace function _howdah.delivery_name(delivery "char") returns text

@@ -12,6 +12,8 @@ declare
     new_one  record;
     made     uuid[] := '{}';
     again    int[] := '{}';  -- those whose id came before in the same call
+    waiting  uuid[] := '{}';   -- those that wait for others, and
+    parents  jsonb[] := '{}';  -- for whom
 begin
     if current_setting('synchronous_commit') = 'off' then
         perform _howdah.durable((select array_agg(distinct coalesce(j.queue, t.queue, 'default'))
@@ -48,10 +50,10 @@ begin
                 (seq, created_at, run_at, timeout_ms, priority, max_attempts, id, state, delivery, queue, task, args, headers, tags,
                  hooks, serial_key, limit_keys, on_failure, fair_key, waits_for)
             select d.seq, moment, d.run_at, d.timeout_ms, d.priority, d.max_attempts, d.id,
-                   case when d.run_at > moment then 's' when (d.keys).hooks is not null then 'b' else 'r' end::"char", d.delivery, d.queue,
+                   case when (d.keys).waits then 'w' when d.run_at > moment then 's' when (d.keys).hooks & 7 <> 0 then 'b' else 'r' end::"char", d.delivery, d.queue,
                    d.task, d.args, d.headers, d.tags, (d.keys).hooks, (d.keys).serial_key, (d.keys).limit_keys, (d.keys).on_failure,
                    (d.keys).fair_key,
-                   case when coalesce(d.run_at <= moment, true) and (d.keys).serial_key is null
+                   case when coalesce(d.run_at <= moment, true) and (d.keys).serial_key is null and (d.keys).waits is null
                         then coalesce((d.keys).limit_keys[1], _howdah.fair_gate(d.queue, (d.keys).fair_key)) end
             from drawn d where d.given is null and coalesce((d.keys).unique_key, (d.keys).waiting_key, (d.keys).until_key) is null
             returning id
@@ -76,6 +78,10 @@ begin
             again := again || ordinal;
             continue;
         end if;
+        if created and put_keyed.keys[ordinal] ? 'after' then
+            waiting := waiting || id;
+            parents := parents || (put_keyed.keys[ordinal] -> 'after');
+        end if;
         return next;
     end loop;
     foreach ordinal in array again loop  -- the same id once more: what became of the first one is known by now
@@ -83,6 +89,9 @@ begin
         from _howdah.put_keyed(jobs[ordinal:ordinal], put_keyed.keys[ordinal:ordinal], put_keyed.wake) p;
         return next;
     end loop;
+    if waiting <> '{}' then
+        perform _howdah.wait_for(waiting, parents);
+    end if;
 
     if made <> '{}' then
         perform _howdah.note('s', array(select distinct j.serial_key::text from _howdah.job j where j.id = any (made) and j.state = 'b' and j.serial_key is not null)),
@@ -93,7 +102,7 @@ begin
         if put_keyed.wake and _howdah.anybody_idle() then
             perform _howdah.wake(j.queue, j.task, j.n)
             from (select j.queue, j.task, count(*) as n from _howdah.job j
-                  where j.id = any (made) and (j.state <> 's' or j.run_at < moment + interval '1.5 s') group by j.queue, j.task) j;
+                  where j.id = any (made) and (j.state in ('r', 'b') or (j.state = 's' and j.run_at < moment + interval '1.5 s')) group by j.queue, j.task) j;
         end if;
     end if;
 end $$;
@@ -124,10 +133,10 @@ begin
                 (seq, created_at, run_at, timeout_ms, priority, max_attempts, id, state, delivery, queue, task, args, headers, tags,
                  unique_key, waiting_key, hooks, serial_key, limit_keys, on_failure, fair_key, waits_for)
             values (job.seq, moment, job.run_at, job.timeout_ms, job.priority, job.max_attempts, job.id,
-                    case when later then 's' when keys.hooks is not null then 'b' else 'r' end::"char", job.delivery, job.queue,
+                    case when keys.waits then 'w' when later then 's' when keys.hooks & 7 <> 0 then 'b' else 'r' end::"char", job.delivery, job.queue,
                     job.task, job.args, job.headers, job.tags, keys.unique_key, keys.waiting_key, keys.hooks, keys.serial_key,
                     keys.limit_keys, keys.on_failure, keys.fair_key,
-                    case when not later and keys.serial_key is null then coalesce(keys.limit_keys[1], _howdah.fair_gate(job.queue, keys.fair_key)) end)
+                    case when not later and keys.serial_key is null and keys.waits is null then coalesce(keys.limit_keys[1], _howdah.fair_gate(job.queue, keys.fair_key)) end)
             on conflict do nothing;
             if found then
                 id := job.id;
@@ -174,7 +183,9 @@ begin
     set args = case keys.on_conflict when 'replace' then job.args when 'merge' then _howdah.merged(old.args, job.args) else j.args end,
         priority = case when keys.on_conflict = 'replace' and job.is_ranked then job.priority else j.priority end
     where j.id = change_waiting.id;
-    if due is distinct from old.run_at and (old.state = 's' or due > moment)
+    if old.state = 'w' then  -- it waits for others: its time is looked at when they have ended
+        update _howdah.job j set run_at = due where j.id = change_waiting.id;
+    elsif due is distinct from old.run_at and (old.state = 's' or due > moment)
        or (keys.on_conflict = 'replace' and job.is_ranked and job.priority <> old.priority) then
         perform _howdah.make_ready(array[change_waiting.id], null, array[due]);
     end if;

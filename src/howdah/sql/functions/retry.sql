@@ -25,7 +25,7 @@ begin
          unique_key, headers, tags, hooks, serial_key, limit_keys, on_failure, fair_key, waits_for)
     values
         (nextval('_howdah.seq'), job.created_at, job.timeout_ms, job.priority, job.attempt, job.attempt,
-         job.attempt + coalesce(job.max_attempts, 4) - coalesce(job.base_attempt, 0), job.id, case when job.hooks is null then 'r' else 'b' end::"char",
+         job.attempt + coalesce(job.max_attempts, 4) - coalesce(job.base_attempt, 0), job.id, case when job.hooks & 7 <> 0 then 'b' else 'r' end::"char",
          job.delivery, job.queue, job.task, job.args, job.unique_key, job.headers, job.tags, job.hooks, job.serial_key, job.limit_keys,
          job.on_failure, job.fair_key, case when job.serial_key is null then coalesce(job.limit_keys[1], _howdah.fair_gate(job.queue, job.fair_key)) end)
     on conflict do nothing;
@@ -33,8 +33,11 @@ begin
         perform _howdah.refuse('JQ003', format('job %s cannot come back: another unfinished job has its unique key', retry.id),
                                'Wait for that job, or cancel it, and retry again.');
     end if;
-    if job.hooks is not null then
+    if job.hooks & 7 <> 0 then
         perform _howdah.back_to_keys(array[retry.id]);
+    end if;
+    if job.hooks & 32 <> 0 then
+        perform _howdah.reopen_member(retry.id);
     end if;
     if _howdah.anybody_idle() then
         perform _howdah.wake(job.queue, job.task, 1);

@@ -26,7 +26,9 @@ declare
     moved   uuid[] := '{}';
     n       bigint;
     urls    uuid[];  -- of jobs whose end is told on channels of their own
-    keyed   uuid[] := '{}';  -- those with keys, and
+    keyed   uuid[] := '{}';  -- those with keys, or on which others hang; their
+    hooks   int[] := '{}';   -- hooks and places in what was given, and
+    spots   bigint[] := '{}';
     serial  text[] := '{}';  -- their serial keys
     parted  record;
     told    text;
@@ -72,18 +74,25 @@ begin
                    g.unique_key, g.headers, g.tags, g.hooks, g.serial_key, g.limit_keys, g.on_failure, g.cursor,
                    g.fair_key
             from gone g
-            where settle.state = 'F' or g.queue <> all (keeps_none)
+            where settle.state = 'F' or g.queue <> all (keeps_none) or g.hooks & 32 <> 0
         )
         select moved || array_agg(g.id) as moved, count(*) as n, array_agg(g.id) filter (where g.hooks is not null) as keyed,
+               array_agg(g.hooks) filter (where g.hooks is not null) as hooks,
+               array_agg(places[array_position(owners, g.id)]) filter (where g.hooks is not null) as spots,
                array_agg(distinct g.serial_key::text) filter (where g.serial_key is not null) as serial,
                array_agg(g.id) filter (where g.task = 'http' and (g.args -> 'notify') is distinct from 'false') as urls
         into parted from gone g;
-        moved := parted.moved; n := parted.n; keyed := keyed || parted.keyed; serial := serial || parted.serial;
-        urls := urls || parted.urls;
+        moved := parted.moved; n := parted.n; keyed := keyed || parted.keyed; hooks := hooks || parted.hooks; spots := spots || parted.spots;
+        serial := serial || parted.serial; urls := urls || parted.urls;
         exit when n = cardinality(rows);  -- else somebody has changed one meanwhile: look again
     end loop;
 
     if keyed <> '{}' then
+        perform _howdah.note('d', array(select settle.state::text || h.id from unnest(keyed, hooks) h (id, hooks) where h.hooks & 16 <> 0));
+        if exists (select from unnest(hooks) h where h & 32 <> 0) then
+            perform _howdah.end_members(array_agg(h.id), settle.state, array_agg(settle.results[h.spot]), array_agg(settle.errors[h.spot]))
+            from unnest(keyed, hooks, spots) h (id, hooks, spot) where h.hooks & 32 <> 0;
+        end if;
         perform _howdah.let_go(keyed, array(select distinct k from unnest(serial) k), settle.soon,
                                wake => settle.leases is null or array_position(held.workers, null) is not null);  -- a worker looks itself
     end if;

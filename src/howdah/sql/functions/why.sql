@@ -42,7 +42,9 @@ begin
         return format('due since %s, waiting for the next chores', to_char(job.run_at, moment_text));
     end if;
 
-    if job.state = 'b' then
+    if job.state = 'w' then
+        return _howdah.why_dependent(job.id);
+    elsif job.state = 'b' then
         return coalesce(_howdah.why_blocked(job), 'it is about to be let in, by the next worker that looks');
     end if;
 

@@ -30,7 +30,7 @@ declare
         case when before is not null then format('id < %L', before) end);
     lowest    text := case when down_to is null then '' else format(' and id >= %L', down_to) end;
     -- Put together, never formatted again: a name may have a % in it.
-    passing   text := ' where ' || filter || lowest || case when code is null then '' else format(' and state = %L', code) end
+    passing   text := ' where ' || filter || lowest || case when code is null then '' when code = 'b' then ' and state in (''b'', ''w'')' else format(' and state = %L', code) end
                       || format(' order by id desc limit %s)', n);
     few       uuid[];
     page      uuid[];
@@ -67,6 +67,9 @@ begin
                    case when few_jobs.queue is not null then format(' and queue = %L', few_jobs.queue) end, most) end,
         case when coalesce(code, 'b') = 'b' then
             format('(select id, %s as fits from _howdah.job where state = ''b''%s limit %s)', filter,
+                   case when few_jobs.queue is not null then format(' and queue = %L', few_jobs.queue) end, most) end,
+        case when coalesce(code, 'b') = 'b' then
+            format('(select id, %s as fits from _howdah.job where state = ''w''%s limit %s)', filter,
                    case when few_jobs.queue is not null then format(' and queue = %L', few_jobs.queue) end, most) end,
         case when coalesce(code, 's') = 's' then
             format('(select id, %s as fits from _howdah.job where state = ''s'' order by run_at limit %s)', filter, most) end,

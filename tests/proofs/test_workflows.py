@@ -1,0 +1,158 @@
+"""Workflows, at length: ends at the same instant, kills, and a hundred thousand jobs in one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+
+from howdah import App, Job, Workflow, workflows
+
+pytestmark = pytest.mark.slow
+RUNS = 10_000
+WIDTH = 3
+JOBS = 100_000
+JOBS_A_SECOND = 10_000
+SHOWN_WITHIN = 0.2
+
+
+def put_pipeline(connection: psycopg.Connection, name: str, order: int, *steps: Any) -> None:
+    connection.execute(
+        "select howdah.put_pipeline(%s, '1', %s, %s)", [name, order, Jsonb([*steps])]
+    )
+
+
+def test_a_hundred_pairs_of_last_pipelines_that_end_at_once_start_the_next_order_once_each(
+    dsn: str, record: Any
+) -> None:
+    pairs, over = 100, threading.Event()
+    with (
+        psycopg.connect(dsn, autocommit=True) as db,
+        psycopg.connect(dsn) as left,
+        psycopg.connect(dsn) as right,
+    ):
+        for name, order in (("p2", 1), ("p3", 1), ("p4", 2)):
+            put_pipeline(db, name, order, name)
+
+        def admit() -> None:
+            with psycopg.connect(dsn, autocommit=True) as admitting:
+                while not over.is_set():
+                    admitting.execute("select howdah.admit(100)")
+
+        admitting = [threading.Thread(target=admit) for _ in range(2)]
+        for thread in admitting:
+            thread.start()
+        for _ in range(pairs):
+            db.execute("select howdah.start_request(array['p2', 'p3', 'p4'])")
+            claimed = db.execute(
+                "select id, lease from howdah.claim(n => 2, tasks => array['p2', 'p3'])"
+            ).fetchall()
+            assert len(claimed) == 2
+            for connection, job in zip((left, right), claimed, strict=True):
+                connection.execute("select howdah.ack(%s, %s)", job)
+            committing = threading.Thread(target=right.commit)
+            committing.start()
+            left.commit()
+            committing.join()
+        until = time.monotonic() + 20
+        count = "select count(*) from howdah.jobs where task = 'p4'"
+        while db.execute(count).fetchall() != [(pairs,)] and time.monotonic() < until:
+            time.sleep(0.01)
+        over.set()
+        for thread in admitting:
+            thread.join()
+
+        started = db.execute("select created from howdah.steps where name = 'p4/p4'").fetchall()
+    assert Counter(n for (n,) in started) == {1: pairs}
+    record("orders begun by two that end at once", pairs=pairs)
+
+
+@pytest.mark.timeout(900)
+async def test_fan_outs_and_fan_ins_under_kills_lose_and_repeat_no_stage(
+    dsn: str, work: Any, store: Any, eventually: Any, scaled: Any, record: Any
+) -> None:
+    runs, kills = scaled(RUNS, least=100), 0
+    with psycopg.connect(dsn, autocommit=True) as db:
+        put_pipeline(db, "fan", 1, "emit", "item", {"task": "merge", "gather": True})
+        put_pipeline(db, "last", 2, "one")
+        worker = work(processes=2, slots=50, lost_after=4)
+        await worker.up()
+        db.execute(
+            "select count(howdah.start_request(array['fan', 'last'], %s))"
+            " from generate_series(1, %s)",
+            [Jsonb({"n": WIDTH}), runs],
+        )
+
+        def left() -> int:
+            return db.execute(
+                "select count(*) from _howdah.workflow where finished_at is null"
+            ).fetchall()[0][0]
+
+        until = time.monotonic() + 600
+        while left() and time.monotonic() < until:
+            await asyncio.sleep(0.5 if not kills else 2.0)
+            if left():
+                kills += 1
+                worker.kill(children=worker.children())
+                worker = work(processes=2, slots=50, lost_after=4)
+                await worker.up()
+        states = db.execute("select state, count(*) from howdah.workflows group by 1").fetchall()
+        stages = db.execute(
+            "select task, created, finished, count(*) from howdah.steps group by 1, 2, 3"
+        ).fetchall()
+        sums = db.execute(
+            "select count(*) from _howdah.member m join _howdah.step s on s.id = m.step"
+            " where s.name = 'fan/merge' and m.result = '6'"
+        ).fetchall()
+
+    assert states == [("succeeded", runs)]
+    assert sorted(stages) == sorted(
+        [
+            ("emit", 1, 1, runs),
+            ("item", WIDTH, WIDTH, runs),
+            ("merge", 1, 1, runs),
+            ("one", 1, 1, runs),
+        ]
+    )
+    assert sums == [(runs,)]
+    assert kills >= 1
+    record("fan-out and fan-in under kills", runs=runs, kills=kills)
+
+
+@pytest.mark.timeout(300)
+async def test_a_hundred_thousand_jobs_in_one_workflow(dsn: str, scaled: Any, record: Any) -> None:
+    jobs = scaled(JOBS, least=1_000)
+    async with App(dsn) as app:
+
+        @app.task(name="one")
+        async def one(n: int = 0) -> None: ...
+
+        flow = (
+            Workflow("wide")
+            .add("first", one.job())
+            .map("each", one, range(jobs - 2), after="first")
+        )
+        flow.add("last", Job("one", "{}"), after="each")
+        shown: list[float] = []
+        began = time.monotonic()
+        run_id = await app.enqueue(flow)
+        async with app.worker(slots=200):
+            run = None
+            while run is None or run.finished_at is None:
+                await asyncio.sleep(0.25)
+                at = time.monotonic()
+                run = await app.run(workflows.get(run_id))
+                await app.run(workflows.steps(run_id))
+                shown.append(time.monotonic() - at)
+        pace = jobs / (time.monotonic() - began)
+
+    assert (run.state, run.succeeded, run.percent) == ("succeeded", jobs, 100)
+    record("showing a workflow", shown, SHOWN_WITHIN, jobs=jobs, jobs_per_second=round(pace))
+    assert max(shown) < SHOWN_WITHIN
+    assert pace >= JOBS_A_SECOND

@@ -1,0 +1,295 @@
+"""Workflows: steps of jobs that wait for steps, at the SQL door."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+from psycopg.types.json import Jsonb
+from running import flow, run, settle, steps
+
+
+def start(door: Any, *steps: dict[str, Any], **options: Any) -> Any:
+    return door.value("start_workflow", name="order", steps=Jsonb(steps), **options)
+
+
+def test_steps_run_one_after_the_other(door: Any) -> None:
+    w = start(
+        door,
+        {"name": "charge", "task": "charge"},
+        {"name": "ship", "task": "ship", "after": ["charge"]},
+    )
+
+    assert flow(door, w).state == "running"
+    assert run(door) == ["charge"]
+    assert flow(door, w).percent == 50
+    assert run(door, ship={"sent": True}) == ["ship"]
+    door.chores("admit")
+
+    assert flow(door, w).state == "succeeded"
+    assert flow(door, w).percent == 100
+    assert flow(door, w).result == {"sent": True}
+
+
+def test_results_of_parents_are_arguments_of_children(door: Any) -> None:
+    start(
+        door,
+        {"name": "charge", "task": "charge"},
+        {
+            "name": "ship",
+            "task": "ship",
+            "args": {"to": "Wien"},
+            "refs": {"amount": {"step": "charge", "path": ["amount"]}},
+        },
+    )
+
+    run(door, charge={"amount": 42})
+
+    assert door.take().args == {"to": "Wien", "amount": 42}
+
+
+def test_one_job_for_each_and_one_that_gathers(door: Any) -> None:
+    w = start(
+        door,
+        {"name": "list", "task": "list"},
+        {"name": "each", "task": "each", "each": {"step": "list"}},
+        {"name": "all", "task": "all", "refs": {"items": {"gather": "each"}}},
+    )
+
+    run(door, list=[3, 1, 2])
+    jobs = door.claim(10)
+    assert [job.args for job in jobs] == [{"item": 3}, {"item": 1}, {"item": 2}]
+    for job in reversed(jobs):
+        door.ack(job, result=Jsonb(job.args["item"] * 10))
+
+    assert steps(door, w)["each"].created == 3
+    assert door.take().args == {"items": [30, 10, 20]}
+
+
+def test_a_list_may_be_empty(door: Any) -> None:
+    w = start(
+        door,
+        {"name": "each", "task": "each", "each": []},
+        {"name": "all", "task": "all", "refs": {"items": {"gather": "each"}}},
+    )
+
+    job = door.take()
+    assert job.args == {"items": []}
+    door.ack(job)
+    door.chores("admit")
+
+    assert flow(door, w).state == "succeeded"
+
+
+def test_a_failed_step_fails_those_after_it_and_the_workflow(door: Any) -> None:
+    w = start(
+        door,
+        {"name": "a", "task": "a"},
+        {"name": "b", "task": "b", "after": ["a"]},
+        {"name": "c", "task": "c", "after": {"a": "skip"}},
+        {"name": "d", "task": "d", "after": {"a": "ignore"}},
+    )
+
+    door.nack(door.take(), error="no", retry=False)
+    assert run(door) == ["d"]
+    settle(door)
+
+    states = {name: step.state for name, step in steps(door, w).items()}
+    assert states == {"a": "failed", "b": "failed", "c": "cancelled", "d": "succeeded"}
+    assert flow(door, w).state == "failed"
+
+
+def test_a_failure_that_all_ignore_does_not_fail_the_workflow(door: Any) -> None:
+    w = start(
+        door,
+        {"name": "a", "task": "a"},
+        {
+            "name": "b",
+            "task": "b",
+            "after": {"a": "ignore"},
+            "refs": {"what": {"outcomes": "a"}},
+        },
+    )
+
+    door.nack(door.take(), error="no", retry=False)
+    job = door.take()
+    assert job.args == {"what": [{"state": "failed", "result": None, "error": "no"}]}
+    door.ack(job)
+    settle(door)
+
+    assert flow(door, w).state == "succeeded"
+
+
+def test_a_workflow_is_retried_from_its_failed_jobs_on(door: Any) -> None:
+    w = start(
+        door,
+        {"name": "a", "task": "a", "each": [{"n": 1}, {"n": 2}]},
+        {"name": "b", "task": "b", "refs": {"all": {"gather": "a"}}},
+    )
+    one, two = door.claim(2)
+    door.ack(one, result=Jsonb("one"))
+    door.nack(two, error="no", retry=False)
+    settle(door)
+    assert flow(door, w).state == "failed"
+    percent = flow(door, w).percent
+
+    assert door.value("retry_workflow", id=w) == 2
+    again = door.take()
+    assert (again.id, again.args) == (two.id, {"n": 2})
+    assert flow(door, w).percent >= percent
+    door.ack(again, result=Jsonb("two"))
+
+    b = door.take()
+    assert b.args == {"all": ["one", "two"]}
+    door.ack(b)
+    settle(door)
+    assert flow(door, w).state == "succeeded"
+
+
+def test_a_workflow_is_retried_as_a_whole(door: Any, refused: Any) -> None:
+    w = start(
+        door,
+        {"name": "a", "task": "a"},
+        {"name": "b", "task": "b", "each": {"step": "a"}},
+        {"name": "c", "task": "c", "refs": {"all": {"gather": "b"}}},
+    )
+    with refused("JQ003", "has not ended"):
+        door.call("retry_workflow", id=w)
+    run(door, a=[1, 2])
+    run(door)
+    run(door)
+    settle(door)
+    assert flow(door, w).state == "succeeded"
+
+    assert door.value("retry_workflow", id=w, whole=True) == 2
+
+    assert run(door, a=[1, 2, 3]) == ["a"]
+    assert run(door, b="x") == ["b"] * 3
+    assert door.take().args == {"all": ["x", "x", "x"]}
+
+
+def test_one_job_that_is_retried_by_itself_opens_its_workflow_again(door: Any) -> None:
+    w = start(door, {"name": "a", "task": "a"})
+    job = door.take()
+    door.nack(job, error="no", retry=False)
+    settle(door)
+    assert flow(door, w).state == "failed"
+
+    assert door.value("retry", id=job.id)
+    settle(door)
+    assert flow(door, w).state == "running"
+    assert run(door) == ["a"]
+    settle(door)
+
+    assert flow(door, w).state == "succeeded"
+
+
+def test_jobs_with_keys_take_their_turn_once_their_step_is_open(door: Any) -> None:
+    start(
+        door,
+        {"name": "a", "task": "a"},
+        {"name": "b", "task": "b", "after": ["a"], "each": [{"n": 1}, {"n": 2}], "serial_key": "k"},
+    )
+    free = door.enqueue("free", serial_key="k", priority=1)
+
+    taken = door.take()
+    assert taken.id == free
+    assert run(door) == ["a"]
+    assert door.claim(5) == []  # the key is taken
+    door.ack(taken)
+    assert [job.args for job in door.claim(5)] == [{"n": 1}]
+
+
+def test_workflows_that_make_no_sense_are_refused_and_leave_nothing(
+    door: Any, refused: Any
+) -> None:
+    a = {"name": "a", "task": "a"}
+    for wrong, mentions in (
+        ([], "needs steps"),
+        ([a, a], "two steps are named"),
+        ([{"task": "a"}], "needs a name"),
+        ([{"name": "b", "task": "b", "after": ["a"]}, a], "does not come before it"),
+        ([a, {"name": "b", "task": "b", "after": ["x"]}], "there is no step 'x'"),
+        ([{**a, "after": ["a"]}], "does not come before it"),
+        ([{**a, "colour": "red"}], "no field 'colour'"),
+        ([{**a, "unique_key": "k"}], "no unique key"),
+        ([a, {"name": "b", "task": "b", "after": {"a": "explode"}}], "none of fail, skip"),
+        ([{**a, "each": [1]}], "each must be a list of objects"),
+    ):
+        with refused("JQ001", mentions):
+            start(door, *wrong)
+
+    assert door.counts() == (0, 0)
+    assert door.rows("select from howdah.workflows") == []
+
+
+def test_steps_may_be_added_while_it_runs(door: Any, refused: Any) -> None:
+    w = start(door, {"name": "a", "task": "a"}, {"name": "end", "task": "end", "after": ["a"]})
+    a = door.take()
+
+    added = [{"name": "more", "task": "more", "after": ["a"], "before": ["end"]}]
+    door.call("add_to_workflow", id=w, steps=Jsonb(added))
+    door.ack(a)
+
+    assert run(door) == ["more"]
+    with refused("JQ003", "step a has begun"):
+        late = [{"name": "late", "task": "late", "before": ["a"]}]
+        door.call("add_to_workflow", id=w, steps=Jsonb(late))
+    assert run(door) == ["end"]
+    settle(door)
+    with refused("JQ003", "has ended"):
+        door.call("add_to_workflow", id=w, steps=Jsonb(added))
+
+
+def test_arguments_that_would_be_too_large_fail_their_job_and_nothing_else(door: Any) -> None:
+    w = start(
+        door,
+        {"name": "a", "task": "a", "each": [{}, {}, {}]},
+        {"name": "b", "task": "b", "refs": {"all": {"gather": "a"}}},
+    )
+
+    jobs = door.claim(3)
+    for n, job in enumerate(jobs):
+        door.ack(
+            job, result=Jsonb("".join(chr(97 + (i * i * (n + 7)) % 26) for i in range(500_000)))
+        )
+    settle(door)
+
+    assert steps(door, w)["b"].state == "failed"
+    assert flow(door, w).state == "failed"
+
+
+def test_it_starts_with_the_callers_transaction_or_not_at_all(door: Any) -> None:
+    with door.transaction(), contextlib.suppress(psycopg.Rollback), door.transaction():
+        start(door, {"name": "a", "task": "a"}, {"name": "b", "task": "b", "after": ["a"]})
+        raise psycopg.Rollback
+
+    assert door.counts() == (0, 0)
+    assert door.rows("select from howdah.workflows") == []
+
+
+def test_r_27_a_result_is_recorded_once_and_a_step_ends_with_the_last_of_its_jobs(
+    door: Any,
+) -> None:
+    w = start(
+        door,
+        {"name": "each", "task": "each", "each": [{"n": 1}, {"n": 2}]},
+        {"name": "all", "task": "all", "refs": {"items": {"gather": "each"}}},
+    )
+    one, two = door.claim(2)
+
+    door.finish([one], results=[Jsonb("first")])
+    again = door.finish([one], results=[Jsonb("second")])  # its answer was lost
+    stale = door.finish([two._replace(lease=uuid4())], results=[Jsonb("stale")])
+    settle(door)
+    assert (again, stale) == ({one.id: "done"}, {two.id: "lost"})
+    assert [step.state for step in steps(door, w).values()] == ["running", "blocked"]
+    assert steps(door, w)["each"].finished == 1
+    door.finish([two], results=[Jsonb("two")])
+    settle(door)
+
+    assert [step.state for step in steps(door, w).values()] == ["succeeded", "running"]
+    [gathered] = door.claim(5)
+    assert gathered.args == {"items": ["first", "two"]}
