@@ -11,12 +11,23 @@ from uuid import uuid4
 import asyncpg
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from howdah.migrate import grant, migrate
 
 SCHEMA = "ele_phant"
 MAY = {
-    "producer": {"enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "outcome"},
+    "producer": {
+        "enqueue",
+        "enqueue_many",
+        "enqueue_json",
+        "enqueue_batch",
+        "outcome",
+        "start_workflow",
+        "add_to_workflow",
+        "start_request",
+        "add_to_request",
+    },
     "worker": {
         "claim",
         "ack",
@@ -37,6 +48,11 @@ MAY = {
     },
     "viewer": {"why", "backlog", "cursor", "outcome", "list_jobs", "list_end", "ids_ending"},
     "operator": {
+        "cancel_workflow",
+        "retry_workflow",
+        "rank_workflow",
+        "put_pipeline",
+        "delete_pipeline",
         "why",
         "backlog",
         "cursor",
@@ -62,6 +78,9 @@ MAY = {
 EVERYONE = {"schema_version", "channel"}
 VIEWS = {
     "cursors",
+    "workflows",
+    "steps",
+    "pipelines",
     "limits",
     "jobs",
     "ready",
@@ -81,6 +100,7 @@ ALLOWED_INTERNALS = {
     "blocked_queues",
     "count_blocked",
     "count_waiting",
+    "workflow_percent",
     "most_of",
     "rate_of",
     "state_name",
@@ -320,10 +340,19 @@ def test_who_looks_can_read_every_view_to_the_end(as_role, kind, view):
     producer.enqueue_json(*[{"task": "t"}] * 4, {"task": "u", "delay": "1 hour"})
     jobs = worker.claim(3)
     worker.finish(jobs[1:], outcomes=["failed", "succeeded"])
+    producer.call("start_workflow", name="w", steps=Jsonb([{"name": "a", "task": "a"}]))
 
     rows = as_role(kind).rows(f"select * from howdah.{view}")
 
-    assert rows or view in {"workers", "expired", "tasks", "queues", "cursors", "limits"}
+    assert rows or view in {
+        "workers",
+        "expired",
+        "tasks",
+        "queues",
+        "cursors",
+        "limits",
+        "pipelines",
+    }
 
 
 @pytest.mark.parametrize("kind", ["producer", "worker", "nobody"])
