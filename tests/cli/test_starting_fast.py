@@ -66,7 +66,8 @@ def test_what_was_promised_is_there():
         "db check", "db grant", "db start", "db stop", "db reset", "db url",
             "schedules list", "schedules next", "schedules put", "schedules pause",
             "schedules resume", "schedules run", "schedules delete",
-        "http call", "http wait", "http allow", "http disallow", "http allowed",
+        "workflows list", "workflows show",
+        "workflows cancel", "workflows retry", "http call", "http wait", "http allow", "http disallow", "http allowed",
     }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from uuid import uuid4
 import asyncpg
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from howdah.migrate import grant, migrate
 
@@ -25,6 +26,10 @@ MAY = {
         "emit",
         "http",
         "http_answer",
+        "start_workflow",
+        "add_to_workflow",
+        "start_request",
+        "add_to_request",
     },
     "worker": {
         "claim",
@@ -65,6 +70,11 @@ MAY = {
         "watch",
     },
     "operator": {
+        "cancel_workflow",
+        "retry_workflow",
+        "rank_workflow",
+        "put_pipeline",
+        "delete_pipeline",
         "why",
         "backlog",
         "cursor",
@@ -104,6 +114,9 @@ MAY = {
 EVERYONE = {"schema_version", "channel"}
 VIEWS = {
     "cursors",
+    "workflows",
+    "steps",
+    "pipelines",
     "limits",
     "jobs",
     "ready",
@@ -129,6 +142,7 @@ ALLOWED_INTERNALS = {
     "blocked_queues",
     "count_blocked",
     "count_waiting",
+    "workflow_percent",
     "most_of",
     "rate_of",
     "state_name",
@@ -386,6 +400,7 @@ def test_who_looks_can_read_every_view_to_the_end(as_role, kind, view):
     worker.finish(jobs[1:], outcomes=["failed", "succeeded"])
     url_job_ends(producer, worker)
     as_role("operator").call("http_allow", url="https://app.internal/")
+    producer.call("start_workflow", name="w", steps=Jsonb([{"name": "a", "task": "a"}]))
 
     rows = as_role(kind).rows(f"select * from howdah.{view}")
 
@@ -399,6 +414,7 @@ def test_who_looks_can_read_every_view_to_the_end(as_role, kind, view):
         "schedules",
         "ticks",
         "listeners",
+        "pipelines",
     }
 
 

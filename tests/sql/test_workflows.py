@@ -293,3 +293,19 @@ def test_r_27_a_result_is_recorded_once_and_a_step_ends_with_the_last_of_its_job
     assert [step.state for step in steps(door, w).values()] == ["succeeded", "running"]
     [gathered] = door.claim(5)
     assert gathered.args == {"items": ["first", "two"]}
+
+
+def test_results_are_there_even_where_history_keeps_none(door: Any) -> None:
+    door.call("put_queue", queue="none", keep_history=False)
+    w = start(
+        door,
+        {"name": "a", "task": "a", "queue": "none"},
+        {"name": "b", "task": "b", "refs": {"x": {"step": "a"}}},
+    )
+
+    run(door, a=7)
+
+    assert door.take().args == {"x": 7}
+    settle(door)
+    assert steps(door, w)["a"].finished == 1
+    assert door.counts() == (1, 1)  # kept, so that the whole can be tried again

@@ -156,14 +156,14 @@ def test_the_fields_of_a_job_are_the_attributes_of_the_composite_that_takes_it()
 
     columns = set(re.findall(r"^    (\w+)", body[1], re.MULTILINE))
 
-    assert columns == {"task", "args", *make_options().__struct_fields__} - {"keys"}
+    assert columns == {"task", "args", *make_options().__struct_fields__} - {"keys", "after"}
 
 
 def test_what_is_said_about_keys_is_what_the_store_takes() -> None:
     taken = re.search(r"k not in\s*\(([^)]*)\)", SQL)
     assert taken is not None
 
-    assert set(re.findall(r"'(\w+)'", taken[1])) == {*Keys.__struct_fields__}
+    assert set(re.findall(r"'(\w+)'", taken[1])) == {*Keys.__struct_fields__, "after"}
 
 
 def test_each_outcome_says_a_kind_that_finish_knows() -> None:
