@@ -129,6 +129,7 @@ def test_a_signal_ends_it_and_the_schema_and_the_workers_are_gone(howdah, db, ds
     assert worker_processes(dsn) == 0
 
 
+@pytest.mark.slow
 def test_what_a_killed_one_has_left_the_next_one_drops(howdah, run, db, dsn):
     running = howdah.start(*CALM)
     running.until("round 2 of")
@@ -148,6 +149,7 @@ def test_what_a_killed_one_has_left_the_next_one_drops(howdah, run, db, dsn):
     assert left(db) == 0
 
 
+@pytest.mark.slow
 def test_one_that_runs_is_left_alone_by_the_next(howdah, run, db):
     running = howdah.start(*CALM)
     running.until("round 1 of")

@@ -85,6 +85,7 @@ def test_a_second_run_counts_only_its_own_jobs(howdah, folder):
     assert first["run"] != second["run"]
 
 
+@pytest.mark.slow
 def test_a_file_that_vanishes_is_a_failure_tried_twice_and_shown(howdah, folder, db):
     db.execute("select howdah.pause('demo')")
     running = howdah.start("demo", str(folder))

@@ -67,7 +67,8 @@ def test_what_was_promised_is_there():
             "schedules list", "schedules next", "schedules put", "schedules pause",
             "schedules resume", "schedules run", "schedules delete",
         "workflows list", "workflows show",
-        "workflows cancel", "workflows retry", "http call", "http wait", "http allow", "http disallow", "http allowed",
+        "workflows cancel", "workflows retry", "http call", "http wait", "http allow",
+        "http disallow", "http allowed",
     }  # fmt: skip
 
 

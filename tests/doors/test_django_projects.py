@@ -49,6 +49,7 @@ def test_a_projects_own_suite_passes(manage: Manage) -> None:
     assert "Ran 30 tests" in said, said
 
 
+@pytest.mark.slow
 def test_two_workers_run_each_job_once_and_outlive_broken_connections(
     manage: Manage, empty_dsn: str
 ) -> None:

@@ -92,6 +92,7 @@ def test_data_can_move_to_a_place_without_user_namespaces_and_back(project, monk
             db.execute("create table if not exists kept (answer int)")
 
 
+@pytest.mark.slow
 @root_on_linux
 @pytest.mark.parametrize("namespace", ["", "no"])
 def test_root_can_run_it_in_a_home_that_is_closed_and_not_its_own(
@@ -126,6 +127,7 @@ def test_an_ordinary_user_can_run_it(command):
         shutil.rmtree(Path(tempfile.gettempdir()) / "howdah-65534")
 
 
+@pytest.mark.slow
 @root_on_linux
 def test_root_shares_and_restarts_what_an_ordinary_user_made(command):
     with tempfile.TemporaryDirectory() as folder:

@@ -6,6 +6,8 @@ import os
 import time
 from signal import SIGCONT, SIGSTOP
 
+import pytest
+
 LOST_AFTER = 4.0  # a child may be silent for 3 s of them
 STOPPED_FOR = 3.0
 
@@ -47,6 +49,7 @@ async def test_a_silent_child_is_killed_before_its_jobs_are_lost_and_they_never_
     assert parent.errors.count("was killed for its silence with 1 job; another starts") == 2
 
 
+@pytest.mark.slow
 async def test_a_parent_that_was_stopped_kills_nobody_and_nothing_runs_again(
     start, store, ledger, eventually
 ):
@@ -65,6 +68,7 @@ async def test_a_parent_that_was_stopped_kills_nobody_and_nothing_runs_again(
     assert "silent" not in parent.errors
 
 
+@pytest.mark.slow
 async def test_when_all_were_stopped_what_others_took_over_ends_within_a_second(
     start, store, ledger, eventually
 ):

@@ -248,7 +248,9 @@ def test_every_function_of_the_contract_has_one_signature_with_named_parameters(
         "where pronamespace = 'howdah'::regnamespace"
     ).fetchall()
 
-    names = [name for name, *_ in found]
+    names = [
+        name for name, *_ in found if name != "start_request"
+    ]  # takes one name, too, or several
     assert len(names) == len({*names}) > 20
     for name, kind, variadic, count, named in found:
         assert (kind, variadic) == ("f", 0), name

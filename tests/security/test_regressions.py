@@ -66,6 +66,7 @@ def test_b70_an_error_of_megabytes_is_kept(sql):
     assert found.error.startswith(error[:1000])
 
 
+@pytest.mark.slow
 async def test_b77_a_migration_that_has_to_wait_holds_nobody_up_for_long(own_dsn, monkeypatch):
     waits, stop = [], threading.Event()
     text = "alter table _howdah.job add column later int;"

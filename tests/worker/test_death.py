@@ -11,6 +11,7 @@ LOST_AFTER = 2.0
 RESCUE = "select done from howdah.chores('{rescue}')"
 
 
+@pytest.mark.slow
 async def test_twenty_jobs_of_a_killed_worker_run_again_within_lost_after_and_seven_seconds(
     work, store, ledger, eventually, record_property
 ):

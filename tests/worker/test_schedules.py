@@ -36,6 +36,7 @@ async def test_a_declared_schedule_runs_its_task_each_tick(app, store, eventuall
     assert {(each["word"], each["schedule"]) for each in ran} == {("hi", "greet")}
 
 
+@pytest.mark.slow
 async def test_a_tick_starts_its_job_within_a_quarter_of_a_second(app, eventually):
     started: list[float] = []
 

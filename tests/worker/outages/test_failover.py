@@ -158,6 +158,7 @@ async def test_when_the_primary_turns_read_only_the_other_is_looked_for(
     assert set(ran.values()) == {1}
 
 
+@pytest.mark.slow
 async def test_while_the_server_is_read_only_there_is_no_hot_loop_and_nothing_is_lost(
     server, eventually, seen, store_of, figure
 ):

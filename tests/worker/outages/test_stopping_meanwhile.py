@@ -83,6 +83,7 @@ async def test_the_second_word_ends_a_worker_whose_database_is_down(
     assert "what came of 2 jobs could not be stored" in caplog.text
 
 
+@pytest.mark.slow
 async def test_the_second_word_is_heard_while_results_are_waited_for(server, waiting, store_of):
     """No job runs any more when it comes."""
     worker = await waiting(server, store_of(server.dsn))
