@@ -206,7 +206,7 @@ async def test_mq15_cancelling_a_job_of_a_key(app: App) -> None:
 
 
 async def test_mq16_a_job_of_a_key_starts_with_its_commit_and_a_rollback_holds_up_nobody(
-    app: App, dsn: str, until: Any
+    app: App, dsn: str, db: psycopg.Connection, until: Any
 ) -> None:
     """MQ-16."""
     started: dict[str, float] = {}
@@ -221,6 +221,7 @@ async def test_mq16_a_job_of_a_key_starts_with_its_commit_and_a_rollback_holds_u
         await t.enqueue("another's")
         await until(lambda: "another's" in started)
         await connection.rollback()
+        await until(lambda: db.execute("select from _howdah.idle").fetchone() is not None)
         await door.run(jobs.enqueue(t.job("committed")))
         await asyncio.sleep(0.2)
         assert "committed" not in started

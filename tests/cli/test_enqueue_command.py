@@ -95,6 +95,7 @@ def test_wait_for_a_job_that_fails_ends_with_1(howdah):
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.slow
 def test_wait_says_once_why_nothing_happens(howdah, db):
     on(db).run(queues.pause("sums"))
     waiting = howdah.start("enqueue", "work.add", '{"a": 1, "b": 2}', "-q", "sums", "--wait")

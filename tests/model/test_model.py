@@ -23,7 +23,7 @@ from tests.model.serving import Serving
 from tests.model.viewing import Viewing
 from tests.sql.conftest import Door
 
-EXAMPLES = int(os.environ.get("HOWDAH_PROOF_EXAMPLES", "45"))
+EXAMPLES = int(os.environ.get("HOWDAH_PROOF_EXAMPLES", "30"))
 STEPS = int(os.environ.get("HOWDAH_PROOF_STEPS", "50"))
 IS_LONG = "HOWDAH_PROOF_EXAMPLES" in os.environ  # then chance differs from run to run
 SHRINKS = (

@@ -39,6 +39,7 @@ async def test_arguments_stand_in_a_jobs_line_when_they_are_asked_for(start, sto
         assert "✓ hold" in line
 
 
+@pytest.mark.slow
 async def test_a_lifespan_has_its_time_to_close_after_the_worker_has_left(start, store):
     """The store knows the child no more by then: its parent's heartbeats must not kill it."""
     parent = start("-p", "1", lost_after=1.0, closing_takes=2.0)

@@ -95,6 +95,7 @@ async def test_when_all_were_stopped_what_others_took_over_ends_within_a_second(
     await first.says("· worker ", 4)  # two new processes, under new ids
 
 
+@pytest.mark.slow
 async def test_while_the_loop_is_blocked_the_parent_beats_and_the_log_names_the_task(
     start, store, ledger, eventually
 ):

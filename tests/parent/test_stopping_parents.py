@@ -81,6 +81,7 @@ async def test_jobs_in_processes_of_their_own_are_waited_for_and_counted_too(
     assert parent.errors.rstrip().endswith(" stopped")
 
 
+@pytest.mark.slow
 async def test_a_child_that_does_not_end_after_its_leave_is_ended_and_that_is_said(
     start, store, eventually
 ):

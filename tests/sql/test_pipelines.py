@@ -147,7 +147,7 @@ def test_pipe_06_a_step_names_the_version_of_its_task(door: Any) -> None:
     ]
 
 
-@pytest.mark.parametrize("n", [0, 1, 5000])
+@pytest.mark.parametrize("n", [0, 1, pytest.param(5000, marks=pytest.mark.slow)])
 def test_pipe_11_a_fan_out_of_any_size(door: Any, n: int) -> None:
     put(door, "images", 1, *IMAGES[:3])
     r = request(door, "images")

@@ -184,7 +184,8 @@ def run_everything(door, clock):
         "select howdah.rank_workflow(id, 1) from howdah.workflows",
         "select howdah.cancel_workflow(id) from howdah.workflows",
         "select * from howdah.chores()",
-        "select howdah.retry_workflow(id) from howdah.workflows where state = 'cancelled'",
+        ("select howdah.retry_workflow(id) from howdah.workflows"
+        " where state operator(pg_catalog.=) 'cancelled'"),
         "select howdah.http_allow('http://localhost:1/')", "select howdah.http_targets()",
         "select howdah.http('GET', 'http://localhost:1/')",
         "select howdah.http_answer(pg_catalog.gen_random_uuid())",

@@ -303,6 +303,7 @@ async def test_a_process_that_was_killed_gets_no_other_job_though_its_pipe_is_st
     assert not was_usable
 
 
+@pytest.mark.slow
 async def test_a_full_pool_blocks_nobody_and_who_waits_for_it_is_not_charged_time(
     pool, store, eventually, tmp_path
 ):
