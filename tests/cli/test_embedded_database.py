@@ -135,6 +135,7 @@ def test_a_worker_outlives_the_command_whose_server_it_shared(alone, project):
     assert _wait_until_gone(project)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("data")
 def test_a_server_that_was_stopped_on_purpose_stays_stopped(alone, project):
     alone("db", "start")

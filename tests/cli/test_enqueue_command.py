@@ -109,6 +109,7 @@ def test_wait_says_once_why_nothing_happens(howdah, db):
     assert ran.err.count("still waiting") == 1
 
 
+@pytest.mark.slow
 def test_wait_says_nothing_more_of_a_job_that_runs(howdah):
     howdah.start("worker", "-p1", "--import", "work").until("tasks    3")
 

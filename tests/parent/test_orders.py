@@ -53,6 +53,7 @@ async def test_drained_children_are_not_replaced_and_the_last_ends_the_parent(
     assert parent.family() == []
 
 
+@pytest.mark.slow
 async def test_a_child_that_dies_while_it_is_drained_is_not_replaced_either(
     start, store, ledger, eventually
 ):

@@ -62,6 +62,7 @@ async def test_a_service_manager_that_signals_every_process_lets_jobs_end(
     assert parent.family() == []
 
 
+@pytest.mark.slow
 async def test_jobs_in_processes_of_their_own_are_waited_for_and_counted_too(
     start, store, ledger, eventually
 ):

@@ -175,6 +175,7 @@ def test_a_key_conflict_sees_jobs_that_end_meanwhile(door, another_door, waits_f
     assert door.state(answers[0]) == "ready"
 
 
+@pytest.mark.slow
 def test_batches_that_share_keys_with_jobs_that_end_meanwhile_do_not_deadlock(another_door):
     until, errors = time.monotonic() + 3, []
 
