@@ -119,7 +119,8 @@ class Fetcher:
             with suppress(TimeoutError):
                 async with asyncio.timeout(KEYED_FOR):
                     await self._poked.wait()
-            self._poked.clear()
+            if len(self._groups) == 1 and not self._stopping:  # others, and the end, must be heard
+                self._poked.clear()
         if await self._claim(slots, idle=True):
             return True
         if slots not in self._marked:  # there was no room left to ask for
