@@ -6,7 +6,7 @@ import asyncio
 import base64
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, Unpack
 from uuid import UUID
 
 import msgspec
@@ -18,7 +18,9 @@ from howdah.durations import Duration
 from howdah.errors import BadInput, JobCancelled, JobFailed, NotFound
 from howdah.http import store
 from howdah.http.request import check, read_request
-from howdah.job import Job, make_options
+from howdah.job import After, Job, make_options
+from howdah.keys import Keyed
+from howdah.references import Reference
 
 T = TypeVar("T")
 HTTP = "http"  # the task, and its queue
@@ -53,11 +55,11 @@ class Http:
     def job(
         self,
         method: str,
-        url: str,
+        url: str | Reference,
         *,
         json: Any = msgspec.UNSET,
         data: Any = msgspec.UNSET,
-        form: Mapping[str, Any] | None = None,
+        form: Mapping[str, Any] | Reference | None = None,
         body: bytes | None = None,
         headers: Mapping[str, HeaderValue] | None = None,
         timeout: Duration = TIMEOUT,
@@ -77,6 +79,8 @@ class Http:
         id: UUID | None = None,  # noqa: A002 - the name of the contract
         unique_key: str | None = None,
         tags: list[str] | tuple[str, ...] | None = None,
+        after: After | None = None,
+        **keyed: Unpack[Keyed],
     ) -> Job:
         """A job that calls a URL; nothing has happened yet. Raises BadInput for what cannot be.
 
@@ -85,7 +89,8 @@ class Http:
         an attempt's connection is begun. Network errors and the statuses `retry_on` (429 and 503)
         are tried again, after Retry-After if the server says so; the statuses `fail_on` (500, or
         "5xx" for a whole hundred) fail the job, and all others are answers. `sign` names the secret
-        to sign the request with.
+        to sign the request with. In a workflow `url`, `json` and `form` may be results of other
+        steps. What is said of when and beside what it runs is said as with any task's `options`.
         """
         if delivery == "transactional":
             raise BadInput("a URL job cannot be transactional", hint="Use at_least_once.")
@@ -109,13 +114,21 @@ class Http:
             for name, value in args.items()
             if value is not msgspec.UNSET and (value is not None or name == "json")
         }
-        text = encode(HTTP, given)
-        check(read_request(text)[0])
+        text, references = _encoded(given)
         options = make_options(
             queue=queue, priority=priority, run_at=run_at, delay=delay, max_attempts=max_attempts,
             timeout=timeout, delivery=delivery, id=id, unique_key=unique_key, tags=tags,
+            after=after, **keyed,
         )  # fmt: skip
-        return Job(HTTP, text.decode(), options)
+        return Job(HTTP, text.decode(), options, references or None)
+
+    def each(self, method: str = "GET", **options: Any) -> Each:
+        """For `Workflow.map`: a job for each URL, with the options of `job`.
+
+        `Workflow("crawl").map("pages", app.http.each("GET", timeout=5), urls)`, where the URLs may
+        be a result of another step.
+        """
+        return Each(self, method, options)
 
     def push(self, job: Job, url: str, *, sign: str, **options: Any) -> Job:
         """A job that has a web application run a job: what `howdah.receive` serves, at this URL.
@@ -159,6 +172,28 @@ class Http:
         return answered(job_id, await self._app.run(store.answer(job_id)))
 
 
+class Each:
+    """Makes URL jobs of URLs, as a task makes jobs of items."""
+
+    name = HTTP
+
+    def __init__(self, http: Http, method: str, options: Mapping[str, Any]) -> None:
+        self._http, self._method, self._options = http, method, options
+
+    def item_job(self, item: Any) -> Job:
+        """The job of a URL."""
+        return self._http.job(self._method, item, **self._options)
+
+    def template(self) -> Job:
+        """A job that has no URL yet."""
+        job = self.item_job(Reference("step", "", (), by_task=False))
+        return msgspec.structs.replace(job, references=None)
+
+    def first_argument(self) -> str:
+        """What an item becomes."""
+        return "url"
+
+
 def answered(job_id: UUID, ended: store.Ended | None) -> Answer:
     """The answer of a job that has ended; raises NotFound, JobFailed or JobCancelled."""
     if ended is None:
@@ -173,6 +208,23 @@ def answered(job_id: UUID, ended: store.Ended | None) -> Answer:
     if ended.answer is None:
         raise NotFound(f"no answer is kept of job {job_id}", hint=f"It is {ended.state}.")
     return ended.answer
+
+
+_STAND_INS: dict[str, Any] = {"url": "https://example.org/", "json": None, "form": {}}
+
+
+def _encoded(given: Mapping[str, Any]) -> tuple[bytes, dict[str, Reference]]:
+    """The arguments, checked; and those that are results of other steps, which come later."""
+    references = {name: each for name, each in given.items() if isinstance(each, Reference)}
+    if strange := references.keys() - _STAND_INS:
+        raise BadInput(
+            f"{min(strange)} of a URL job cannot be the result of a step",
+            hint="url, json and form can.",
+        )
+    text = encode(HTTP, {name: each for name, each in given.items() if name not in references})
+    whole = {**given, **{name: _STAND_INS[name] for name in references}}
+    check(read_request(encode(HTTP, whole) if references else text)[0])
+    return text, references
 
 
 def _either(json: Any, data: Any) -> Any:

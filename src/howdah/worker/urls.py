@@ -15,6 +15,7 @@ from uuid import UUID
 
 import asyncpg
 
+from howdah.context import MEMBER
 from howdah.durations import seconds
 from howdah.errors import BadInput, DatabaseError, HowdahError
 from howdah.hosts import several_hosts
@@ -29,6 +30,7 @@ from howdah.outcome import Failed, Outcome, Released, Retrying, Succeeded
 from howdah.retry import Retry
 from howdah.settings import Settings
 from howdah.task import Task, declare
+from howdah.worker.handed import handed_on
 
 if TYPE_CHECKING:
     from howdah.answer import Answer
@@ -129,7 +131,7 @@ class Urls:
 
     def _judged(self, attempt: Attempt, request: Request, url: Url, answer: Answer) -> Outcome:
         status = answer.status
-        result = f'{{"status":{status}}}'
+        result = _result(attempt, answer)
         decided = verdict(request, status)
         if decided is Verdict.SUCCEEDED:
             return attempt.end(Succeeded, result=result, answer=answer)
@@ -168,6 +170,13 @@ class Urls:
             )
             self._looked_at = time.monotonic()
         return True
+
+
+def _result(attempt: Attempt, answer: Answer) -> str:
+    """The status; in a workflow, what other steps may want to have."""
+    if (attempt.job.hooks or 0) & MEMBER:
+        return handed_on(attempt.job.id, answer)
+    return f'{{"status":{answer.status}}}'
 
 
 def _again(

@@ -29,7 +29,18 @@ create or replace function howdah.http(
     idempotent    boolean     default null,
     sign          text        default null,
     max_response  bigint      default null,   -- NULL: 8 MiB
-    redirects     int         default null    -- to follow at most; NULL: 3
+    redirects     int         default null,   -- to follow at most; NULL: 3
+    serial_key    text        default null,   -- from here on as in howdah.enqueue
+    collapse      text        default null,
+    on_failure    text        default null,
+    limit_keys    text[]      default null,
+    unique_per    text        default null,
+    unique_while  text        default null,
+    unique_for    interval    default null,
+    on_conflict   text        default null,
+    earlier       boolean     default null,
+    after         uuid[]      default null,
+    after_failed  text        default null
 ) returns uuid
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -55,5 +66,8 @@ begin
                    'idempotent', http.idempotent, 'sign', http.sign, 'max_response', http.max_response, 'redirects', http.redirects,
                    'notify', nullif(coalesce(http.notify, true), true))),
         coalesce(http.queue, 'http'), http.priority, http.run_at, http.delay, http.max_attempts,
-        coalesce(http.timeout, interval '30 s'), http.delivery, http.id, http.unique_key, null, http.tags);
+        coalesce(http.timeout, interval '30 s'), http.delivery, http.id, http.unique_key, null, http.tags,
+        serial_key => http.serial_key, collapse => http.collapse, on_failure => http.on_failure, limit_keys => http.limit_keys,
+        unique_per => http.unique_per, unique_while => http.unique_while, unique_for => http.unique_for, on_conflict => http.on_conflict,
+        earlier => http.earlier, after => http.after, after_failed => http.after_failed);
 end $$;

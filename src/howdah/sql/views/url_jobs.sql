@@ -9,7 +9,8 @@ select j.id, j.args ->> 'url' as url, j.args ->> 'method' as method, j.args -> '
        (j.args ->> 'idempotent')::boolean as idempotent, j.args ->> 'sign' as sign,
        (j.args ->> 'max_response')::bigint as max_response, (j.args ->> 'redirects')::int as redirects,
        j.queue, j.priority, j.run_at, j.max_attempts, j.delivery, j.unique_key, j.tags,
-       j.state, j.attempt, j.error, j.created_at, j.started_at, j.finished_at
+       j.state, j.attempt, j.error, j.created_at, j.started_at, j.finished_at,
+       j.serial_key, j.limit_keys
 from howdah.jobs j where j.task = 'http';
 
 create or replace function _howdah.http_jobs_insert() returns trigger
@@ -23,12 +24,12 @@ declare
 begin
     if fixed <> '' then
         perform _howdah.refuse('JQ001', format('only the engine sets %s', fixed),
-            'Insert url, method, data, headers, form, body, timeout, notify, id, or what a job has besides.');
+            'Insert url, method, data, headers, form, body, timeout, notify, id, serial_key, limit_keys, or what a job has besides.');
     end if;
     new.id := howdah.http(
         new.method, new.url, new.data, new.headers, new.timeout, new.form, new.body, new.queue, new.priority, new.run_at, null,
         new.max_attempts, new.delivery, new.id, new.unique_key, new.tags, new.notify, new.retry_on, new.fail_on, new.idempotent,
-        new.sign, new.max_response, new.redirects);
+        new.sign, new.max_response, new.redirects, serial_key => new.serial_key, limit_keys => new.limit_keys);
     return new;
 end $$;
 create or replace trigger http_jobs_insert instead of insert on howdah.http_jobs
