@@ -15,6 +15,15 @@ SELDOM = ("partitions", "prune", "unknown")
 OFTEN_EVERY = 5.0  # seconds
 SELDOM_EVERY = 300.0
 ROUNDS = ((OFTEN, OFTEN_EVERY), (SELDOM, SELDOM_EVERY))
+USUAL_LOST_AFTER = 30.0  # seconds
+
+
+def rounds(lost_after: float | None) -> tuple[tuple[tuple[str, ...], float], ...]:
+    """What is done how often: where workers count as lost soon, they are looked for as soon."""
+    soon = (lost_after or USUAL_LOST_AFTER) / 5
+    return tuple(
+        (names, min(every, soon) if "rescue" in names else every) for names, every in ROUNDS
+    )
 
 
 def turns_of(siblings: int) -> float:

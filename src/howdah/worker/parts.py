@@ -192,7 +192,7 @@ class Parts:
             group.create_task(self.ticker.run(), name="ticker")
             group.create_task(self.notes.run(), name="progress")
             group.create_task(self._restate(), name="leases")
-            for names, every in chores.ROUNDS:
+            for names, every in chores.rounds(self.settings.lost_after):
                 doing = chores.keep_doing(self._chores, often("chores"), names, every, self.turns)
                 group.create_task(doing, name="chores")
 
