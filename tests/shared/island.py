@@ -32,7 +32,8 @@ NAMES = {
     "metadata.test": ["169.254.169.254"],
     "loopback.test": ["127.0.0.1"],
     "any.test": ["0.0.0.0"],
-    "own.test": ["192.168.77.1"],
+    "own.test": ["81.2.69.1"],
+    "own6.test": ["2606:77::1"],
     "mixed.test": [PUBLIC, "10.0.0.5"],
     "six.test": ["fd00:ec2::254"],
     "link.test": ["fe80::1"],
@@ -47,7 +48,7 @@ NAMES = {
 }
 FACES = itertools.cycle(
     [[PUBLIC], ["10.0.0.5"], [PUBLIC, "169.254.169.254"], ["127.0.0.1", PUBLIC], [PUBLIC],
-     [PUBLIC_6], ["::1"], ["fd00:ec2::254", PUBLIC_6], [PUBLIC], ["192.168.77.1"]]
+     [PUBLIC_6], ["::1"], ["fd00:ec2::254", PUBLIC_6], [PUBLIC], ["81.2.69.1"]]
 )  # fmt: skip
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 1, 0x1000
 connections: Counter[str] = Counter()
@@ -146,7 +147,7 @@ async def world(near):
     loop.add_reader(near, carry, near, far)
     loop.add_reader(far, carry, far, near)
     ip("link", "set", "lo", "up")
-    ip("addr", "add", "192.168.77.2/24", "dev", "far")
+    ip("addr", "add", "81.2.69.2/24", "dev", "far")
     ip("addr", "add", "2606:77::2/64", "dev", "far", "nodad")
     ip("link", "set", "far", "up")
     ip("route", "add", "local", "0.0.0.0/0", "dev", "lo", "table", "main")
@@ -165,10 +166,10 @@ async def island(dsn):
     )  # fmt: skip
     os.close(end)
     ip("link", "set", "lo", "up")
-    ip("addr", "add", "192.168.77.1/24", "dev", "near")
+    ip("addr", "add", "81.2.69.1/24", "dev", "near")
     ip("addr", "add", "2606:77::1/64", "dev", "near", "nodad")
     ip("link", "set", "near", "up")
-    ip("route", "add", "default", "via", "192.168.77.2")
+    ip("route", "add", "default", "via", "81.2.69.2")
     ip("-6", "route", "add", "default", "via", "2606:77::2")
     assert far.stdout.readline() == "up\n"
     with tempfile.NamedTemporaryFile("w", suffix=".resolv.conf") as resolv:
