@@ -91,7 +91,7 @@ class Receiver:
             if key.startswith("HTTP_")
         }
         length = str(environ.get("CONTENT_LENGTH") or "0")
-        size = int(length) if length.isdigit() else 0
+        size = int(length) if length.isascii() and length.isdigit() else 0
         if size > self._max_body:
             answer = _TOO_LARGE
         else:

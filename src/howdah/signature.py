@@ -20,6 +20,9 @@ WINDOW = 300.0  # seconds by which the clocks of both sides may differ
 SIGNATURE, JOB, TOKEN, ATTEMPT = (
     "Howdah-Signature", "Howdah-Job", "Howdah-Token", "Howdah-Attempt",
 )  # fmt: skip
+_TOKEN = re.compile(r"[0-9a-f]{32}")
+_JOB = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ATTEMPT = re.compile(r"[0-9]{1,9}")
 _SIGNATURE = re.compile(r"t=([0-9]{1,12}),v1=([0-9a-f]{64})")
 
 
@@ -70,7 +73,9 @@ def verify(
     signature = _SIGNATURE.fullmatch(found.get(SIGNATURE.lower(), ""))
     job, token = found.get(JOB.lower(), ""), found.get(TOKEN.lower(), "")
     attempt = found.get(ATTEMPT.lower(), "")
-    if signature is None or not attempt.isascii() or not attempt.isdigit():
+    shapes = ((_JOB, job), (_ATTEMPT, attempt), (_TOKEN, token))
+    # Each in its shape: else the end of one could pass for the beginning of the next.
+    if signature is None or not all(shape.fullmatch(text) for shape, text in shapes):
         raise BadSignature("the request is not signed")
     at = int(signature[1])
     secrets = [secret] if isinstance(secret, str) else [*secret]

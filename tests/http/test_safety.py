@@ -16,9 +16,10 @@ from serving import Server, reply
 from howdah import JobFailed, jobs, signature
 from howdah.errors import BadInput, HowdahError
 from howdah.http.calling import Caller
-from howdah.http.gate import Gate, NotAllowed
+from howdah.http.gate import Gate, NotAllowed, Target
 from howdah.http.request import read_request
 from howdah.http.secrets import Secrets
+from howdah.http.url import parse
 
 
 async def failing(app, url, method="GET", **options):
@@ -167,6 +168,38 @@ async def test_a_name_that_changes_its_address_never_leads_inside(two_faced, tri
     assert names.queries == tries
 
 
+async def test_what_is_allowed_is_not_for_strangers_to_redirect_to():
+    hits = []
+
+    async def inside(reader, writer):
+        hits.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(reply("200 OK", b"inside"))
+        writer.close()
+
+    async def stranger(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(reply("302 Found", b"", ("Location", f"http://127.0.0.1:{port}/jobs/")))
+        writer.close()
+
+    listed = await asyncio.start_server(inside, "127.0.0.1", 0)
+    port = listed.sockets[0].getsockname()[1]
+    unlisted = await asyncio.start_server(stranger, "127.0.0.9", port)
+    gate = Loopback(allowed=[Target("http", "127.0.0.1", port, "/")])
+    caller = Caller(gate=lambda: gate, resolve=None, secrets=Secrets({}), size=1)
+
+    async def call(host):
+        request, url = read_request(f'{{"url": "http://{host}:{port}/"}}')
+        return await caller.call(request, url, job=uuid4(), lease=uuid4(), attempt=1)
+
+    assert (await call("127.0.0.1")).body == b"inside"
+    with pytest.raises(HowdahError, match="what redirects to it is not"):
+        await call("127.0.0.9")
+    assert len(hits) == 1
+    await caller.close()
+    listed.close()
+    unlisted.close()
+
+
 async def test_no_socket_is_made_for_a_denied_address_even_if_nobody_else_looked(two_faced):
     port, counts = two_faced
     request, url = read_request(f'{{"url": "http://127.0.0.1:{port}/"}}')
@@ -290,8 +323,6 @@ async def test_a_secret_is_sent_by_reference_and_stored_nowhere(
 
 
 def test_secrets_may_lie_in_a_folder(tmp_path):
-    from howdah.http.url import parse
-
     (tmp_path / "stripe").write_text("sk\n")
     (tmp_path / "stripe.for").write_text("https://api.stripe.com\n")
     secrets = Secrets({"HOWDAH_SECRETS": str(tmp_path)})
@@ -299,6 +330,28 @@ def test_secrets_may_lie_in_a_folder(tmp_path):
     assert secrets.to_send("stripe", parse("https://api.stripe.com/v1")) == "sk"
     with pytest.raises(BadInput, match="HOWDAH_SECRET_STRIPE_FOR=https://evil"):
         secrets.to_send("stripe", parse("https://evil.test/"))
+
+
+def test_who_says_where_a_secret_may_go_says_what_it_may_sign():
+    there, evil = parse("https://app.test/hook"), parse("https://evil.test/")
+    bound = Secrets({"HOWDAH_SECRET_HOOK": "k", "HOWDAH_SECRET_HOOK_FOR": "https://app.test"})
+
+    assert bound.to_sign("hook", there) == "k"
+    assert Secrets({"HOWDAH_SECRET_HOOK": "k"}).to_sign("hook", evil) == "k"
+    with pytest.raises(BadInput, match="may not be sent to https://evil"):
+        bound.to_sign("hook", evil)
+
+
+async def test_a_signature_is_not_given_to_whom_the_secret_is_not_for(
+    app, server, caller, monkeypatch
+):
+    monkeypatch.setenv("HOWDAH_SECRET_HOOK", "k3y")
+    monkeypatch.setenv("HOWDAH_SECRET_HOOK_FOR", "https://app.test")
+
+    said = await failing(app, server.on("/"), sign="hook")
+
+    assert "may not be sent to" in said
+    assert server.connections == 0
 
 
 async def test_a_receiver_knows_whom_a_call_comes_from(app, server, caller, monkeypatch):
@@ -326,6 +379,8 @@ GIVEN = {"job": uuid4(), "lease": uuid4(), "attempt": 1}
         ({"Howdah-Signature": "t=1000,v1="}, b"body", "k", 1000),
         ({"Howdah-Signature": ""}, b"body", "k", 1000),
         ({"Howdah-Attempt": "x"}, b"body", "k", 1000),
+        ({"Howdah-Attempt": "1" * 5000}, b"body", "k", 1000),
+        ({"Howdah-Job": "x"}, b"body", "k", 1000),
     ],
 )  # fmt: skip
 def test_what_was_not_signed_so_is_refused(change, body, secret, now):
@@ -334,6 +389,16 @@ def test_what_was_not_signed_so_is_refused(change, body, secret, now):
 
     with pytest.raises(signature.BadSignature):
         signature.verify({**headers, **change}, body, secret, now=now)
+
+
+def test_the_end_of_a_token_cannot_pass_for_the_beginning_of_a_body():
+    headers = dict(signature.headers("k", body=b"head.tail", now=1000, **GIVEN))
+    shifted = {**headers, "Howdah-Token": f"{headers['Howdah-Token']}.head"}
+    backwards = {**headers, "Howdah-Token": headers["Howdah-Token"][:-1]}
+
+    for changed, body in ((shifted, b"tail"), (backwards, b"head.tail")):
+        with pytest.raises(signature.BadSignature):
+            signature.verify(changed, body, "k", now=1000)
 
 
 def test_every_attempt_has_a_token_of_its_own():

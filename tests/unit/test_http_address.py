@@ -11,6 +11,7 @@ from howdah.errors import BadInput
 from howdah.http.address import denied, unwrapped
 from howdah.http.gate import Gate, NotAllowed, Target, is_own
 from howdah.http.url import parse
+from howdah.worker.urls import addresses_of
 
 NOBODYS_OWN = Gate(is_own=lambda _: False)
 
@@ -102,12 +103,59 @@ def test_with_the_public_internet_off_nothing_is_called_that_is_not_listed():
         ("https://app.internal:8443/jobs/..%2fadmin", False),
         ("https://app.internal:8443/jobs/..%5cadmin", False),
         ("https://app.internal:8443//jobs/", False),
+        ("https://app.internal:8443/jobs/a;b=1/c%20d/%c3%bc", True),
+        ("https://app.internal:8443/jobs/...x/..y", True),
+        ("https://app.internal:8443/jobs/?x=/../", True),
+        ("https://app.internal:8443/jobs/100%25", True),
+        ("https://app.internal:8443/JOBS/1", False),
+        ("https://app.internal:8443/jobs/..;/admin", False),
+        ("https://app.internal:8443/jobs/..;x=1/admin", False),
+        ("https://app.internal:8443/jobs/..%3b/admin", False),
+        ("https://app.internal:8443/jobs/;/../admin", False),
+        ("https://app.internal:8443/jobs/;x/admin", False),
+        ("https://app.internal:8443/jobs/%252e%252e/admin", False),
+        ("https://app.internal:8443/jobs/%25252e%25252e/admin", False),
+        ("https://app.internal:8443/jobs/%2525252525252e/admin", False),
+        ("https://app.internal:8443/jobs/.%2e/admin", False),
+        ("https://app.internal:8443/jobs/..%252fadmin", False),
+        ("https://app.internal:8443/jobs/..%00/admin", False),
+        ("https://app.internal:8443/jobs/..%20/admin", False),
+        ("https://app.internal:8443/jobs/.../admin", False),
+        ("https://app.internal:8443/jobs/%c0%ae%c0%ae/admin", False),
+        ("https://app.internal:8443/jobs/..%c0%afadmin", False),
+        ("https://app.internal:8443/jobs/%ef%bc%8e%ef%bc%8e/admin", False),
+        ("https://app.internal:8443/jobs/..%ef%bc%8fadmin", False),
+        ("https://app.internal:8443/jobs/%u002e%u002e/admin", True),
+        ("https://app.internal:8443/jobs/a//b", False),
+        ("https://app.internal:8443/jobs/./b", False),
+        ("https://app.internal:8443/jobs/..", False),
     ],
 )
 def test_what_was_allowed_is_allowed_and_no_more(url, is_covered):
     target = Target("https", "app.internal", 8443, "/jobs/")
 
     assert target.covers(parse(url)) is is_covered
+
+
+async def test_where_the_database_is_said_to_be_is_not_called(monkeypatch):
+    monkeypatch.setenv("PGHOST", "93.184.216.1")
+    monkeypatch.setenv("PGHOSTADDR", "93.184.216.2")
+
+    async def resolve(host, port):
+        return [ip_address({"db.test": "93.184.216.9", "second.test": "93.184.216.8"}[host])]
+
+    async def found(url):
+        return {str(address) for address in await addresses_of(url, resolve)} - {"93.184.216.2"}
+
+    assert await found("postgresql://db.test/x") == {"93.184.216.9"}
+    assert await found("postgresql:///x?host=db.test") == {"93.184.216.9"}
+    assert await found("postgresql://db.test,second.test/") == {"93.184.216.9", "93.184.216.8"}
+    assert await found("postgresql://db.test/?hostaddr=93.184.216.7") == {
+        "93.184.216.9", "93.184.216.7",
+    }  # fmt: skip
+    assert await found(None) == await found("postgresql:///x") == {"93.184.216.1"}
+    assert await found("postgresql:///x?host=/run/postgresql") == set()
+    assert "93.184.216.2" in map(str, await addresses_of(None, resolve))
 
 
 def test_an_ipv4_address_in_ipv6_is_judged_as_what_it_is():

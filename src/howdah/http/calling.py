@@ -44,6 +44,7 @@ class Hop:
         self, request: Request, url: Url, body: bytes | None, headers: list[tuple[str, str]]
     ) -> None:
         self.method, self.url, self.body, self.headers = request.method, url, body, headers
+        self.by_list = True  # what an operator has allowed is not for strangers to redirect to
 
     def follow(self, status: int, location: str) -> None:
         """Go on where the server says; raises Hopeless where nobody may."""
@@ -124,7 +125,7 @@ class Caller:
         if "accept" not in named:
             headers.append(("Accept", "*/*"))
         if request.sign is not None:
-            key = self._secrets.key(request.sign)
+            key = self._secrets.to_sign(request.sign, url)
             headers += signature.headers(
                 key, job=job, lease=lease, attempt=attempt, body=body or b""
             )
@@ -132,8 +133,13 @@ class Caller:
 
     async def _ask(self, request: Request, hop: Hop, began: float, attempt: int) -> Answer:
         gate, url = self._gate(), hop.url
-        through = self._listed if gate.is_listed(url) else self._public
-        if through is self._public:
+        is_listed = gate.is_listed(url)
+        if not is_listed:
+            hop.by_list = False
+        elif not hop.by_list:
+            raise Hopeless(f"{url.origin} is on the list, but what redirects to it is not")
+        through = self._listed if is_listed else self._public
+        if not is_listed:
             gate.check(url)
             _check_clear_text(request, url)
         headers = CIMultiDict([*hop.headers, ("Accept-Encoding", "gzip, deflate")])
@@ -168,6 +174,9 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     body = Body(limit, response.headers.get("Content-Encoding", ""))
     content = response.content
     while not content.at_eof():
+        if content.is_eof():  # all of it is here: nothing to wait for
+            body.feed(content.read_nowait())
+            continue
         async with asyncio.timeout(IDLE):
             body.feed(await content.readany())
     return body.done()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import socket
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from urllib.parse import unquote
 
 from howdah.errors import HowdahError
 from howdah.http.address import Address, denied, unwrapped
 from howdah.http.url import PORTS, Url
 
-_UNCLEAR = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?:/|$)|%2f|%5c|//", re.IGNORECASE)
+DECODED = 4  # times that a server may decode a path at most
 
 
 class NotAllowed(HowdahError):
@@ -37,9 +38,30 @@ class Target:
         """Whether the URL lies there; a path that servers read in different ways does not."""
         return (
             (self.scheme, self.host, self.port) == (url.scheme, url.host, url.port)
-            and (self.path == "/" or not _UNCLEAR.search(url.path))
             and f"{url.path}/".startswith(f"{self.path.rstrip('/')}/")
+            and (self.path == "/" or _is_clear(url.path))
         )
+
+
+def _is_clear(path: str) -> bool:
+    """Whether no server can take the path for one that leads up, however often it decodes it."""
+    *inner, last = path.split("/")[1:]
+    return "" not in inner and all(_stays(part) for part in (*inner, last))
+
+
+def _stays(part: str) -> bool:
+    for _ in range(DECODED):
+        plain = unicodedata.normalize("NFKC", part)  # so do some servers
+        if {*plain} & {"/", "\\", "\x00", "\ufffd"}:
+            return False
+        named = plain.partition(";")[0]  # some drop what follows it
+        if (named != plain and not named) or (named and not named.strip(". ")):
+            return False
+        decoded = unquote(part)
+        if decoded == part:
+            return True
+        part = decoded
+    return False
 
 
 def is_own(address: Address) -> bool:

@@ -30,11 +30,17 @@ class Secrets:
             )
         return found
 
+    def to_sign(self, name: str, url: Url) -> str:
+        """The secret to sign a request with: to anywhere, unless it says where it may go."""
+        return self.to_send(name, url) if self._origins(name) else self.key(name)
+
+    def _origins(self, name: str) -> list[str]:
+        return [parse(text).origin for text in self._look_up(name, "_FOR", ".for").split()]
+
     def to_send(self, name: str, url: Url) -> str:
         """The secret, if it may be sent there; raises BadInput."""
         secret = self.key(name)
-        origins = [parse(text).origin for text in self._look_up(name, "_FOR", ".for").split()]
-        if url.origin not in origins:
+        if url.origin not in self._origins(name):
             raise BadInput(
                 f"the secret {name!r} may not be sent to {url.origin}",
                 hint=f"Name the origins that may have it: {_variable(name)}_FOR={url.origin}",

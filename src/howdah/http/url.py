@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import quote, urljoin
@@ -74,7 +75,10 @@ def parse(text: str) -> Url:
     found = _AUTHORITY.fullmatch(authority)
     if found is None:
         raise _invalid(text, "it names no host, or a port that is none")
-    host, literal = _host(found[1], text)
+    try:
+        host, literal = _host(found[1])
+    except ValueError as error:
+        raise _invalid(text, str(error)) from None
     port = PORTS[scheme] if found[2] is None else int(found[2])
     if not 1 <= port <= 65535:
         raise _invalid(text, "a port lies between 1 and 65535")
@@ -82,8 +86,8 @@ def parse(text: str) -> Url:
         scheme=scheme,
         host=host,
         port=port,
-        path=quote(path or "/", safe=_SAFE),
-        query=quote(query, safe=_SAFE),
+        path=_quoted(path) or "/",
+        query=_quoted(query),
         literal=literal,
     )
 
@@ -91,27 +95,34 @@ def parse(text: str) -> Url:
 _SAFE = "".join(chr(n) for n in range(0x21, 0x7F))
 
 
-def _host(written: str, text: str) -> tuple[str, Address | None]:
+def _quoted(part: str) -> str:
+    """With what is not ASCII percent-encoded; whatever else would have to be was refused."""
+    return part if part.isascii() else quote(part, safe=_SAFE)
+
+
+@lru_cache(1024)
+def _host(written: str) -> tuple[str, Address | None]:
+    """In one form, and the address if it is one; raises ValueError with what is wrong."""
     if written.startswith("["):
         try:
             address = IPv6Address(written[1:-1])
         except ValueError:
-            raise _invalid(text, "its host is no address") from None
+            raise ValueError("its host is no address") from None
         return str(address), address
-    name = _ascii(written, text).lower().removesuffix(".")
+    name = _ascii(written).lower().removesuffix(".")
     labels = name.split(".")
     if _NUMBER.fullmatch(labels[-1]):  # whoever resolves it may take it for an address
         try:
             number = IPv4Address(name)
         except ValueError:
-            raise _invalid(text, "an address is written as four decimal numbers") from None
+            raise ValueError("an address is written as four decimal numbers") from None
         return str(number), number
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise _invalid(text, "its host is no name")
+        raise ValueError("its host is no name")
     return name, None
 
 
-def _ascii(name: str, text: str) -> str:
+def _ascii(name: str) -> str:
     if name.isascii():
         return name
     try:
@@ -119,7 +130,7 @@ def _ascii(name: str, text: str) -> str:
 
         return idna.encode(name, strict=True).decode()
     except (ImportError, UnicodeError):
-        raise _invalid(text, "its host is no name; write its xn-- form") from None
+        raise ValueError("its host is no name; write its xn-- form") from None
 
 
 def _invalid(text: str, problem: str) -> BadInput:

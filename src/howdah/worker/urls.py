@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import asyncpg
@@ -73,7 +74,7 @@ class Urls:
             ) from error
         self._lookups = Lookups()
         resolve = self.resolve or self._lookups
-        reserved = await _addresses_of(self._settings.database_url, resolve)
+        reserved = await addresses_of(self._settings.database_url, resolve)
         self._gate = Gate(public=self._settings.http_public, reserved=reserved)
         self._caller = Caller(
             gate=lambda: self._gate, resolve=resolve, secrets=self.secrets, size=self._size,
@@ -194,13 +195,15 @@ def _phrase(status: int) -> str:
         return ""
 
 
-async def _addresses_of(database_url: str | None, resolve: Resolve) -> frozenset[Address]:
+async def addresses_of(database_url: str | None, resolve: Resolve) -> frozenset[Address]:
     """Where the database is: no URL job is to talk to it."""
-    if database_url is None:
-        return frozenset()
     try:
-        parts = urlsplit(database_url)
-        hosts = [host for host, _ in several_hosts(database_url)] or [parts.hostname or ""]
+        parts, environ = urlsplit(database_url or ""), os.environ
+        asked = parse_qs(parts.query)
+        hosts = [host for host, _ in several_hosts(database_url or "")] or [
+            parts.hostname or asked.get("host", [""])[-1] or environ.get("PGHOST", "")
+        ]
+        hosts += [*asked.get("hostaddr", [""])[-1].split(","), environ.get("PGHOSTADDR", "")]
     except ValueError:
         return frozenset()
     found: set[Address] = set()
