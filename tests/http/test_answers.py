@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import resource
 import ssl
 import subprocess
 import time
 import zlib
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 
 import pytest
 from serving import reply
@@ -268,25 +268,73 @@ async def test_an_endless_answer_ends_with_its_time_and_endless_headers_at_once(
     assert "makes no sense" in headers.error
 
 
-def _rss():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
+def _peak():
+    """The most memory that was resident since `_forget_peak`."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
-async def test_what_is_too_large_ends_the_job_and_takes_no_memory(app, server, caller):
-    pack = zlib.compressobj(wbits=31)
-    bomb = b"".join(pack.compress(b"\0" * (1 << 20)) for _ in range(64)) + pack.flush()
-    server.on("/bomb", reply("200 OK", bomb, ("Content-Encoding", "gzip")))
-    server.on("/much", lambda hit: much(64 << 20))
+def _forget_peak():
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def _piece(wbits):
+    """The beginning of a packed stream, and a piece of it that is a MiB of zeros, ever again."""
+    pack = zlib.compressobj(wbits=wbits)
+    begins = pack.compress(b"") + pack.flush(zlib.Z_FULL_FLUSH)
+    return begins, pack.compress(bytes(1 << 20)) + pack.flush(zlib.Z_FULL_FLUSH)
+
+
+GIGABYTES = 10
+BOMBS = {
+    "gzip": _piece(31), "deflate": _piece(15), "deflate ": _piece(-15),  # unwrapped
+    "x-gzip": (b"", gzip.compress(bytes(1 << 20))),  # many members
+    "identity": (b"", bytes(1 << 20)),
+}  # fmt: skip
+
+
+async def bomb(kind, sent):
+    begins, piece = BOMBS[kind]
+    length = len(begins) + GIGABYTES * 1024 * len(piece)
+    yield (
+        f"HTTP/1.1 200 OK\r\nContent-Encoding: {kind}\r\nContent-Length: {length}\r\n\r\n"
+    ).encode()
+    yield begins
+    for n in range(GIGABYTES * 1024):
+        sent[kind] = n
+        yield piece
+
+
+async def test_ten_gigabytes_end_the_job_at_once_and_take_no_memory(app, server, caller):
+    sent = {}
+    for n, kind in enumerate(BOMBS):
+        server.on(f"/{n}", lambda hit, kind=kind: bomb(kind, sent))
     await app.http.call(server.on("/warm"))
-    before = _rss()
+    began, before = time.monotonic(), _forget_peak() or _peak()
 
-    errors = [
-        (await failing(app, server.url(path), max_attempts=4)).error for path in ("/bomb", "/much")
-    ]
+    errors = [(await failing(app, server.url(f"/{n}"), max_attempts=4)).error for n in range(5)]
 
     assert all("body too large" in error for error in errors)
-    assert _rss() - before < 20 << 20
+    assert _peak() - before < 20 << 20
+    assert time.monotonic() - began < 10
+    assert max(sent.values()) < GIGABYTES * 1024 // 2  # most lies in buffers of the kernel
+
+
+async def test_what_is_packed_twice_or_in_ways_that_were_not_asked_for_is_left_as_it_came(
+    app, server, caller
+):
+    packed = gzip.compress(gzip.compress(bytes(1 << 20)))
+    kinds = ["gzip, gzip", "gzip,gzip", "deflate, gzip", "br", "zstd", "compress", "identity"]
+    for n, kind in enumerate(kinds):
+        server.on(f"/{n}", reply("200 OK", packed, ("Content-Encoding", kind)))
+    server.on("/", reply("200 OK", packed, *[("Content-Encoding", "gzip")] * 2))
+
+    found = [await app.http.call(server.url(f"/{n}")) for n in range(len(kinds))]
+    once = await app.http.call(server.url("/"))
+
+    assert [answer.body for answer in found] == [packed] * len(kinds)
+    assert once.body == packed
+    assert server.hits[0].header("accept-encoding") == "gzip, deflate"
 
 
 async def test_certificates_are_looked_at(app, db, calling, tmp_path, server):

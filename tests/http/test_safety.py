@@ -181,23 +181,23 @@ async def test_what_is_allowed_is_not_for_strangers_to_redirect_to():
         writer.write(reply("302 Found", b"", ("Location", f"http://127.0.0.1:{port}/jobs/")))
         writer.close()
 
-    listed = await asyncio.start_server(inside, "127.0.0.1", 0)
-    port = listed.sockets[0].getsockname()[1]
-    unlisted = await asyncio.start_server(stranger, "127.0.0.9", port)
-    gate = Loopback(allowed=[Target("http", "127.0.0.1", port, "/")])
-    caller = Caller(gate=lambda: gate, resolve=None, secrets=Secrets({}), size=1)
+    async with await asyncio.start_server(inside, "127.0.0.1", 0) as listed:
+        port = listed.sockets[0].getsockname()[1]
+        async with await asyncio.start_server(stranger, "127.0.0.9", port):
+            gate = Loopback(allowed=[Target("http", "127.0.0.1", port, "/")])
+            caller = Caller(gate=lambda: gate, resolve=None, secrets=Secrets({}), size=1)
+            direct = await _called(caller, f"http://127.0.0.1:{port}/")
+            with pytest.raises(HowdahError, match="what redirects to it is not"):
+                await _called(caller, f"http://127.0.0.9:{port}/")
+            await caller.close()
 
-    async def call(host):
-        request, url = read_request(f'{{"url": "http://{host}:{port}/"}}')
-        return await caller.call(request, url, job=uuid4(), lease=uuid4(), attempt=1)
-
-    assert (await call("127.0.0.1")).body == b"inside"
-    with pytest.raises(HowdahError, match="what redirects to it is not"):
-        await call("127.0.0.9")
+    assert direct.body == b"inside"
     assert len(hits) == 1
-    await caller.close()
-    listed.close()
-    unlisted.close()
+
+
+async def _called(caller, where):
+    request, url = read_request(f'{{"url": "{where}"}}')
+    return await caller.call(request, url, job=uuid4(), lease=uuid4(), attempt=1)
 
 
 async def test_no_socket_is_made_for_a_denied_address_even_if_nobody_else_looked(two_faced):

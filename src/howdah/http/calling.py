@@ -171,7 +171,7 @@ def _check_clear_text(request: Request, url: Url) -> None:
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    body = Body(limit, response.headers.get("Content-Encoding", ""))
+    body = Body(limit, ", ".join(response.headers.getall("Content-Encoding", ())))
     content = response.content
     while not content.at_eof():
         if content.is_eof():  # all of it is here: nothing to wait for
