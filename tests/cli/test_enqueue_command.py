@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from uuid import UUID, uuid4
 
 import pytest
@@ -42,6 +43,14 @@ def test_arguments_come_from_stdin_too(run, db):
     ran = run("enqueue", "t", "-", stdin='{"text": "grüße"}'.encode())
 
     assert on(db).run(jobs.get(UUID(ran.out.strip()))).args == '{"text": "grüße"}'
+
+
+def test_a_megabyte_travels_unchanged_from_stdin(run, db):
+    given = {"text": 'it\'s "ü" \\ ' + "x" * 1_000_000}
+
+    ran = run("enqueue", "t", "-", stdin=json.dumps(given).encode())
+
+    assert json.loads(on(db).run(jobs.get(UUID(ran.out.strip()))).args) == given
 
 
 def test_strict_wants_a_declared_task(run, db):

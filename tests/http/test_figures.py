@@ -241,6 +241,26 @@ async def test_killed_with_20_in_flight_all_end_elsewhere_within_the_rescue_time
 
 
 @pytest.mark.slow
+async def test_killed_with_20_in_flight_none_is_called_twice_that_may_be_called_once(
+    db, dispatcher, target, eventually
+):
+    there, first = target(1.0), dispatcher(lost_after=2)
+    db.execute(
+        "select howdah.http('POST', %s, '{}', delivery => 'at_most_once')"
+        " from generate_series(1, 20)",
+        [there.url()],
+    )
+    await eventually(lambda: there.counts()["open"] == 20, within=20)
+
+    first.kill()
+    dispatcher(lost_after=2)
+    await eventually(lambda: states(db) == {"failed": 20}, within=20)
+
+    assert there.counts()["hits"] == 20
+    assert db.execute("select distinct outcome from howdah.attempts").fetchall() == [("lost",)]
+
+
+@pytest.mark.slow
 async def test_two_dispatchers_call_each_url_once(db, dispatcher, target, eventually):
     there = target(0.05)
     dispatcher()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from psycopg.types.json import Jsonb
 
-from howdah import App, BadInput, JobFailed, Retry, jobs
+from howdah import App, BadInput, JobFailed, Retry, Workflow, jobs, result
 
 ONCE = Retry(max_attempts=1)
 
@@ -246,3 +247,31 @@ async def test_a_job_claimed_by_hand_runs_its_program_too(app):
     outcome = await app.perform(claimed)
 
     assert outcome.result == '{"n":1}'
+
+
+async def test_programs_hand_on_their_results_in_a_workflow_and_a_pipeline(app, eventually, db):
+    command(app, "list", "sh", "-c", 'cat >/dev/null; echo \'[{"n": 1}, {"n": 2}]\'')
+
+    @app.task(name="echo", executor="command", command=["cat"])
+    def echo(*, n: int = 0, words: Sequence[str] = (), word: str = "", items: Any = ()) -> None: ...
+
+    flow = (
+        Workflow("chain")
+        .add("first", echo.job(n=1, words=["a", "b"]))
+        .add("second", echo.job(word=result("first", "words", 1)))
+    )
+    steps = '["list", "echo", {"task": "echo", "gather": true}]'
+    db.execute("select howdah.put_pipeline('programs', '1', 1, %s)", [steps])
+
+    async with app.worker():
+        run = await app.enqueue(flow)
+        [request] = db.execute("select howdah.start_request(array['programs'])").fetchone()
+        await eventually(lambda: None not in _results(db, run, request))
+
+    assert _results(db, run, request) == [{"word": "b"}, [{"items": [{"n": 1}, {"n": 2}]}]]
+
+
+def _results(db, *runs):
+    found = db.execute("select id, result from howdah.workflows where state = 'succeeded'")
+    by_id = dict(found.fetchall())
+    return [by_id.get(run) for run in runs]
