@@ -422,7 +422,7 @@ def test_every_attempt_has_a_token_of_its_own():
 async def test_what_a_server_says_is_kept_as_bytes_and_harms_nobody(app, db, server, caller):
     page = b"<script>alert(1)</script>\x00\xff"
     server.on("/", reply("200 OK", page, ("X-A", "<svg/onload=1>"), ("X-B", "\xff".encode())))
-    server.on("/many", reply("200 OK", b"", *[(f"X-{n}", "1") for n in range(5000)]))
+    server.on("/many", reply("200 OK", b"", *[(f"X-{n}", "1") for n in range(100_000)]))
 
     answer = await app.http.call(server.url("/"))
     many = await failing(app, server.url("/many"))
@@ -430,6 +430,28 @@ async def test_what_a_server_says_is_kept_as_bytes_and_harms_nobody(app, db, ser
     assert answer.body == page
     assert answer.header("x-a") == "<svg/onload=1>"
     assert "makes no sense" in many
+
+
+async def test_what_a_server_sends_unasked_is_nobodys_answer(app, server, caller):
+    async def two_at_once(_):
+        yield reply("200 OK", b"mine") + reply("200 OK", b"planted")
+
+    async def one_later(_):
+        yield reply("200 OK", b"mine")
+        await asyncio.sleep(0.05)
+        yield reply("200 OK", b"planted")
+        await asyncio.sleep(1)
+
+    server.on("/ok", reply("200 OK", b"asked for"))
+    server.on("/0", two_at_once)
+    server.on("/1", one_later)
+    bodies = []
+    for path in ("/0", "/1"):
+        assert (await app.http.call(server.url(path))).body == b"mine"
+        await asyncio.sleep(0.1)
+        bodies.append((await app.http.call(server.url("/ok"))).body)
+
+    assert bodies == [b"asked for"] * 2
 
 
 async def test_ours_are_the_words_in_which_an_error_is_told(app, server, caller):

@@ -102,6 +102,18 @@ def _as_aiohttp_wants_it(host: str, port: int, address: Address) -> Mapping[str,
     }
 
 
+class Connector(aiohttp.TCPConnector):
+    """Reuses no connection on which something lies that nobody asked for."""
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Any:
+        """A connection, new or reused: the next that comes over it answers the next request."""
+        while True:
+            found = await super().connect(*args, **kwargs)
+            if found.protocol is None or not found.protocol.should_close:
+                return found
+            found.close()
+
+
 class Connections:
     """A session of aiohttp, and the sockets that it has open.
 
@@ -115,7 +127,7 @@ class Connections:
     ) -> None:
         self._gate, self._most = gate, most
         self._sockets: set[socket.socket] = set()
-        connector = aiohttp.TCPConnector(
+        connector = Connector(
             limit=0,
             resolver=Vetted(resolve, gate),
             use_dns_cache=False,
