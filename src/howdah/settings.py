@@ -45,6 +45,8 @@ class Settings:
         http: whether workers call URLs: jobs of the task `http`.
         http_slots: URLs that a worker calls at once; None: 1000, as far as the file limit allows.
         http_per_host: calls of one host at once; None: no limit of its own.
+        http_breaker: after so many calls in a row that a host has not answered, its jobs wait,
+            uncharged, until one is answered; None: off.
         http_public: whether the public internet may be called; off: only what is allowed.
         commands: programs that tasks with executor="command" may name at run time.
         prepare: whether statements may be prepared; off for poolers that cannot have it.
@@ -65,6 +67,7 @@ class Settings:
     http: bool = False
     http_slots: int | None = None
     http_per_host: int | None = None
+    http_breaker: int | None = None
     http_public: bool = True
     commands: tuple[str, ...] = ()
     prepare: bool = True
@@ -83,6 +86,7 @@ _BOUNDS = {
     "process_slots": (1, 1000),
     "http_slots": (1, 10_000),
     "http_per_host": (1, 10_000),
+    "http_breaker": (1, 1_000_000),
     "process_max_jobs": (1, 1_000_000_000),
     "process_memory": (64, 1024 * 1024),
 }

@@ -255,6 +255,30 @@ async def test_the_time_of_an_attempt_does_not_count_while_it_waits_for_room(app
     assert server.peak == 1
 
 
+async def test_jobs_of_a_host_that_does_not_answer_wait_uncharged_until_it_does(
+    app, db, server, calling, eventually
+):
+    url, other = server.on("/", b""), server.url("/ok").replace("127.0.0.1", "localhost")
+    db.execute("select howdah.http_allow(%s)", [other])
+    server.on("/ok")
+
+    async with calling(http_breaker=3) as worker:
+        for _ in range(3):
+            await failing(app, url)
+        waiting = await app.enqueue_many([app.http.job("GET", url, max_attempts=1)] * 5)
+        await eventually(lambda: {_state(db, each) for each in waiting} == {"scheduled"})
+        asked = len(server.hits)
+        assert (await app.http.call(other)).status == 200
+        server.on("/")
+        worker._parts.urls._breaker.answered(server.url()[:-1])  # sooner than in five seconds
+        for each in waiting:
+            db.execute("select howdah.run_now(%s)", [each])
+        ends = [await app.http.answer(each, timeout=10) for each in waiting]
+
+    assert asked == 3
+    assert [(end.status, end.attempts) for end in ends] == [(200, 1)] * 5
+
+
 async def test_an_endless_answer_ends_with_its_time_and_endless_headers_at_once(
     app, server, caller
 ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -20,6 +21,7 @@ from howdah.context import MEMBER
 from howdah.durations import seconds
 from howdah.errors import BadInput, DatabaseError, HowdahError
 from howdah.hosts import several_hosts
+from howdah.http.breaker import Breaker
 from howdah.http.gate import Gate, NotAllowed, Target
 from howdah.http.policy import Verdict, retry_after, verdict
 from howdah.http.request import Request, read_request
@@ -27,7 +29,7 @@ from howdah.http.room import MOST, in_flight
 from howdah.http.secrets import Secrets
 from howdah.http.url import Url
 from howdah.jobs import storable
-from howdah.outcome import Failed, Outcome, Released, Retrying, Succeeded
+from howdah.outcome import Failed, Outcome, Released, Retrying, Snoozed, Succeeded
 from howdah.retry import Retry
 from howdah.settings import Settings
 from howdah.task import Task, declare
@@ -55,6 +57,7 @@ class Urls:
         self._gate = Gate(public=settings.http_public)
         self._looked_at = -LOOK_EVERY
         self._looking = asyncio.Lock()
+        self._breaker = Breaker(settings.http_breaker)
         self._hosts: dict[str, asyncio.Semaphore] = {}
         self._caller: Any = None
         self._lookups: Lookups | None = None
@@ -99,13 +102,18 @@ class Urls:
         async with self._room(url):
             if not await self._look(LOOK_EVERY):
                 return attempt.end(Released, reason="released")
+            if (rest := self._breaker.wait(url.origin, time.monotonic())) is not None:
+                return _left_alone(attempt, url, rest)
             attempt.begin(at_most=LONGEST)
             try:
                 answer = await self._called(attempt, request, url)
             except asyncio.CancelledError:
+                if attempt.stopping == "timeout":
+                    self._breaker.failed(url.origin, time.monotonic())
                 return attempt.stopped()
             except HowdahError as error:
-                return self._failed(attempt, error)
+                return self._failed(attempt, url, error)
+        self._breaker.answered(url.origin)
         return self._judged(attempt, request, url, answer)
 
     async def _called(self, attempt: Attempt, request: Request, url: Url) -> Answer:
@@ -121,11 +129,12 @@ class Urls:
             answer = await call(request, url, job=job.id, lease=job.lease, attempt=job.attempt)
         return answer
 
-    def _failed(self, attempt: Attempt, error: HowdahError) -> Outcome:
+    def _failed(self, attempt: Attempt, url: Url, error: HowdahError) -> Outcome:
         from howdah.http.calling import NetworkError
 
         said = storable(str(error))
         if isinstance(error, NetworkError):
+            self._breaker.failed(url.origin, time.monotonic())
             return _again(attempt, said)
         reason = "not allowed" if isinstance(error, NotAllowed) else "error"
         return attempt.end(Failed, error=said, reason=reason)
@@ -171,6 +180,13 @@ class Urls:
             )
             self._looked_at = time.monotonic()
         return True
+
+
+def _left_alone(attempt: Attempt, url: Url, rest: float) -> Outcome:
+    """Not called, and not charged: it comes back a little after the rest is over."""
+    said = f"{url.origin} has not answered many times in a row, and is left alone for now"
+    later = rest * random.uniform(1.0, 1.2)
+    return attempt.end(Snoozed, error=said, reason="no answers", retry_in=later)
 
 
 def _result(attempt: Attempt, answer: Answer) -> str:
