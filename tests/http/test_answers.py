@@ -11,11 +11,16 @@ import zlib
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from serving import reply
 
 from howdah import JobFailed, jobs
+from howdah.http.calling import Caller, NetworkError
+from howdah.http.gate import Gate, Target
+from howdah.http.request import read_request
+from howdah.http.secrets import Secrets
 
 
 async def bytes_forever():
@@ -242,6 +247,60 @@ async def test_a_call_that_may_be_made_once_is_made_once(app, db, server, caller
 
     assert len(server.hits) == 1
     assert "503" in failed.error
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST"])
+async def test_an_attempt_sends_its_request_once_whatever_the_library_would_like(
+    app, server, caller, method
+):
+    url = server.on("/", b"")
+
+    for delivery in ("at_most_once", "at_least_once"):
+        await failing(app, url, method=method, delivery=delivery)
+
+    assert len(server.hits) == 2
+
+
+async def test_a_connection_that_was_closed_while_it_was_idle_costs_no_attempt(app, server, caller):
+    async def once(_):
+        yield reply("200 OK", b"kept")  # and closes the connection a moment later
+        await asyncio.sleep(0.05)
+
+    for _ in range(2):
+        assert (await app.http.call(server.on("/1", once))).status == 200
+        answer = await app.http.call(server.on("/2"), method="PUT", json=1, max_attempts=1)
+        assert (answer.status, answer.attempts) == (200, 1)
+
+
+def test_only_what_was_reused_and_may_be_repeated_is_sent_again():
+    async def reset(reader, writer):
+        """Answers the first request of a connection, and hangs up on the second."""
+        for answer in (reply("200 OK", b"1"), b""):
+            requests.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(answer)
+        writer.close()
+
+    async def calls(once):
+        requests.clear()
+        async with await asyncio.start_server(reset, "127.0.0.1", 0) as there:
+            port = there.sockets[0].getsockname()[1]
+            gate = Gate(allowed=[Target("http", "127.0.0.1", port, "/")])
+            caller = Caller(gate=lambda: gate, resolve=None, secrets=Secrets({}), size=9)
+            request, url = read_request(f'{{"url": "http://127.0.0.1:{port}/"}}')
+            try:
+                for _ in range(2):
+                    await caller.call(
+                        request, url, job=uuid4(), lease=uuid4(), attempt=1, once=once
+                    )
+            except NetworkError:
+                return "failed", len(requests)
+            finally:
+                await caller.close()
+            return "succeeded", len(requests)
+
+    requests = []
+    assert asyncio.run(calls(once=False)) == ("succeeded", 3)
+    assert asyncio.run(calls(once=True)) == ("failed", 2)
 
 
 async def test_the_time_of_an_attempt_does_not_count_while_it_waits_for_room(app, server, calling):

@@ -16,9 +16,9 @@ from yarl import URL
 from howdah import signature
 from howdah.answer import Answer
 from howdah.errors import BadInput, HowdahError
-from howdah.http.connections import Connections, DeniedAddress, NoAddress, Resolve
+from howdah.http.connections import Connections, DeniedAddress, NoAddress, Resolve, was_reused
 from howdah.http.gate import Gate, NotAllowed
-from howdah.http.request import Request
+from howdah.http.request import IDEMPOTENT, Request
 from howdah.http.secrets import Secrets
 from howdah.http.unpack import Body, BodyTooLarge, Broken
 from howdah.http.url import Url
@@ -94,14 +94,26 @@ class Caller:
         await self._listed.close()
 
     async def call(
-        self, request: Request, url: Url, *, job: UUID, lease: UUID, attempt: int
+        self,
+        request: Request,
+        url: Url,
+        *,
+        job: UUID,
+        lease: UUID,
+        attempt: int,
+        once: bool = False,
     ) -> Answer:
-        """What was answered. Raises Hopeless, NetworkError, NotAllowed or BadInput."""
+        """What was answered. Raises Hopeless, NetworkError, NotAllowed or BadInput.
+
+        With `once` nothing is sent a second time over another connection, where the first turns out
+        to have been closed while it was idle.
+        """
         hop = self._first(request, url, job=job, lease=lease, attempt=attempt)
         began = time.monotonic()
         try:
             for _ in range(request.redirects + 1):
-                answer = await self._ask(request, hop, began, attempt)
+                may_repeat = not once and hop.method in IDEMPOTENT
+                answer = await self._ask(request, hop, began, attempt, may_repeat=may_repeat)
                 location = answer.header("location")
                 if request.redirects == 0 or answer.status not in FOLLOWED or location is None:
                     return answer
@@ -131,7 +143,17 @@ class Caller:
             )
         return Hop(request, url, body, headers)
 
-    async def _ask(self, request: Request, hop: Hop, began: float, attempt: int) -> Answer:
+    async def _ask(
+        self, request: Request, hop: Hop, began: float, attempt: int, *, may_repeat: bool
+    ) -> Answer:
+        while True:
+            try:
+                return await self._ask_once(request, hop, began, attempt)
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                if not (may_repeat and was_reused()):
+                    raise
+
+    async def _ask_once(self, request: Request, hop: Hop, began: float, attempt: int) -> Answer:
         gate, url = self._gate(), hop.url
         is_listed = gate.is_listed(url)
         if not is_listed:

@@ -7,8 +7,10 @@ import errno
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from ipaddress import ip_address
 from typing import Any
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -102,14 +104,29 @@ def _as_aiohttp_wants_it(host: str, port: int, address: Address) -> Mapping[str,
     }
 
 
+_is_reused: ContextVar[bool] = ContextVar("howdah_connection_is_reused", default=False)
+
+
+def was_reused() -> bool:
+    """Whether this asyncio task's last request went over a connection that was there before."""
+    return _is_reused.get()
+
+
 class Connector(aiohttp.TCPConnector):
-    """Reuses no connection on which something lies that nobody asked for."""
+    """Reuses no connection on which something lies that nobody asked for; tells which it reused."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._used: WeakSet[Any] = WeakSet()
 
     async def connect(self, *args: Any, **kwargs: Any) -> Any:
         """A connection, new or reused: the next that comes over it answers the next request."""
         while True:
             found = await super().connect(*args, **kwargs)
-            if found.protocol is None or not found.protocol.should_close:
+            protocol = found.protocol
+            if protocol is None or not protocol.should_close:
+                _is_reused.set(protocol in self._used)
+                self._used.add(protocol)
                 return found
             found.close()
 
@@ -145,6 +162,7 @@ class Connections:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=5.0),
             read_bufsize=65_536,
         )
+        self.session._retry_connection = False  # it has no parameter; we decide what is sent twice
 
     @property
     def may_keep(self) -> bool:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -117,16 +118,19 @@ class Urls:
         return self._judged(attempt, request, url, answer)
 
     async def _called(self, attempt: Attempt, request: Request, url: Url) -> Answer:
-        job, call = attempt.job, self._caller.call
+        job = attempt.job
+        once = job.delivery == "at_most_once"
+        call = partial(
+            self._caller.call, request, url, job=job.id, lease=job.lease, attempt=job.attempt,
+            once=once,
+        )  # fmt: skip
         try:
-            answer: Answer = await call(
-                request, url, job=job.id, lease=job.lease, attempt=job.attempt
-            )
+            answer: Answer = await call()
         except NotAllowed as error:  # unless it was allowed a moment ago
             await self._look(LOOK_AGAIN)
-            if not self._gate.is_listed(error.url):
+            if not self._gate.is_listed(error.url) or (once and error.url != url):
                 raise
-            answer = await call(request, url, job=job.id, lease=job.lease, attempt=job.attempt)
+            answer = await call()
         return answer
 
     def _failed(self, attempt: Attempt, url: Url, error: HowdahError) -> Outcome:
