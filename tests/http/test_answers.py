@@ -10,6 +10,7 @@ import time
 import zlib
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from ipaddress import ip_address
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,7 +18,7 @@ import pytest
 from serving import reply
 
 from howdah import JobFailed, jobs
-from howdah.http.calling import Caller, NetworkError
+from howdah.http.calling import Caller, Hopeless, NetworkError
 from howdah.http.gate import Gate, Target
 from howdah.http.request import read_request
 from howdah.http.secrets import Secrets
@@ -441,3 +442,42 @@ async def test_certificates_are_looked_at(app, db, calling, tmp_path, server):
 
     assert "the certificate is refused: self" in failed.error
     assert (await app.run(jobs.get(failed.job_id))).attempt == 1
+
+
+async def test_a_certificate_has_to_be_of_the_name_that_was_called(tmp_path):
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(  # noqa: ASYNC221 - nothing else runs yet
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-nodes", "-keyout", key, "-out", certificate, "-days", "1", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+
+    async def answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(reply("200 OK", b"", ("Connection", "close")))
+        writer.close()
+
+    async def resolve(host, port):
+        return [ip_address("127.0.0.1")]
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=tls) as there:
+        port = there.sockets[0].getsockname()[1]
+        hosts = ("localhost", "other.test", "127.0.0.1")
+        gate = Gate(allowed=[Target("https", host, port, "/") for host in hosts])
+        caller = Caller(
+            gate=lambda: gate, resolve=resolve, secrets=Secrets({}), size=1,
+            tls=ssl.create_default_context(cafile=certificate),
+        )  # fmt: skip
+
+        async def call(host):
+            request, url = read_request(f'{{"url": "https://{host}:{port}/"}}')
+            return await caller.call(request, url, job=uuid4(), lease=uuid4(), attempt=1)
+
+        assert (await call("localhost")).status == 200
+        for host in hosts[1:]:
+            with pytest.raises(Hopeless, match="certificate is refused"):
+                await call(host)
+        await caller.close()
