@@ -132,6 +132,7 @@ async def _refuses_in_words(app, db, server, closed_port, clear_port):
     server.on("/loop", reply("302 Found", b"", ("Location", "/loop")))
     server.on("/silent", b"")
     server.on("/nonsense", b"SSH-2.0-OpenSSH\r\n")
+    server.on("/099", reply("099 Odd"))
     began = time.monotonic()
 
     errors = {
@@ -139,6 +140,7 @@ async def _refuses_in_words(app, db, server, closed_port, clear_port):
         "loop": await failing(app, server.url("/loop"), redirects=10),
         "silent": await failing(app, server.url("/silent")),
         "nonsense": await failing(app, server.url("/nonsense")),
+        "099": await failing(app, server.url("/099")),
         "tls": await failing(app, f"https://127.0.0.1:{clear_port}/"),
         "nobody": await failing(app, "http://no-such-host.invalid/"),
     }
@@ -148,6 +150,7 @@ async def _refuses_in_words(app, db, server, closed_port, clear_port):
     assert "redirects more than 10 times" in said["loop"]
     assert "closed the connection without an answer" in said["silent"]
     assert "makes no sense" in said["nonsense"]
+    assert "99 is no status" in said["099"]
     assert "TLS failed" in said["tls"]
     assert "no-such-host.invalid cannot be looked up" in said["nobody"]
     assert (await app.http.call(server.on("/ok"))).status == 200

@@ -171,6 +171,8 @@ class Caller:
             hop.method, URL(str(url), encoded=True), headers=headers, data=hop.body,
             allow_redirects=False,
         ) as response:  # fmt: skip
+            if response.status < 100:  # the library takes any three digits
+                raise Broken(f"{response.status} is no status")
             follows = (
                 request.redirects and response.status in FOLLOWED and "Location" in response.headers
             )
