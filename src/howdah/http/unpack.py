@@ -7,6 +7,7 @@ from typing import Any
 
 from howdah.errors import HowdahError
 
+SLICE = 262_144  # bytes that are unpacked at once
 _PACKED = frozenset({"gzip", "x-gzip", "deflate"})
 
 
@@ -30,39 +31,47 @@ class Body:
         self._limit, self._encoding = limit, encoding.strip().lower()
         self._kept = bytearray()
         self._unpack: Any = None
+        self._has_more = False
         if self._encoding in _PACKED:
             self._unpack = zlib.decompressobj(47)  # of gzip, or of zlib
-            self._is_fresh = True
+            self._is_fresh, self._head = True, b""
 
     def feed(self, data: bytes) -> None:
         """Take what has arrived."""
         if self._unpack is None:
             self._keep(data)
             return
-        while data:
+        self._has_more = bool(data)
+        while data or self._has_more:
             data = self._fed(data)
 
     def done(self) -> bytes:
         """The whole body; raises Broken where the packed stream was cut off."""
-        if self._unpack is not None and not self._is_fresh and not self._unpack.eof:
+        if self._unpack is not None and self._head and not self._unpack.eof:
             raise Broken(f"the {self._encoding} body ends too early")
         return bytes(self._kept)
 
     def _fed(self, data: bytes) -> bytes:
-        room = self._limit - len(self._kept) + 1  # one more tells that there is more
+        room = min(SLICE, self._limit - len(self._kept) + 1)  # one more tells that there is more
         try:
-            self._keep(self._unpack.decompress(data, room))
+            unpacked = self._unpack.decompress(data, room)
         except zlib.error as error:
             if not self._is_fresh or self._encoding != "deflate":
                 raise Broken(f"the body is no {self._encoding}: {error}") from error
             self._unpack = zlib.decompressobj(-15)  # deflate without the wrapping, as some send it
-            self._is_fresh = False
-            return data
-        self._is_fresh = False
-        if self._unpack.eof and self._unpack.unused_data:  # gzip members may follow each other
-            rest: bytes = self._unpack.unused_data
+            whole = self._head + data
+            self._is_fresh, self._head = False, whole[:2]
+            return whole
+        self._keep(unpacked)
+        if self._is_fresh:
+            self._head += data[:2]
+            self._is_fresh = len(self._head) < 2  # so many tell how it is wrapped
+        # All may have been taken in, and not all of it given out.
+        self._has_more = len(unpacked) == room and not self._unpack.eof
+        rest: bytes = self._unpack.unused_data.lstrip(b"\x00")
+        if self._unpack.eof and rest:  # gzip members may follow each other
             self._unpack = zlib.decompressobj(47)
-            return rest.lstrip(b"\x00")
+            return rest
         tail: bytes = self._unpack.unconsumed_tail
         return tail
 
