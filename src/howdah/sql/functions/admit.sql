@@ -4,11 +4,14 @@
 
 -- Notes that something has changed on these keys.
 create or replace function _howdah.note(kind "char", keys text[]) returns void
-language sql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
-    insert into _howdah.pending (kind, key)
-    select case when left(k, 1) = chr(1) then 'f' else note.kind end, k from unnest(note.keys) k where k is not null
-$$;
+begin
+    if cardinality(note.keys) > 0 then
+        insert into _howdah.pending (kind, key)
+        select case when left(k, 1) = chr(1) then 'f' else note.kind end, k from unnest(note.keys) k where k is not null;
+    end if;
+end $$;
 
 -- Resolves up to `n` notes: lets in whom they are about; of queues that are served in shares until they have `most` ready jobs. Returns how
 -- many jobs became ready.
@@ -46,10 +49,13 @@ end $$;
 
 -- Whether any note is to be resolved now.
 create or replace function _howdah.is_pending() returns boolean
-language sql volatile set search_path = pg_catalog, pg_temp
-as $$ select exists (select from _howdah.pending p where p.due is null)
-          or exists (select from _howdah.pending p where p.due <= _howdah.clock())
-          or exists (select from _howdah.share s where s.active) $$;
+language plpgsql volatile set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+    return exists (select from _howdah.pending p where p.due is null)
+        or exists (select from _howdah.pending p where p.due <= _howdah.clock())
+        or exists (select from _howdah.share s where s.active);
+end $$;
 
 -- Resolves notes until one has made something ready, or none is left; a bounded number of them.
 create or replace function _howdah.admit_some(most int) returns int
@@ -84,7 +90,7 @@ return state is not null and (state <> 's' or (cursor is not null and on_failure
 -- last, those that have limits as well wait for the next look: the limits would be locked until its end.
 create or replace function _howdah.admit_serial(keys text[], lasting boolean default false) returns int
 language plpgsql volatile
-set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = on set jit = off
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = on set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -96,42 +102,47 @@ begin
         perform _howdah.note('s', admit_serial.keys);
         return 0;
     end if;
-    insert into _howdah.serial_key (key)
-    select k from unnest(admit_serial.keys) k
-    where not exists (select from _howdah.serial_key s where s.key = k)
-      -- an insert would wait for another's of the same key
-      and pg_try_advisory_xact_lock('_howdah.serial_key'::regclass::oid::int, hashtext(k))
-    on conflict do nothing;
     locked := array(select s.key from _howdah.serial_key s where s.key = any (admit_serial.keys) order by s.key for update skip locked);
     if cardinality(locked) < cardinality(admit_serial.keys) then
+        with fresh as (
+            insert into _howdah.serial_key (key)
+            select k from unnest(admit_serial.keys) k
+            where not exists (select from _howdah.serial_key s where s.key = k)
+              -- an insert would wait for another's of the same key
+              and pg_try_advisory_xact_lock('_howdah.serial_key'::regclass::oid::int, hashtext(k))
+            on conflict do nothing returning key)
+        select locked || array_agg(f.key::text) into locked from fresh f;
         perform _howdah.note('s', array(select unnest(admit_serial.keys) except select unnest(locked)));
     end if;
 
-    select array_agg(w.key) as keys, array_agg(w.id) as ids, array_agg(w.limits) as limits into turn
+    select array_agg(w.key) as keys, array_agg(w.id) as ids, array_agg(w.limits) as limits, bool_or(w.fair) as fair into turn
     from (
-        select s.key, next.id, next.limit_keys[1] as limits
+        select s.key, next.id, next.limit_keys[1] as limits, next.fair_key is not null as fair
         from _howdah.serial_key s
         left join lateral (
-            select h.id, h.state, h.waits_for, h.limit_keys from _howdah.job h
+            select h.id, h.state, h.waits_for, h.limit_keys, h.fair_key from _howdah.job h
             where h.id = s.holder and h.serial_key = s.key and _howdah.keeps_turn(h.state, h.on_failure, h.cursor)) held on true
         cross join lateral (
-            select held.id, held.limit_keys where held.id is not null
+            select held.id, held.limit_keys, held.fair_key where held.id is not null
             union all
-            (select j.id, j.limit_keys from _howdah.job j
+            (select j.id, j.limit_keys, j.fair_key from _howdah.job j
              where held.id is null and j.state = 'b' and j.serial_key = s.key order by j.seq limit 1)) next
         where s.key = any (locked) and (held.id is null or (held.state = 'b' and held.waits_for is null))) w;
     if turn.ids is null then
         return 0;
     end if;
     -- Whom somebody has locked (to cancel it) is waited for, at a later look: the next one must not overtake it.
-    free := array(select j.id from _howdah.job j where j.id = any (turn.ids) and j.state = 'b' order by j.id for update skip locked);
+    with unlocked as materialized (
+        select j.id, j.serial_key from _howdah.job j where j.id = any (turn.ids) and j.state = 'b' order by j.id for update skip locked
+    ), turned as (
+        update _howdah.serial_key s set holder = u.id from unlocked u where s.key = u.serial_key and s.holder is distinct from u.id
+    )
+    select coalesce(array_agg(u.id), '{}') into free from unlocked u;
     if cardinality(free) < cardinality(turn.ids) then
         perform _howdah.note('s', array(select t.key from unnest(turn.keys, turn.ids) t (key, id) where t.id <> all (free)));
     end if;
-    update _howdah.serial_key s set holder = t.id from unnest(turn.keys, turn.ids) t (key, id)
-    where s.key = t.key and t.id = any (free) and s.holder is distinct from t.id;
     if array_remove(turn.limits, null) = '{}' then
-        return _howdah.let_in(free);
+        return case when turn.fair then _howdah.let_in(free) else cardinality(_howdah.make_ready(free, admitted => true)) end;
     end if;
     update _howdah.job j set waits_for = t.first from unnest(turn.ids, turn.limits) t (id, first)
     where j.id = t.id and j.id = any (free) and t.first is not null;
@@ -156,7 +167,7 @@ $$;
 -- places at once, or waits for the first that has none.
 create or replace function _howdah.admit_limited(keys text[]) returns int
 language plpgsql volatile
-set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = on set jit = off
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = on set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -217,7 +228,7 @@ end $$;
 
 -- Those of the keys whose gates could be locked without waiting.
 create or replace function _howdah.lock_gates(keys text[]) returns text[]
-language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 begin
@@ -231,7 +242,7 @@ end $$;
 
 -- How many more jobs of a key may be let in now, at most 1,000 at a time. To be asked under its lock.
 create or replace function _howdah.free_places(key text) returns int
-language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 declare
     most  int := _howdah.most_of(free_places.key);
@@ -242,17 +253,17 @@ end $$;
 
 -- Jobs with keys came back to waiting, or ended: their places are free, and others may go on.
 -- Of serial keys the next one is let in at once, if `soon`; limits wait for the next transaction, which sees what others do now.
--- An idle worker is told, if `wake`: where nobody else is about to look.
+-- An idle worker is told, if `wake`: where nobody else is about to look. ids NULL: none of them has a limit.
 create or replace function _howdah.let_go(ids uuid[], serial_keys text[], soon boolean, wake boolean default false) returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
     freed  text[];
 begin
-    with left_ones as (delete from _howdah.place p where p.job_id = any (let_go.ids) returning p.key)
-    select array_agg(distinct l.key) into freed from left_ones l;
-    if freed is not null then
+    if let_go.ids is not null then
+        with left_ones as (delete from _howdah.place p where p.job_id = any (let_go.ids) returning p.key)
+        select array_agg(distinct l.key) into freed from left_ones l;
         perform _howdah.note('l', freed);
     end if;
     if serial_keys <> '{}' then
@@ -270,7 +281,7 @@ end $$;
 -- Wakes a worker for who may be let in next of each of these keys.
 create or replace function _howdah.wake_for(serial_keys text[], limits text[]) returns void
 language plpgsql volatile
-set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = on set jit = off
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = on set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 begin
@@ -285,7 +296,7 @@ end $$;
 
 -- Jobs with keys that have just come back to waiting: they give up their places, and those that do not keep their turn, that too.
 create or replace function _howdah.back_to_keys(ids uuid[]) returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare

@@ -37,7 +37,7 @@ declare
     doubted  tid[];  -- those of them that are suspects
     is_full  boolean;
     names    text[] := array(select t from unnest(claim.tasks) t where t not like '%*');
-    likes    text[] := _howdah.like_patterns(array(select t from unnest(claim.tasks) t where t like '%*'));
+    likes    text[] := case when array_to_string(claim.tasks, ',') like '%*%' then _howdah.like_patterns(array(select t from unnest(claim.tasks) t where t like '%*')) else '{}' end;
     ranged   text[] := case when array_to_string(claim.tasks, ',') like '%@%' then _howdah.versions_of(claim.tasks) end;
     looks    boolean := above = '{}' or coalesce((claim.floors ->> 'look')::boolean, true);  -- for queues without floors
     overdue  boolean := false;
