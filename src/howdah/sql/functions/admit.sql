@@ -156,12 +156,15 @@ end $$;
 
 -- How many jobs of a key may run at once: its own limit, else that of the longest pattern; NULL: as many as there are.
 create or replace function _howdah.most_of(key text) returns int
-language sql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
-    select l.most from _howdah.limit l
-    where l.most is not null and (l.name = most_of.key or (right(l.name, 1) = '*' and starts_with(most_of.key, left(l.name, -1))))
-    order by l.name = most_of.key desc, length(l.name) desc limit 1
-$$;
+begin
+    return coalesce(
+        (select l.most from _howdah.limit l where l.name = most_of.key),
+        (select l.most from _howdah.limit l
+         where l.most is not null and right(l.name, 1) = '*' and starts_with(most_of.key, left(l.name, -1)) order by length(l.name) desc limit 1));
+end $$;
 
 -- Lets jobs in that wait for these limits, greatest priority first, as far as there are places. A job of several limits takes all its
 -- places at once, or waits for the first that has none.
@@ -172,12 +175,10 @@ as $$
 #variable_conflict use_column
 declare
     locked  text[];
+    room    record;  -- of each key, in parallel arrays
+    first   record;  -- the first jobs of each, as many as there is room for, likewise
     asked   text;
-    free    int;
-    taken   uuid[];
-    ready   uuid[] := '{}';
-    job     record;
-    full_one  text;
+    n       int := 0;
 begin
     if current_setting('transaction_isolation') <> 'read committed' then  -- its snapshot is older than the locks
         perform _howdah.note('l', admit_limited.keys);
@@ -187,43 +188,81 @@ begin
     if cardinality(locked) < cardinality(admit_limited.keys) then
         perform _howdah.note('l', array(select unnest(admit_limited.keys) except select unnest(locked)));
     end if;
-    foreach asked in array locked loop
-        free := _howdah.free_places(asked);
-        if free <= 0 then
-            perform _howdah.note_rate(asked);
-            continue;
-        end if;
-        taken := '{}';
-        for job in
-            select j.id, j.limit_keys from _howdah.job j where j.state = 'b' and j.waits_for = asked
-            order by j.priority desc, j.seq limit 1000 for update skip locked
-        loop
-            full_one := null;
-            if cardinality(job.limit_keys) > 1 then
-                select k into full_one from unnest(job.limit_keys) k
-                where k <> asked and (_howdah.lock_gates(array[k]) = '{}' or _howdah.free_places(k) <= 0) order by k limit 1;
-            end if;
-            if full_one is null then
-                insert into _howdah.place (key, job_id, unstarted)
-                select k, job.id, case when (_howdah.rate_of(k)).rate is not null then true end from unnest(job.limit_keys) k;
-                taken := taken || job.id;
-                exit when cardinality(taken) = free;
-            else
-                update _howdah.job j set waits_for = full_one where j.id = job.id;
-                perform _howdah.note('l', array[full_one]);
-            end if;
+    loop
+        select array_agg(r.key) as keys, array_agg(r.free) as free, array_agg(r.is_rated) as rated into room from _howdah.rooms(locked) r;
+        select array_agg(j.id order by r.place, j.priority desc, j.seq) as ids, array_agg(r.key order by r.place, j.priority desc, j.seq) as keys,
+               array_agg(r.rated order by r.place, j.priority desc, j.seq) as rated, array_agg(distinct r.key) filter (where j.is_several) as several
+        into first
+        from unnest(room.keys, room.free, room.rated) with ordinality r (key, free, rated, place)
+        cross join lateral (
+            select j.id, j.priority, j.seq, cardinality(j.limit_keys) > 1 as is_several from _howdah.job j
+            where j.state = 'b' and j.waits_for = r.key
+            order by j.priority desc, j.seq limit r.free for update skip locked) j
+        where r.free > 0;
+        exit when first.several is null;
+        foreach asked in array first.several loop
+            n := n + _howdah.admit_several(asked);
         end loop;
-        ready := ready || taken;
-        if cardinality(taken) = free then
-            perform _howdah.note_rate(asked);
-        end if;
-        -- There may be more than were looked at, or some that somebody has locked, and perhaps only to cancel it.
-        if (cardinality(taken) < free or free = 1000)
-           and exists (select from _howdah.job j where j.state = 'b' and j.waits_for = asked and j.id <> all (taken)) then
-            perform _howdah.note('l', array[asked]);
+        locked := array(select k from unnest(locked) k where k <> all (first.several));  -- they may have taken places of these, too
+    end loop;
+
+    if first.ids is not null then
+        insert into _howdah.place (key, job_id, unstarted)
+        select f.key, f.id, nullif(f.rated, false) from unnest(first.ids, first.keys, first.rated) f (id, key, rated);
+        n := n + _howdah.let_in(first.ids);
+    end if;
+    -- There may be more than were looked at, or some that somebody has locked, and perhaps only to cancel it.
+    perform _howdah.note('l', array(
+        select r.key from unnest(room.keys, room.free) r (key, free)
+        left join (select f.key, count(*) as n from unnest(first.keys) f (key) group by f.key) f on f.key = r.key
+        where case when r.free > 0 and (r.free = 1000 or r.free > coalesce(f.n, 0))
+                   then exists (select from _howdah.job j where j.state = 'b' and j.waits_for = r.key) end));
+    if true = any (room.rated) then
+        perform _howdah.note_rate(r.key) from unnest(room.keys, room.rated) r (key, rated) where r.rated and _howdah.free_places(r.key) <= 0;
+    end if;
+    return n;
+end $$;
+
+-- The same for one key whose jobs have other limits besides: one job after the other. Under the lock of the key.
+create or replace function _howdah.admit_several(key text) returns int
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = on set jit = off set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+    free      int := _howdah.free_places(admit_several.key);
+    taken     uuid[] := '{}';
+    job       record;
+    full_one  text;
+    n         int := 0;
+begin
+    for job in
+        select j.id, j.limit_keys from _howdah.job j where j.state = 'b' and j.waits_for = admit_several.key
+        order by j.priority desc, j.seq limit 1000 for update skip locked
+    loop
+        exit when cardinality(taken) >= free;
+        select k into full_one from unnest(job.limit_keys) k
+        where k <> admit_several.key and (_howdah.lock_gates(array[k]) = '{}' or _howdah.free_places(k) <= 0) order by k limit 1;
+        if full_one is null then
+            insert into _howdah.place (key, job_id, unstarted)
+            select k, job.id, case when (_howdah.rate_of(k)).rate is not null then true end from unnest(job.limit_keys) k;
+            taken := taken || job.id;
+        else
+            update _howdah.job j set waits_for = full_one where j.id = job.id;
+            perform _howdah.note('l', array[full_one]);
         end if;
     end loop;
-    return case when ready = '{}' then 0 else _howdah.let_in(ready) end;
+    if taken <> '{}' then
+        n := _howdah.let_in(taken);
+    end if;
+    if cardinality(taken) >= free then
+        perform _howdah.note_rate(admit_several.key);
+    end if;
+    if (cardinality(taken) < free or free = 1000)
+       and exists (select from _howdah.job j where j.state = 'b' and j.waits_for = admit_several.key) then
+        perform _howdah.note('l', array[admit_several.key]);
+    end if;
+    return n;
 end $$;
 
 -- Those of the keys whose gates could be locked without waiting.
@@ -231,24 +270,48 @@ create or replace function _howdah.lock_gates(keys text[]) returns text[]
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
+declare
+    locked  text[] := array(select g.key from _howdah.gate g where g.key = any (lock_gates.keys) order by g.key for update skip locked);
 begin
-    insert into _howdah.gate (key)
-    select k from unnest(lock_gates.keys) k
-    where not exists (select from _howdah.gate g where g.key = k)
-      and pg_try_advisory_xact_lock('_howdah.gate'::regclass::oid::int, hashtext(k))
-    on conflict do nothing;
-    return array(select g.key from _howdah.gate g where g.key = any (lock_gates.keys) order by g.key for update skip locked);
+    if cardinality(locked) < cardinality(lock_gates.keys) then
+        with fresh as (
+            insert into _howdah.gate (key)
+            select k from unnest(lock_gates.keys) k
+            where not exists (select from _howdah.gate g where g.key = k)
+              and pg_try_advisory_xact_lock('_howdah.gate'::regclass::oid::int, hashtext(k))  -- an insert would wait for another's
+            on conflict do nothing returning key)
+        select locked || array_agg(f.key::text) into locked from fresh f;
+    end if;
+    return locked;
 end $$;
 
--- How many more jobs of a key may be let in now, at most 1,000 at a time. To be asked under its lock.
-create or replace function _howdah.free_places(key text) returns int
+-- How many more jobs of each of these keys may be let in now, at most 1,000 at a time, and whether the key has a rate. To be asked under their locks.
+create or replace function _howdah.rooms(keys text[]) returns table (key text, free bigint, is_rated boolean)
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
+#variable_conflict use_column
 declare
-    most  int := _howdah.most_of(free_places.key);
+    any_rates  boolean := exists (select from _howdah.limit l where l.rate is not null);
 begin
-    return least(1000, most - (select count(*) from _howdah.place p where p.key = free_places.key),
-                 _howdah.starts_left(free_places.key) - (select count(*) from _howdah.place p where p.key = free_places.key and p.unstarted));
+    return query
+    select k.key, least(1000, coalesce(
+                            (select l.most from _howdah.limit l where l.name = k.key),
+                            (select l.most from _howdah.limit l  -- as _howdah.most_of
+                             where l.most is not null and right(l.name, 1) = '*' and starts_with(k.key, left(l.name, -1)) order by length(l.name) desc limit 1))
+                            - (select count(*) from _howdah.place p where p.key = k.key),
+                        case when r.is_rated then _howdah.starts_left(k.key) - (select count(*) from _howdah.place p where p.key = k.key and p.unstarted) end),
+           r.is_rated
+    from unnest(rooms.keys) with ordinality k (key, place)
+    cross join lateral (select any_rates and (_howdah.rate_of(k.key)).rate is not null as is_rated) r
+    order by k.place;
+end $$;
+
+-- The same of one key.
+create or replace function _howdah.free_places(key text) returns int
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (select r.free from _howdah.rooms(array[free_places.key]) r);
 end $$;
 
 -- Jobs with keys came back to waiting, or ended: their places are free, and others may go on.
