@@ -8,6 +8,8 @@ CLAIM, FINISH = f"{FUNCTIONS}/claim.sql", f"{FUNCTIONS}/finish.sql"
 SETTLE, ENDS = f"{FUNCTIONS}/settle.sql", f"{FUNCTIONS}/end_attempts.sql"
 RESCUE, PUT, EXTEND = f"{FUNCTIONS}/rescue.sql", f"{FUNCTIONS}/put.sql", f"{FUNCTIONS}/extend.sql"
 HEARTBEAT, DURABLE = f"{FUNCTIONS}/heartbeat.sql", f"{FUNCTIONS}/durable.sql"
+ADMIT = f"{FUNCTIONS}/admit.sql"
+NEXT_OF_KEY = "held.id is null and j.state = 'b' and j.serial_key = s.key"
 TOKEN = "token := gen_random_uuid();"
 ANYBODYS = "(j.lease = o.lease or (settle.leases is null and j.lease is null))"
 DELETED = "(j.lease = any (tokens) or (settle.leases is null and j.lease is null))"
@@ -90,6 +92,16 @@ MUTANTS = (
         "tests/sql/test_unique_keys.py::test_the_loser_gets_the_winners_id_when_the_winner_commits",
         (f"{SQL}/migrations/0004_job.sql", "create unique index job_unique", "create index job_unique"),
         (PUT, MADE, f"              and not exists (select from _howdah.job k where k.unique_key = n.unique_key)\n{MADE}"),
+    ),
+    mutant(
+        "15", "a serial key goes by ids, past those of transactions that commit late",
+        "tests/sql/test_serial_keys.py::test_an_open_transaction_that_enqueues_holds_up_nobody",
+        (ADMIT, NEXT_OF_KEY, f"{NEXT_OF_KEY} and j.id > coalesce(s.holder, '00000000-0000-0000-0000-000000000000')"),
+    ),
+    mutant(
+        "16", "a head that is to be tried again is overtaken",
+        "tests/sql/test_serial_keys.py::test_a_failed_head_holds_up_its_key_until_it_is_settled",
+        (ADMIT, "state <> 's' or (cursor is not null and on_failure is distinct from 'k')", "state <> 's'"),
     ),
     mutant(
         "25", "what is handed back was charged",

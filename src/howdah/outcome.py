@@ -25,7 +25,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     answer: Answer | None = None  # of a server, to a URL job
     cursor: str | None = None  # JSON: what it leaves for the next job of its serial key
     steps: str | None = None  # JSON: what it adds to its workflow
-    is_keyed: bool = False  # others may wait for its keys
+    hooks: int | None = None  # what hangs on its job: others may wait for that
 
     def __repr__(self) -> str:
         return discreet(self)

@@ -17,6 +17,12 @@ from howdah.errors import Conflict
 from howdah.ids import new_id
 
 
+def within(seconds: float, of_the_text: float) -> Any:
+    """A bound for a busy machine; and that of the scenario's text, for a proof."""
+    exactly = pytest.param(of_the_text, marks=pytest.mark.slow, id="as its text says")
+    return pytest.mark.parametrize("most", [pytest.param(seconds, id="roughly"), exactly])
+
+
 async def state_of(app: App, job_id: Any) -> str:
     found = await app.run(jobs.get(job_id))
     return found.state if found else "gone"
@@ -44,39 +50,42 @@ async def test_mq01_the_original_rule_of_collapsing(app: App) -> None:
     await a.enqueue()
     running = await take(app)
     waiting = await a.enqueue()
+    assert waiting != running.id
 
     found = await asyncio.gather(*[b.enqueue(n) for n in range(50)])
 
     assert {*found} == {waiting}
-    assert len(await app.run(jobs.list())) == 2
+    assert sorted(job.state for job in await app.run(jobs.list())) == ["blocked", "running"]
     assert await app.run(jobs.claim(n=10)) == []
     await done(app, running)
     assert (await take(app)).id == waiting
     assert await b.enqueue(9) not in {waiting, running.id}
 
 
+@within(5.0, of_the_text=2.5)
 async def test_mq03_twenty_calls_in_a_delay_are_one_job_that_sees_them_all(
-    app: App, until: Any
+    app: App, until: Any, most: float
 ) -> None:
     """MQ-03."""
-    seen: list[tuple[float, list[int]]] = []
+    seen: list[list[int]] = []
 
     @app.task(name="index")
     async def index(items: list[int]) -> None:
-        seen.append((time.monotonic(), items))
+        seen.append(items)
 
     asked = index.options(
-        serial_key="index", collapse="waiting", on_conflict="merge", delay=timedelta(seconds=0.5)
+        serial_key="index", collapse="waiting", on_conflict="merge", delay=timedelta(seconds=2)
     )
     async with app.worker():
-        began = time.monotonic()
         ids = {await asked.enqueue([n]) for n in range(20)}
         await until(lambda: seen)
 
-    assert len(ids) == 1
-    [(started, items)] = seen
-    assert items == [*range(20)]
-    assert 0.5 <= started - began < 1.5
+    [job_id] = ids
+    assert seen == [[*range(20)]]
+    job = await app.run(jobs.get(job_id))
+    assert job is not None
+    assert job.started_at is not None
+    assert timedelta(seconds=2) <= job.started_at - job.created_at <= timedelta(seconds=most)
 
 
 async def test_mq04_what_becomes_of_a_cursor(app: App) -> None:
@@ -108,8 +117,9 @@ async def test_mq04_what_becomes_of_a_cursor(app: App) -> None:
     assert (json.loads(key.cursor), key.updated_by) == ({"n": 2}, ids[2])
 
 
+@within(10.0, of_the_text=2.0)
 async def test_mq05_an_idle_worker_runs_fifty_quick_jobs_of_a_key_at_once(
-    app: App, until: Any
+    app: App, until: Any, most: float
 ) -> None:
     """MQ-05."""
     order: list[int] = []
@@ -127,9 +137,10 @@ async def test_mq05_an_idle_worker_runs_fifty_quick_jobs_of_a_key_at_once(
         began = time.monotonic()
         await app.enqueue_many([quick.job(n) for n in range(50)])
         await until(lambda: len(order) == 50)
+        took = time.monotonic() - began
 
     assert order == [*range(50)]
-    assert time.monotonic() - began < 5  # 2 s where nothing else runs
+    assert took < most
 
 
 async def test_mq07_the_job_of_a_dead_worker_goes_first_and_the_cursor_is_unharmed(
@@ -142,8 +153,10 @@ async def test_mq07_the_job_of_a_dead_worker_goes_first_and_the_cursor_is_unharm
     db.execute("select howdah.enqueue('t', serial_key => 'k') from generate_series(1, 2)")
     [lost] = await app.run(jobs.claim(n=10, worker=worker))
 
-    clock.forward("1 minute")
+    clock.forward("6 seconds")  # its lease and one more
     db.execute("select * from howdah.chores()")
+    ended = "select outcome from howdah.attempts where job_id = %s"
+    assert db.execute(ended, (lost.id,)).fetchall() == [("lost",)]
     again = await take(app)
 
     assert again.id == lost.id
@@ -205,8 +218,9 @@ async def test_mq15_cancelling_a_job_of_a_key(app: App) -> None:
     assert (await take(app)).id == third
 
 
+@within(0.9, of_the_text=0.1)
 async def test_mq16_a_job_of_a_key_starts_with_its_commit_and_a_rollback_holds_up_nobody(
-    app: App, dsn: str, db: psycopg.Connection, until: Any
+    app: App, dsn: str, db: psycopg.Connection, until: Any, most: float
 ) -> None:
     """MQ-16."""
     started: dict[str, float] = {}
@@ -221,15 +235,18 @@ async def test_mq16_a_job_of_a_key_starts_with_its_commit_and_a_rollback_holds_u
         await t.enqueue("another's")
         await until(lambda: "another's" in started)
         await connection.rollback()
-        await until(lambda: db.execute("select from _howdah.idle").fetchone() is not None)
-        await door.run(jobs.enqueue(t.job("committed")))
-        await asyncio.sleep(0.2)
-        assert "committed" not in started
-        at = time.monotonic()
-        await connection.commit()
-        await until(lambda: "committed" in started)
+        delays = []
+        for name in ("one", "two", "three"):  # the machine may be slow, once
+            await until(lambda: db.execute("select from _howdah.idle").fetchone() is not None)
+            await door.run(jobs.enqueue(t.job(name)))
+            await asyncio.sleep(0.05)
+            assert name not in started
+            at = time.monotonic()
+            await connection.commit()
+            await until(lambda name=name: name in started)
+            delays.append(started[name] - at)
 
-    assert started["committed"] - at < 0.5  # 0.1 s on a machine that does nothing else
+    assert min(delays) < most
     assert "rolled back" not in started
 
 

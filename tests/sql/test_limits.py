@@ -87,6 +87,24 @@ def test_a_queue_and_a_task_are_limited_with_the_jobs_they_have(door):
     assert len(door.claim(10)) == 1
 
 
+def test_a_job_whose_enqueue_was_under_way_when_the_limit_was_put_is_limited(door, another_door):
+    other = another_door()
+    other.rows("begin")
+    late = {other.enqueue("t", queue="q") for _ in range(3)}
+    door.call("put_limit", key="queue:q", n=1)
+    door.call("put_limit", key="task:t", n=2)
+    other.rows("commit")
+
+    assert door.claim(10) == []  # they go back
+    [running] = door.claim(10)
+    assert running.id in late
+    assert door.claim(10) == []
+    door.ack(running)
+
+    assert len(door.claim(10)) == 1
+    assert {row.taken for row in door.rows("select taken from howdah.limits")} == {1}
+
+
 def test_a_retry_gives_its_place_up_and_a_rescue_brings_it_back(own_door):
     own_door.call("put_limit", key="k", n=1)
     first, second = own_door.enqueue(limit_keys=["k"]), own_door.enqueue(limit_keys=["k"])

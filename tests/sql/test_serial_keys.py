@@ -236,7 +236,7 @@ def test_an_open_transaction_that_enqueues_holds_up_nobody(door, another_door):
     door.enqueue(serial_key="k")
     other = another_door()
     other.rows("begin")
-    other.enqueue(serial_key="k")
+    late = other.enqueue(serial_key="k")
 
     door.ack(door.take())
     second = door.enqueue(serial_key="k")
@@ -245,6 +245,8 @@ def test_an_open_transaction_that_enqueues_holds_up_nobody(door, another_door):
 
     assert job.id == second
     assert door.claim(10) == []
+    door.ack(job)
+    assert [job.id for job in door.claim(10)] == [late]
 
 
 def test_whom_somebody_is_about_to_cancel_is_not_overtaken(door, another_door):

@@ -245,9 +245,7 @@ class Attempt:
 
     def end(self, kind: type[Outcome], **facts: Any) -> Outcome:
         """An outcome of this attempt."""
-        return kind(
-            id=self.job.id, lease=self.job.lease, is_keyed=self.job.hooks is not None, **facts
-        )
+        return kind(id=self.job.id, lease=self.job.lease, hooks=self.job.hooks, **facts)
 
     async def _in_thread(self, given: dict[str, Any]) -> Outcome:
         def perform() -> Any:

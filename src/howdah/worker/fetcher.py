@@ -22,6 +22,7 @@ from howdah.worker.slots import Slots
 
 LOOK_EVERY = 0.2  # seconds between two looks for queues without a floor while there is enough to do
 KEYED_FOR = 0.01  # seconds in which a job with keys may well end, and let the next one in
+SERIAL_KEY = 1  # among what hangs on a job
 FORGET_EVERY = 60.0  # seconds; then one claim begins at the start, as a net
 
 
@@ -84,9 +85,13 @@ class Fetcher:
         """Below which nobody here need look, JSON for a heartbeat."""
         return together([*self._floors.values()])
 
-    def keys_ended(self) -> None:
-        """Jobs with keys have ended: others may go on."""
-        self._admits = True
+    def keys_ended(self, hooks: set[int]) -> None:
+        """Jobs have ended on which this hangs: others may go on.
+
+        The next one of a serial key was let in by the finish, unless the next claim's news say
+        otherwise; who waits for anything else has to be looked for.
+        """
+        self._admits = self._admits or hooks != {SERIAL_KEY}
         self._in_vain.clear()
         self.poke()
 

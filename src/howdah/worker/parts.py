@@ -238,8 +238,8 @@ class Parts:
     def _stored(self, outcomes: Sequence[Outcome]) -> None:
         self.runner.fill()
         self._work_hints.paid_off(len(outcomes))
-        if any(outcome.is_keyed for outcome in outcomes):
-            self.fetcher.keys_ended()
+        if hooks := {outcome.hooks for outcome in outcomes if outcome.hooks is not None}:
+            self.fetcher.keys_ended(hooks)
         if any(outcome.retry_in is not None for outcome in outcomes):
             self.looker.poke()  # it may be due before the next look
 

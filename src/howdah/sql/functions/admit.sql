@@ -4,11 +4,14 @@
 
 -- Notes that something has changed on these keys.
 create or replace function _howdah.note(kind "char", keys text[]) returns void
-language sql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
-    insert into _howdah.pending (kind, key)
-    select case when left(k, 1) = chr(1) then 'f' else note.kind end, k from unnest(note.keys) k where k is not null
-$$;
+begin
+    if cardinality(note.keys) > 0 then
+        insert into _howdah.pending (kind, key)
+        select case when left(k, 1) = chr(1) then 'f' else note.kind end, k from unnest(note.keys) k where k is not null;
+    end if;
+end $$;
 
 -- Resolves up to `n` notes: lets in whom they are about; of queues that are served in shares until they have `most` ready jobs. Returns how
 -- many jobs became ready.
@@ -46,10 +49,13 @@ end $$;
 
 -- Whether any note is to be resolved now.
 create or replace function _howdah.is_pending() returns boolean
-language sql volatile set search_path = pg_catalog, pg_temp
-as $$ select exists (select from _howdah.pending p where p.due is null)
-          or exists (select from _howdah.pending p where p.due <= _howdah.clock())
-          or exists (select from _howdah.share s where s.active) $$;
+language plpgsql volatile set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+    return exists (select from _howdah.pending p where p.due is null)
+        or exists (select from _howdah.pending p where p.due <= _howdah.clock())
+        or exists (select from _howdah.share s where s.active);
+end $$;
 
 -- Resolves notes until one has made something ready, or none is left; a bounded number of them.
 create or replace function _howdah.admit_some(most int) returns int
@@ -84,7 +90,7 @@ return state is not null and (state <> 's' or (cursor is not null and on_failure
 -- last, those that have limits as well wait for the next look: the limits would be locked until its end.
 create or replace function _howdah.admit_serial(keys text[], lasting boolean default false) returns int
 language plpgsql volatile
-set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = on set jit = off
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = on set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -96,42 +102,47 @@ begin
         perform _howdah.note('s', admit_serial.keys);
         return 0;
     end if;
-    insert into _howdah.serial_key (key)
-    select k from unnest(admit_serial.keys) k
-    where not exists (select from _howdah.serial_key s where s.key = k)
-      -- an insert would wait for another's of the same key
-      and pg_try_advisory_xact_lock('_howdah.serial_key'::regclass::oid::int, hashtext(k))
-    on conflict do nothing;
     locked := array(select s.key from _howdah.serial_key s where s.key = any (admit_serial.keys) order by s.key for update skip locked);
     if cardinality(locked) < cardinality(admit_serial.keys) then
+        with fresh as (
+            insert into _howdah.serial_key (key)
+            select k from unnest(admit_serial.keys) k
+            where not exists (select from _howdah.serial_key s where s.key = k)
+              -- an insert would wait for another's of the same key
+              and pg_try_advisory_xact_lock('_howdah.serial_key'::regclass::oid::int, hashtext(k))
+            on conflict do nothing returning key)
+        select locked || array_agg(f.key::text) into locked from fresh f;
         perform _howdah.note('s', array(select unnest(admit_serial.keys) except select unnest(locked)));
     end if;
 
-    select array_agg(w.key) as keys, array_agg(w.id) as ids, array_agg(w.limits) as limits into turn
+    select array_agg(w.key) as keys, array_agg(w.id) as ids, array_agg(w.limits) as limits, bool_or(w.fair) as fair into turn
     from (
-        select s.key, next.id, next.limit_keys[1] as limits
+        select s.key, next.id, next.limit_keys[1] as limits, next.fair_key is not null as fair
         from _howdah.serial_key s
         left join lateral (
-            select h.id, h.state, h.waits_for, h.limit_keys from _howdah.job h
+            select h.id, h.state, h.waits_for, h.limit_keys, h.fair_key from _howdah.job h
             where h.id = s.holder and h.serial_key = s.key and _howdah.keeps_turn(h.state, h.on_failure, h.cursor)) held on true
         cross join lateral (
-            select held.id, held.limit_keys where held.id is not null
+            select held.id, held.limit_keys, held.fair_key where held.id is not null
             union all
-            (select j.id, j.limit_keys from _howdah.job j
+            (select j.id, j.limit_keys, j.fair_key from _howdah.job j
              where held.id is null and j.state = 'b' and j.serial_key = s.key order by j.seq limit 1)) next
         where s.key = any (locked) and (held.id is null or (held.state = 'b' and held.waits_for is null))) w;
     if turn.ids is null then
         return 0;
     end if;
     -- Whom somebody has locked (to cancel it) is waited for, at a later look: the next one must not overtake it.
-    free := array(select j.id from _howdah.job j where j.id = any (turn.ids) and j.state = 'b' order by j.id for update skip locked);
+    with unlocked as materialized (
+        select j.id, j.serial_key from _howdah.job j where j.id = any (turn.ids) and j.state = 'b' order by j.id for update skip locked
+    ), turned as (
+        update _howdah.serial_key s set holder = u.id from unlocked u where s.key = u.serial_key and s.holder is distinct from u.id
+    )
+    select coalesce(array_agg(u.id), '{}') into free from unlocked u;
     if cardinality(free) < cardinality(turn.ids) then
         perform _howdah.note('s', array(select t.key from unnest(turn.keys, turn.ids) t (key, id) where t.id <> all (free)));
     end if;
-    update _howdah.serial_key s set holder = t.id from unnest(turn.keys, turn.ids) t (key, id)
-    where s.key = t.key and t.id = any (free) and s.holder is distinct from t.id;
     if array_remove(turn.limits, null) = '{}' then
-        return _howdah.let_in(free);
+        return case when turn.fair then _howdah.let_in(free) else cardinality(_howdah.make_ready(free, admitted => true)) end;
     end if;
     update _howdah.job j set waits_for = t.first from unnest(turn.ids, turn.limits) t (id, first)
     where j.id = t.id and j.id = any (free) and t.first is not null;
@@ -145,28 +156,29 @@ end $$;
 
 -- How many jobs of a key may run at once: its own limit, else that of the longest pattern; NULL: as many as there are.
 create or replace function _howdah.most_of(key text) returns int
-language sql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
-    select l.most from _howdah.limit l
-    where l.most is not null and (l.name = most_of.key or (right(l.name, 1) = '*' and starts_with(most_of.key, left(l.name, -1))))
-    order by l.name = most_of.key desc, length(l.name) desc limit 1
-$$;
+begin
+    return coalesce(
+        (select l.most from _howdah.limit l where l.name = most_of.key),
+        (select l.most from _howdah.limit l
+         where l.most is not null and right(l.name, 1) = '*' and starts_with(most_of.key, left(l.name, -1)) order by length(l.name) desc limit 1));
+end $$;
 
 -- Lets jobs in that wait for these limits, greatest priority first, as far as there are places. A job of several limits takes all its
 -- places at once, or waits for the first that has none.
 create or replace function _howdah.admit_limited(keys text[]) returns int
 language plpgsql volatile
-set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = on set jit = off
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = on set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
     locked  text[];
+    room    record;  -- of each key, in parallel arrays
+    first   record;  -- the first jobs of each, as many as there is room for, likewise
     asked   text;
-    free    int;
-    taken   uuid[];
-    ready   uuid[] := '{}';
-    job     record;
-    full_one  text;
+    n       int := 0;
 begin
     if current_setting('transaction_isolation') <> 'read committed' then  -- its snapshot is older than the locks
         perform _howdah.note('l', admit_limited.keys);
@@ -176,83 +188,145 @@ begin
     if cardinality(locked) < cardinality(admit_limited.keys) then
         perform _howdah.note('l', array(select unnest(admit_limited.keys) except select unnest(locked)));
     end if;
-    foreach asked in array locked loop
-        free := _howdah.free_places(asked);
-        if free <= 0 then
-            perform _howdah.note_rate(asked);
-            continue;
-        end if;
-        taken := '{}';
-        for job in
-            select j.id, j.limit_keys from _howdah.job j where j.state = 'b' and j.waits_for = asked
-            order by j.priority desc, j.seq limit 1000 for update skip locked
-        loop
-            full_one := null;
-            if cardinality(job.limit_keys) > 1 then
-                select k into full_one from unnest(job.limit_keys) k
-                where k <> asked and (_howdah.lock_gates(array[k]) = '{}' or _howdah.free_places(k) <= 0) order by k limit 1;
-            end if;
-            if full_one is null then
-                insert into _howdah.place (key, job_id, unstarted)
-                select k, job.id, case when (_howdah.rate_of(k)).rate is not null then true end from unnest(job.limit_keys) k;
-                taken := taken || job.id;
-                exit when cardinality(taken) = free;
-            else
-                update _howdah.job j set waits_for = full_one where j.id = job.id;
-                perform _howdah.note('l', array[full_one]);
-            end if;
+    loop
+        select array_agg(r.key) as keys, array_agg(r.free) as free, array_agg(r.is_rated) as rated into room from _howdah.rooms(locked) r;
+        select array_agg(j.id order by r.place, j.priority desc, j.seq) as ids, array_agg(r.key order by r.place, j.priority desc, j.seq) as keys,
+               array_agg(r.rated order by r.place, j.priority desc, j.seq) as rated, array_agg(distinct r.key) filter (where j.is_several) as several
+        into first
+        from unnest(room.keys, room.free, room.rated) with ordinality r (key, free, rated, place)
+        cross join lateral (
+            select j.id, j.priority, j.seq, cardinality(j.limit_keys) > 1 as is_several from _howdah.job j
+            where j.state = 'b' and j.waits_for = r.key
+            order by j.priority desc, j.seq limit r.free for update skip locked) j
+        where r.free > 0;
+        exit when first.several is null;
+        foreach asked in array first.several loop
+            n := n + _howdah.admit_several(asked);
         end loop;
-        ready := ready || taken;
-        if cardinality(taken) = free then
-            perform _howdah.note_rate(asked);
-        end if;
-        -- There may be more than were looked at, or some that somebody has locked, and perhaps only to cancel it.
-        if (cardinality(taken) < free or free = 1000)
-           and exists (select from _howdah.job j where j.state = 'b' and j.waits_for = asked and j.id <> all (taken)) then
-            perform _howdah.note('l', array[asked]);
+        locked := array(select k from unnest(locked) k where k <> all (first.several));  -- they may have taken places of these, too
+    end loop;
+
+    if first.ids is not null then
+        insert into _howdah.place (key, job_id, unstarted)
+        select f.key, f.id, nullif(f.rated, false) from unnest(first.ids, first.keys, first.rated) f (id, key, rated);
+        n := n + _howdah.let_in(first.ids);
+    end if;
+    -- There may be more than were looked at, or some that somebody has locked, and perhaps only to cancel it.
+    perform _howdah.note('l', array(
+        select r.key from unnest(room.keys, room.free) r (key, free)
+        left join (select f.key, count(*) as n from unnest(first.keys) f (key) group by f.key) f on f.key = r.key
+        where case when r.free > 0 and (r.free = 1000 or r.free > coalesce(f.n, 0))
+                   then exists (select from _howdah.job j where j.state = 'b' and j.waits_for = r.key) end));
+    if true = any (room.rated) then
+        perform _howdah.note_rate(r.key) from unnest(room.keys, room.rated) r (key, rated) where r.rated and _howdah.free_places(r.key) <= 0;
+    end if;
+    return n;
+end $$;
+
+-- The same for one key whose jobs have other limits besides: one job after the other. Under the lock of the key.
+create or replace function _howdah.admit_several(key text) returns int
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = on set jit = off set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+    free      int := _howdah.free_places(admit_several.key);
+    taken     uuid[] := '{}';
+    job       record;
+    full_one  text;
+    n         int := 0;
+begin
+    for job in
+        select j.id, j.limit_keys from _howdah.job j where j.state = 'b' and j.waits_for = admit_several.key
+        order by j.priority desc, j.seq limit 1000 for update skip locked
+    loop
+        exit when cardinality(taken) >= free;
+        select k into full_one from unnest(job.limit_keys) k
+        where k <> admit_several.key and (_howdah.lock_gates(array[k]) = '{}' or _howdah.free_places(k) <= 0) order by k limit 1;
+        if full_one is null then
+            insert into _howdah.place (key, job_id, unstarted)
+            select k, job.id, case when (_howdah.rate_of(k)).rate is not null then true end from unnest(job.limit_keys) k;
+            taken := taken || job.id;
+        else
+            update _howdah.job j set waits_for = full_one where j.id = job.id;
+            perform _howdah.note('l', array[full_one]);
         end if;
     end loop;
-    return case when ready = '{}' then 0 else _howdah.let_in(ready) end;
+    if taken <> '{}' then
+        n := _howdah.let_in(taken);
+    end if;
+    if cardinality(taken) >= free then
+        perform _howdah.note_rate(admit_several.key);
+    end if;
+    if (cardinality(taken) < free or free = 1000)
+       and exists (select from _howdah.job j where j.state = 'b' and j.waits_for = admit_several.key) then
+        perform _howdah.note('l', array[admit_several.key]);
+    end if;
+    return n;
 end $$;
 
 -- Those of the keys whose gates could be locked without waiting.
 create or replace function _howdah.lock_gates(keys text[]) returns text[]
-language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
+declare
+    locked  text[] := array(select g.key from _howdah.gate g where g.key = any (lock_gates.keys) order by g.key for update skip locked);
 begin
-    insert into _howdah.gate (key)
-    select k from unnest(lock_gates.keys) k
-    where not exists (select from _howdah.gate g where g.key = k)
-      and pg_try_advisory_xact_lock('_howdah.gate'::regclass::oid::int, hashtext(k))
-    on conflict do nothing;
-    return array(select g.key from _howdah.gate g where g.key = any (lock_gates.keys) order by g.key for update skip locked);
+    if cardinality(locked) < cardinality(lock_gates.keys) then
+        with fresh as (
+            insert into _howdah.gate (key)
+            select k from unnest(lock_gates.keys) k
+            where not exists (select from _howdah.gate g where g.key = k)
+              and pg_try_advisory_xact_lock('_howdah.gate'::regclass::oid::int, hashtext(k))  -- an insert would wait for another's
+            on conflict do nothing returning key)
+        select locked || array_agg(f.key::text) into locked from fresh f;
+    end if;
+    return locked;
 end $$;
 
--- How many more jobs of a key may be let in now, at most 1,000 at a time. To be asked under its lock.
-create or replace function _howdah.free_places(key text) returns int
-language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+-- How many more jobs of each of these keys may be let in now, at most 1,000 at a time, and whether the key has a rate. To be asked under their locks.
+create or replace function _howdah.rooms(keys text[]) returns table (key text, free bigint, is_rated boolean)
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
+#variable_conflict use_column
 declare
-    most  int := _howdah.most_of(free_places.key);
+    any_rates  boolean := exists (select from _howdah.limit l where l.rate is not null);
 begin
-    return least(1000, most - (select count(*) from _howdah.place p where p.key = free_places.key),
-                 _howdah.starts_left(free_places.key) - (select count(*) from _howdah.place p where p.key = free_places.key and p.unstarted));
+    return query
+    select k.key, least(1000, coalesce(
+                            (select l.most from _howdah.limit l where l.name = k.key),
+                            (select l.most from _howdah.limit l  -- as _howdah.most_of
+                             where l.most is not null and right(l.name, 1) = '*' and starts_with(k.key, left(l.name, -1)) order by length(l.name) desc limit 1))
+                            - (select count(*) from _howdah.place p where p.key = k.key),
+                        case when r.is_rated then _howdah.starts_left(k.key) - (select count(*) from _howdah.place p where p.key = k.key and p.unstarted) end),
+           r.is_rated
+    from unnest(rooms.keys) with ordinality k (key, place)
+    cross join lateral (select any_rates and (_howdah.rate_of(k.key)).rate is not null as is_rated) r
+    order by k.place;
+end $$;
+
+-- The same of one key.
+create or replace function _howdah.free_places(key text) returns int
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (select r.free from _howdah.rooms(array[free_places.key]) r);
 end $$;
 
 -- Jobs with keys came back to waiting, or ended: their places are free, and others may go on.
 -- Of serial keys the next one is let in at once, if `soon`; limits wait for the next transaction, which sees what others do now.
--- An idle worker is told, if `wake`: where nobody else is about to look.
+-- An idle worker is told, if `wake`: where nobody else is about to look. ids NULL: none of them has a limit.
 create or replace function _howdah.let_go(ids uuid[], serial_keys text[], soon boolean, wake boolean default false) returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
     freed  text[];
 begin
-    with left_ones as (delete from _howdah.place p where p.job_id = any (let_go.ids) returning p.key)
-    select array_agg(distinct l.key) into freed from left_ones l;
-    if freed is not null then
+    if let_go.ids is not null then
+        with left_ones as (delete from _howdah.place p where p.job_id = any (let_go.ids) returning p.key)
+        select array_agg(distinct l.key) into freed from left_ones l;
         perform _howdah.note('l', freed);
     end if;
     if serial_keys <> '{}' then
@@ -270,7 +344,7 @@ end $$;
 -- Wakes a worker for who may be let in next of each of these keys.
 create or replace function _howdah.wake_for(serial_keys text[], limits text[]) returns void
 language plpgsql volatile
-set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = on set jit = off
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = on set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 begin
@@ -285,7 +359,7 @@ end $$;
 
 -- Jobs with keys that have just come back to waiting: they give up their places, and those that do not keep their turn, that too.
 create or replace function _howdah.back_to_keys(ids uuid[]) returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare

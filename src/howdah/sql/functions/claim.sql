@@ -35,9 +35,10 @@ declare
     most     int := claim.n;  -- priorities to look at: enough, if each gives a job
     picked   tid[];
     doubted  tid[];  -- those of them that are suspects
+    unlimited tid[];  -- those of them that go back to wait for a limit
     is_full  boolean;
     names    text[] := array(select t from unnest(claim.tasks) t where t not like '%*');
-    likes    text[] := _howdah.like_patterns(array(select t from unnest(claim.tasks) t where t like '%*'));
+    likes    text[] := case when array_to_string(claim.tasks, ',') like '%*%' then _howdah.like_patterns(array(select t from unnest(claim.tasks) t where t like '%*')) else '{}' end;
     ranged   text[] := case when array_to_string(claim.tasks, ',') like '%@%' then _howdah.versions_of(claim.tasks) end;
     looks    boolean := above = '{}' or coalesce((claim.floors ->> 'look')::boolean, true);  -- for queues without floors
     overdue  boolean := false;
@@ -106,8 +107,14 @@ begin
         picked := array(select unnest(picked) except select unnest(doubted[claim.suspects + 1:]));
     end if;
     moment := _howdah.clock();
-    if _howdah.any_limits() and picked <> '{}' and exists (select from _howdah.limit l where l.rate is not null) then
-        picked := array(select unnest(picked) except select unnest(_howdah.not_yet(picked, moment)));
+    if _howdah.any_limits() and picked <> '{}' then
+        unlimited := _howdah.limit_late(picked);
+        if unlimited is not null then
+            picked := array(select unnest(picked) except select unnest(unlimited));
+        end if;
+        if exists (select from _howdah.limit l where l.rate is not null) then
+            picked := array(select unnest(picked) except select unnest(_howdah.not_yet(picked, moment)));
+        end if;
     end if;
 
     if picked <> '{}' then

@@ -32,7 +32,7 @@ end $$;
 
 -- Which of these jobs cannot save a cursor now, because somebody holds that of their key.
 create or replace function _howdah.held_cursors(ids uuid[], cursors jsonb[]) returns uuid[]
-language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 declare
     keys  text[] := array(select j.serial_key from unnest(held_cursors.ids, held_cursors.cursors) o (id, cursor) join _howdah.job j on j.id = o.id
@@ -45,12 +45,13 @@ end $$;
 
 -- Saves what attempts leave for the next job of their serial key: with the finish, and only if the lease is still theirs.
 create or replace function _howdah.save_cursors(ids uuid[], leases uuid[], cursors jsonb[]) returns void
-language sql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
+begin
     update _howdah.serial_key s set cursor = c.cursor, version = s.version + 1, updated_at = _howdah.clock(), updated_by = c.id
     from (select j.serial_key, o.cursor, o.id from unnest(save_cursors.ids, save_cursors.leases, save_cursors.cursors) o (id, lease, cursor)
           join _howdah.job j on j.id = o.id and j.lease = o.lease
           where o.cursor is not null and j.serial_key is not null and (j.leased_until is null or j.leased_until > _howdah.clock())
           order by j.id for update of j) c  -- nobody takes the lease away before the finish
-    where s.key = c.serial_key
-$$;
+    where s.key = c.serial_key;
+end $$;

@@ -48,21 +48,35 @@ begin
     -- Most jobs are plain, and take the short road: each expression is set up anew in each transaction, so what is not needed costs.
     if length(task) between 1 and 120 and strpos(task, '*') = 0 and jsonb_typeof(args) = 'object' and pg_column_size(args) < 512
        and (queue is null or length(queue) between 1 and 120 and strpos(queue, '*') = 0)
-       and num_nonnulls(id, priority, run_at, delay, max_attempts, timeout, delivery, unique_key, headers, tags, serial_key, limit_keys,
+       and num_nonnulls(id, priority, run_at, delay, max_attempts, timeout, delivery, headers, tags, serial_key, limit_keys,
                         collapse, on_failure, unique_per, unique_while, unique_for, on_conflict, earlier, after, after_failed) = 0
+       and (unique_key is null or octet_length(unique_key) between 1 and 200)
        and not no_timeout and current_setting('synchronous_commit') <> 'off' then
         select t.queue, t.priority, t.max_attempts, t.timeout_ms, t.delivery, t.keys into declared
         from _howdah.task t where t.name = enqueue.task;
         if declared.keys is not null or _howdah.any_limits() and _howdah.is_limited(coalesce(queue, declared.queue, 'default'), task) then
             select p.id into job_id from _howdah.put_keyed(array[row(
-                task, args, queue, null, null, null, null, null, null, null, null, null, null, null)::howdah.new_job], null, enqueue.wake) p;
+                task, args, queue, null, null, null, null, null, null, null, null, unique_key, null, null)::howdah.new_job], null, enqueue.wake) p;
             return job_id;
         end if;
-        insert into _howdah.job (seq, created_at, timeout_ms, priority, max_attempts, id, state, delivery, queue, task, args)
-        values (nextval('_howdah.seq'), _howdah.clock(), declared.timeout_ms, coalesce(declared.priority, 0), declared.max_attempts,
-                _howdah.new_id(), 'r', declared.delivery, coalesce(enqueue.queue, declared.queue, 'default'), enqueue.task,
-                enqueue.args)
-        returning id into job_id;
+        if enqueue.unique_key is not null then
+            insert into _howdah.job (seq, created_at, timeout_ms, priority, max_attempts, id, state, delivery, queue, task, args, unique_key)
+            values (nextval('_howdah.seq'), _howdah.clock(), declared.timeout_ms, coalesce(declared.priority, 0), declared.max_attempts,
+                    _howdah.new_id(), 'r', declared.delivery, coalesce(enqueue.queue, declared.queue, 'default'), enqueue.task,
+                    enqueue.args, enqueue.unique_key)
+            on conflict do nothing returning id into job_id;
+            if job_id is null then  -- there is one, or was a moment ago
+                select p.id into job_id from _howdah.put(array[row(
+                    task, args, queue, null, null, null, null, null, null, null, null, unique_key, null, null)::howdah.new_job], enqueue.wake) p;
+                return job_id;
+            end if;
+        else
+            insert into _howdah.job (seq, created_at, timeout_ms, priority, max_attempts, id, state, delivery, queue, task, args)
+            values (nextval('_howdah.seq'), _howdah.clock(), declared.timeout_ms, coalesce(declared.priority, 0), declared.max_attempts,
+                    _howdah.new_id(), 'r', declared.delivery, coalesce(enqueue.queue, declared.queue, 'default'), enqueue.task,
+                    enqueue.args)
+            returning id into job_id;
+        end if;
         if enqueue.wake and _howdah.anybody_idle() then
             perform _howdah.wake(j.queue, j.task, 1) from _howdah.job j where j.id = job_id;
         end if;

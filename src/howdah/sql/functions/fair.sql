@@ -8,7 +8,7 @@ return pg_catalog.chr(1) || queue || pg_catalog.chr(1) || fair_key;
 
 -- Jobs whose turn it is and that have their places: ready, or, where shares are kept, behind the gate of their key.
 create or replace function _howdah.let_in(ids uuid[]) returns int
-language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare

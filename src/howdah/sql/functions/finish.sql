@@ -20,7 +20,7 @@ create or replace function howdah.finish(
 ) returns table (id uuid, reason text)
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '1s' set enable_seqscan = off set jit = off
+set lock_timeout = '1s' set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare

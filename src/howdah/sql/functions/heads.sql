@@ -69,7 +69,7 @@ create or replace function _howdah.left_behind(
     ranged   text[] default null  -- of the names those that are versions
 ) returns jsonb
 language plpgsql volatile
-set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 begin
     return (

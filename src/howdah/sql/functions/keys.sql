@@ -45,7 +45,7 @@ end $$;
 
 -- A key made from a template: `user:{user_id}` with the arguments' values. Refused when one is missing.
 create or replace function _howdah.filled(template text, args jsonb) returns text
-language plpgsql immutable set search_path = pg_catalog, pg_temp
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp
 as $$
 declare
     made  text := (select string_agg(p.part[1] || case when p.part[2] is null then '' else args ->> p.part[2] end, '' order by p.place)
@@ -60,24 +60,28 @@ end $$;
 
 -- The limits of a queue and a task, where they have any: keys queue:NAME and task:NAME.
 create or replace function _howdah.limits_of(queue text, task text) returns text[]
-language sql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
-    select coalesce(array_agg(k.key), '{}') from (values ('queue:' || limits_of.queue), ('task:' || limits_of.task)) k (key)
-    where exists (select from _howdah.limit l where l.name = k.key or (right(l.name, 1) = '*' and starts_with(k.key, left(l.name, -1))))
-$$;
+begin
+    return array(
+        select k.key from (values ('queue:' || limits_of.queue), ('task:' || limits_of.task)) k (key)
+        where exists (select from _howdah.limit l where l.name = k.key)
+           or exists (select from _howdah.limit l where right(l.name, 1) = '*' and starts_with(k.key, left(l.name, -1))));
+end $$;
 
 -- The keys of one job: what the caller says, before what the task declares.
 create or replace function _howdah.keys_of(task text, queue text, args jsonb, unique_key text, given jsonb, declared jsonb) returns _howdah.keys
-language plpgsql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
     said    jsonb := coalesce(given, '{}');
     whole   jsonb := coalesce(declared, '{}') || said;
     chosen  text := coalesce(keys_of.unique_key, case when not said ? 'collapse' then _howdah.filled(declared ->> 'unique_key', args) end);
     place   text := case when whole ->> 'unique_per' = 'queue' then queue || chr(31) else '' end || chosen;  -- no key of all queues is so
+    limited boolean := _howdah.any_limits();
     k       _howdah.keys;
 begin
-    if declared is null and keys_of.unique_key is null and said - 'after' = '{}' and not _howdah.any_limits() then  -- it only waits for others
+    if declared is null and keys_of.unique_key is null and said - 'after' = '{}' and not limited then  -- it only waits for others
         k.waits := nullif(said ? 'after', false);
         return k;
     end if;
@@ -85,15 +89,19 @@ begin
         place := encode(sha256(convert_to(place, 'UTF8')), 'hex') || chr(31);
     end if;
     k.serial_key := coalesce(said ->> 'serial_key', _howdah.filled(declared ->> 'serial_key', args));
-    k.limit_keys := array(
-        select distinct l from (
-            select jsonb_array_elements_text(said -> 'limit_keys') union all
-            select _howdah.filled(t, args) from jsonb_array_elements_text(case when not said ? 'limit_keys' then declared -> 'limit_keys' end) t union all
-            select unnest(_howdah.limits_of(queue, task)) where _howdah.any_limits()) l (l)
-        order by l);
-    k.limit_keys := nullif(k.limit_keys, '{}');
-    k.fair_key := translate(_howdah.filled((select q.fair_by from _howdah.queue q where q.name = keys_of.queue and _howdah.any_limits()), args),
-                            chr(1), chr(2));  -- as what parts a gate's name
+    if whole ? 'limit_keys' or limited then
+        k.limit_keys := array(
+            select distinct l from (
+                select jsonb_array_elements_text(said -> 'limit_keys') union all
+                select _howdah.filled(t, args) from jsonb_array_elements_text(case when not said ? 'limit_keys' then declared -> 'limit_keys' end) t union all
+                select unnest(_howdah.limits_of(queue, task)) where limited) l (l)
+            order by l);
+        k.limit_keys := nullif(k.limit_keys, '{}');
+    end if;
+    if limited then
+        k.fair_key := translate(_howdah.filled((select q.fair_by from _howdah.queue q where q.name = keys_of.queue), args),
+                                chr(1), chr(2));  -- as what parts a gate's name
+    end if;
     k.hooks := nullif(case when k.serial_key is not null then 1 else 0 end + case when k.limit_keys is not null then 2 else 0 end
                       + case when k.fair_key is not null then 4 else 0 end + case when said ? 'member' then 32 else 0 end, 0);
     k.waits := nullif(said ?| array['after', 'member'], false);
@@ -113,7 +121,7 @@ begin
         when 'task' then 'task/' || encode(sha256(convert_to(jsonb_build_array(k.serial_key, queue, task)::text, 'UTF8')), 'hex') end);
     if octet_length(k.serial_key) not between 1 and 200 or octet_length(chosen) not between 1 and 200
        or octet_length(k.fair_key) not between 1 and 200
-       or exists (select from unnest(k.limit_keys) l where octet_length(l) not between 1 and 200 or strpos(l, chr(1)) > 0) then
+       or (k.limit_keys is not null and exists (select from unnest(k.limit_keys) l where octet_length(l) not between 1 and 200 or strpos(l, chr(1)) > 0)) then
         perform _howdah.refuse('JQ001', format('a key of task %s is not 1 to 200 bytes long, or has control characters', task),
                                'Nothing was enqueued. Make it from other arguments.');
     end if;

@@ -3,7 +3,7 @@
 -- Keys are inserted in sorted order, so that batches that share some cannot wait in a circle.
 create or replace function _howdah.put_keyed(jobs howdah.new_job[], keys jsonb[] default null, wake boolean default true)
 returns table (ordinal int, id uuid, created boolean)
-language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = auto
 as $$
 #variable_conflict use_column
 declare
@@ -15,6 +15,15 @@ declare
     waiting  uuid[] := '{}';   -- those that wait for others, and
     parents  jsonb[] := '{}';  -- for whom
 begin
+    if cardinality(jobs) = 1 and jobs[1].id is null and not coalesce(keys[1] ? 'after', false) then
+        ordinal := 1;
+        select p.id, p.created into id, created from _howdah.put_alone(jobs[1], keys[1], put_keyed.wake) p;
+        return next;
+        return;
+    end if;
+    if cardinality(jobs) <= 20 then  -- a plan for few jobs is kept; one for many is made for how many they are
+        perform set_config('plan_cache_mode', 'force_generic_plan', true);
+    end if;
     if current_setting('synchronous_commit') = 'off' then
         perform _howdah.durable((select array_agg(distinct coalesce(j.queue, t.queue, 'default'))
                                  from unnest(jobs) j left join _howdah.task t on t.name = j.task));
@@ -107,9 +116,54 @@ begin
     end if;
 end $$;
 
+-- The same for one job that waits for no other, and whose id is ours: the short road.
+create or replace function _howdah.put_alone(one howdah.new_job, given jsonb, wake boolean, out id uuid, out created boolean)
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+    moment   timestamptz := _howdah.clock();
+    own      xid8 := pg_current_xact_id();  -- before nextval: a transaction is always older than its seqs (the scan floor)
+    new_one  record;
+    keys     _howdah.keys;
+    gate     text;
+begin
+    select nextval('_howdah.seq') as seq, _howdah.new_id() as id, coalesce(one.queue, t.queue, 'default') as queue, one.task, coalesce(one.args, '{}') as args,
+           coalesce(one.priority, t.priority, 0) as priority, coalesce(one.max_attempts, t.max_attempts) as max_attempts,
+           case when one.no_timeout then 0 else coalesce(_howdah.to_ms(one.timeout), t.timeout_ms) end as timeout_ms,
+           case when one.delivery is null then t.delivery else _howdah.delivery_code(one.delivery) end as delivery,
+           coalesce(one.run_at, moment + one.delay) as run_at, one.headers, one.tags, one.priority is not null as is_ranked, t.keys
+    into new_one from (select) x left join _howdah.task t on t.name = one.task;
+    if current_setting('synchronous_commit') = 'off' then
+        perform _howdah.durable(array[new_one.queue]);
+    end if;
+    keys := _howdah.keys_of(new_one.task, new_one.queue, new_one.args, one.unique_key, put_alone.given, new_one.keys);
+    select p.id, p.created into id, created from _howdah.put_one(new_one, keys, moment) p;
+    if not created then
+        return;
+    end if;
+
+    if keys.waits is null and coalesce(new_one.run_at <= moment, true) then
+        if keys.serial_key is not null then
+            perform _howdah.note('s', array[keys.serial_key]);
+        else
+            gate := coalesce(keys.limit_keys[1], _howdah.fair_gate(new_one.queue, keys.fair_key));
+            if gate is not null then
+                perform _howdah.note('l', array[gate]);
+            end if;
+        end if;
+    end if;
+    if put_alone.wake and _howdah.anybody_watching() then
+        perform _howdah.tell_live(array[id]);
+    end if;
+    if put_alone.wake and _howdah.anybody_idle() and coalesce(new_one.run_at < moment + interval '1.5 s', true) then
+        perform _howdah.wake(new_one.queue, new_one.task, 1);
+    end if;
+end $$;
+
 -- Stores one job, or finds the one that has its key already and does with it what `keys` says of a conflict.
 create or replace function _howdah.put_one(job record, keys _howdah.keys, moment timestamptz, out id uuid, out created boolean)
-language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare

@@ -72,3 +72,29 @@ begin
         end loop;
     end loop;
 end $$;
+
+-- Jobs which a claim is about to take although their queue or task has a limit that they do not know of: their enqueue was under way when it
+-- was put, and did not see it. They go back, to wait for it. Returns their rows, as they were; NULL: there are none.
+create or replace function _howdah.limit_late(rows tid[]) returns tid[]
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+    late  record;
+begin
+    with picked as materialized (
+        select j.ctid as row, j.id, j.queue::text as queue, j.task::text as task, j.limit_keys from _howdah.job j where j.ctid = any (limit_late.rows)
+    ), limited as materialized (
+        select d.queue, d.task, _howdah.limits_of(d.queue, d.task) as keys from (select distinct p.queue, p.task from picked p) d
+    )
+    select array_agg(p.row) as rows, array_agg(p.id) as ids, array_agg(l.keys::text) as keys into late
+    from picked p join limited l on l.queue = p.queue and l.task = p.task
+    where l.keys <> '{}' and not (l.keys <@ coalesce(p.limit_keys, '{}'));
+    if late.ids is not null then
+        update _howdah.job j
+        set limit_keys = array(select distinct k from unnest(j.limit_keys || l.keys::text[]) k order by k), hooks = coalesce(j.hooks, 0) | 2
+        from unnest(late.ids, late.keys) l (id, keys) where j.id = l.id;
+        perform _howdah.make_ready(late.ids);
+    end if;
+    return late.rows;
+end $$;

@@ -3,16 +3,23 @@
 
 -- The rate of a key: its own, else that of the longest pattern; NULLs: it has none.
 create or replace function _howdah.rate_of(key text) returns _howdah.rate
-language sql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
-    select l.rate, l.per, l.burst from _howdah.limit l
-    where l.rate is not null and (l.name = rate_of.key or (right(l.name, 1) = '*' and starts_with(rate_of.key, left(l.name, -1))))
-    order by l.name = rate_of.key desc, length(l.name) desc limit 1
-$$;
+declare
+    r  _howdah.rate;
+begin
+    select l.rate, l.per, l.burst into r from _howdah.limit l where l.name = rate_of.key and l.rate is not null;
+    if not found then
+        select l.rate, l.per, l.burst into r from _howdah.limit l
+        where l.rate is not null and right(l.name, 1) = '*' and starts_with(rate_of.key, left(l.name, -1)) order by length(l.name) desc limit 1;
+    end if;
+    return r;
+end $$;
 
 -- How many may start now; NULL: the key has no rate.
 create or replace function _howdah.starts_left(key text, at timestamptz default null) returns bigint
-language plpgsql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 declare
     r       _howdah.rate := _howdah.rate_of(starts_left.key);
@@ -26,7 +33,7 @@ end $$;
 
 -- When the next one may start; NULL: now, or the key has no rate.
 create or replace function _howdah.next_start(key text) returns timestamptz
-language plpgsql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 declare
     r       _howdah.rate := _howdah.rate_of(next_start.key);
@@ -44,7 +51,7 @@ end $$;
 
 -- Has the key looked at when its next job may start, if jobs wait for that.
 create or replace function _howdah.note_rate(key text) returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 declare
     at  timestamptz := _howdah.next_start(note_rate.key);
@@ -57,7 +64,7 @@ end $$;
 -- Counts the starts of these jobs, which a claim is about to take, against the rates of their keys; returns the rows that may not start
 -- yet, because somebody was faster or the key is locked. The moment is what attempts will say: the bound holds for these times.
 create or replace function _howdah.not_yet(rows tid[], moment timestamptz) returns tid[]
-language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare

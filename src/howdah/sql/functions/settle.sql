@@ -12,7 +12,7 @@ create or replace function _howdah.settle(
 ) returns uuid[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
-set enable_seqscan = off set enable_indexscan = on set enable_hashjoin = off set enable_mergejoin = off set jit = off
+set enable_seqscan = off set enable_indexscan = on set enable_hashjoin = off set enable_mergejoin = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -29,7 +29,8 @@ declare
     keyed   uuid[] := '{}';  -- those with keys, or on which others hang; their
     hooks   int[] := '{}';   -- hooks and places in what was given, and
     spots   bigint[] := '{}';
-    serial  text[] := '{}';  -- their serial keys
+    serial  text[] := '{}';  -- their serial keys, and
+    hanging int := 0;        -- what hangs on any of them (see job.hooks)
     parted  record;
     told    text;
     ends    jsonb[];  -- of those that somebody listens to
@@ -79,21 +80,23 @@ begin
         select moved || array_agg(g.id) as moved, count(*) as n, array_agg(g.id) filter (where g.hooks is not null) as keyed,
                array_agg(g.hooks) filter (where g.hooks is not null) as hooks,
                array_agg(places[array_position(owners, g.id)]) filter (where g.hooks is not null) as spots,
-               array_agg(distinct g.serial_key::text) filter (where g.serial_key is not null) as serial,
+               array_agg(distinct g.serial_key::text) filter (where g.serial_key is not null) as serial, bit_or(g.hooks) as hanging,
                array_agg(g.id) filter (where g.task = 'http' and (g.args -> 'notify') is distinct from 'false') as urls
         into parted from gone g;
         moved := parted.moved; n := parted.n; keyed := keyed || parted.keyed; hooks := hooks || parted.hooks; spots := spots || parted.spots;
-        serial := serial || parted.serial; urls := urls || parted.urls;
+        serial := serial || parted.serial; hanging := hanging | coalesce(parted.hanging, 0); urls := urls || parted.urls;
         exit when n = cardinality(rows);  -- else somebody has changed one meanwhile: look again
     end loop;
 
     if keyed <> '{}' then
-        perform _howdah.note('d', array(select settle.state::text || h.id from unnest(keyed, hooks) h (id, hooks) where h.hooks & 16 <> 0));
-        if exists (select from unnest(hooks) h where h & 32 <> 0) then
+        if hanging & 16 <> 0 then
+            perform _howdah.note('d', array(select settle.state::text || h.id from unnest(keyed, hooks) h (id, hooks) where h.hooks & 16 <> 0));
+        end if;
+        if hanging & 32 <> 0 then
             perform _howdah.end_members(array_agg(h.id), settle.state, array_agg(settle.results[h.spot]), array_agg(settle.errors[h.spot]))
             from unnest(keyed, hooks, spots) h (id, hooks, spot) where h.hooks & 32 <> 0;
         end if;
-        perform _howdah.let_go(keyed, array(select distinct k from unnest(serial) k), settle.soon,
+        perform _howdah.let_go(case when hanging & 2 <> 0 then keyed end, array(select distinct k from unnest(serial) k), settle.soon,
                                wake => settle.leases is null or array_position(held.workers, null) is not null);  -- a worker looks itself
     end if;
     if keeps_none <> '{}' then  -- what history does not keep: count from here

@@ -2,16 +2,22 @@
 -- empty; patterns cost a descent of job_claim for each queue that holds ready jobs and is not known, and for each gap between
 -- the known ones, whose dead rows are so not walked over.
 create or replace function _howdah.sources(patterns text[], excluded text[] default null, known text[] default null, look boolean default true) returns text[]
-language plpgsql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-    names  text[] := patterns;
+    names    text[] := patterns;
+    likes    text[];
+    unlikes  text[];
 begin
     if patterns is null or exists (select from unnest(patterns) p where p like '%*') then
+        likes := _howdah.like_patterns(patterns);
+        if excluded <> '{}' then
+            unlikes := _howdah.like_patterns(excluded);
+        end if;
         names := array(
             select distinct q from unnest(known || case when look then _howdah.ready_queues(coalesce(patterns, '{*}'), known || excluded) end) q
-            where (patterns is null or q like any (_howdah.like_patterns(patterns)))
-              and not (q like any (_howdah.like_patterns(coalesce(excluded, '{}')))));
+            where (patterns is null or q like any (likes))
+              and (unlikes is null or not (q like any (unlikes))));
     end if;
     if exists (select from _howdah.queue q where q.paused) then
         names := array(select n from unnest(names) n
@@ -24,7 +30,7 @@ end $$;
 -- queue and each gap, however many jobs there are.
 create or replace function _howdah.ready_queues(patterns text[] default '{*}', but text[] default null) returns text[]
 language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set plan_cache_mode = force_generic_plan
 as $$
 declare
     lows   text[] collate "C";  -- what to jump over, in order
