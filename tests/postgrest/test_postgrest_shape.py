@@ -310,7 +310,8 @@ def test_those_that_are_not_for_postgrest_have_a_nameless_argument_that_must_be_
 ) -> None:
     for signature in NOT_FOR_POSTGREST:
         [(names, count, defaults)] = db.execute(
-            "select proargnames, pronargs, pronargdefaults from pg_proc where oid = %s::regprocedure",
+            "select proargnames, pronargs, pronargdefaults from pg_proc "
+            "where oid = %s::regprocedure",
             [f"howdah.{signature}"],
         ).fetchall()
 
