@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chaos import invariants, liveness
+from chaos import flow_invariants, invariants, liveness
 from chaos.history import History, read
 
 SHOWN = 5  # examples of each violation
@@ -33,6 +33,8 @@ CHECKS: dict[str, Check] = {
     "I11 early": invariants.early,
     "I12 states": invariants.states,
     "I13 conservation": invariants.conservation,
+    "I14 ticks": flow_invariants.ticks,
+    "I15 flows": flow_invariants.flows,
     "I16 server log": invariants.server_log,
     "L1 drained": liveness.drained,
     "L2 prompt": liveness.prompt,
@@ -83,6 +85,8 @@ def figures(history: History) -> dict[str, object]:
         "refused": history.refused,
         "acked in SQL": len(history.acked),
         "attempts": dict(Counter(row.outcome for row in history.attempts)),
+        "ticks": len(history.ticks),
+        "flows": dict(Counter(flow.state for flow in history.flows)),
         "longest overlap": invariants.longest_overlaps(history, by_key),
         "recovery": liveness.recovery(history),
         "faults": liveness.injected(history),

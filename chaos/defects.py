@@ -142,6 +142,38 @@ DEFECTS = {
         breaks="a job of a serial key is let in at once, whoever of its key waits or runs",
         statements=(NO_TURNS,),
     ),
+    "ticks-twice": Defect(
+        breaks="whoever finds a schedule due fires it, whatever others have fired meanwhile",
+        statements=("alter table _howdah.tick drop constraint tick_pkey",),
+        edits=(
+            ("howdah.due_schedules", "taken_until = present + interval '2 s'", "taken_until = null"),
+            (
+                "howdah.fire",
+                "and s.revision = fire.revision and s.handled = fire.handled and not s.paused\n    for update skip locked",
+                "and not s.paused",
+            ),
+        ),
+    ),
+    "ticks-forgotten": Defect(
+        breaks="of several ticks that are due at once only the last makes a job",
+        edits=(
+            (
+                "howdah.fire",
+                "foreach due in array fire.ticks loop",
+                "foreach due in array fire.ticks[cardinality(fire.ticks):] loop",
+            ),
+        ),
+    ),
+    "joins-early": Defect(
+        breaks="what has been added up of a workflow's ends stays, and is added again",
+        edits=(
+            (
+                "_howdah.add_up",
+                "delete from _howdah.tally t where t.workflow = flow returning t.step, t.state, t.n",
+                "select t.step, t.state, t.n from _howdah.tally t where t.workflow = flow",
+            ),
+        ),
+    ),
     "tail-dropped": Defect(
         breaks="of each batch of finishes the last is not stored, and said to be",
         edits=(

@@ -88,6 +88,42 @@ class Remaining(NamedTuple):
     why: str
 
 
+class Tick(NamedTuple):
+    """A job of a schedule, and the tick that made it: µs."""
+
+    schedule: str
+    tick: int
+    id: str
+
+
+class Flow(NamedTuple):
+    """A workflow, by the number in its name."""
+
+    key: int
+    id: str
+    state: str
+
+
+class Member(NamedTuple):
+    """A job of a workflow, and what the workflow has recorded of it; `result` is JSON."""
+
+    id: str
+    key: int
+    step: str
+    place: int
+    state: str | None
+    result: str | None
+
+
+@dataclass(slots=True)
+class FlowAsked:
+    """What became of the start of one workflow."""
+
+    status: str  # ok, fail, info
+    shape: str
+    width: int
+
+
 @dataclass(slots=True)
 class Asked:
     """What became of the enqueueing of one key."""
@@ -113,6 +149,10 @@ class History:
     effects: list[Effect] = field(default_factory=list)
     changes: Callable[[], Iterable[Change]] = tuple  # job by job, each in its order
     remaining: list[Remaining] = field(default_factory=list)
+    flows_asked: dict[int, FlowAsked] = field(default_factory=dict)
+    flows: list[Flow] = field(default_factory=list)
+    members: list[Member] = field(default_factory=list)
+    ticks: list[Tick] = field(default_factory=list)
     faults: list[dict[str, Any]] = field(default_factory=list)
     parents: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -143,6 +183,15 @@ class History:
     def _info(self, line: dict[str, Any]) -> None:
         for key in range(line["k"], line["k"] + line["n"]):
             self.asked[key].status, self.asked[key].returned = "info", line["t"]
+
+    def _flow_invoke(self, line: dict[str, Any]) -> None:
+        self.flows_asked[line["k"]] = FlowAsked("info", line["shape"], line["width"])
+
+    def _flow_ok(self, line: dict[str, Any]) -> None:
+        self.flows_asked[line["k"]].status = "ok"
+
+    def _flow_fail(self, line: dict[str, Any]) -> None:
+        self.flows_asked[line["k"]].status = "fail"
 
     def _start(self, line: dict[str, Any]) -> None:
         start = Start(line["a"], intern(line["f"]), line["w"], line["t"])
@@ -204,12 +253,16 @@ def read(folder: Path) -> History:
     history.add(*rows(dump / "attempts.tsv", Attempt))
     history.add(*rows(dump / "effects.tsv", Effect))
     history.add(*rows(dump / "remaining.tsv", Remaining))
+    history.ticks += rows(dump / "ticks.tsv", Tick)
+    history.flows += rows(dump / "flows.tsv", Flow)
+    history.members += rows(dump / "members.tsv", Member)
     history.changes = lambda: rows(dump / "audit.tsv", Change)
     return history
 
 
 _NUMBERS = {
     "key", "attempt", "max_attempts", "crashes", "run_at", "finished_at", "at", "pid",
+    "tick", "place",
 }  # fmt: skip
 _TOKENS = {"lease", "fence", "token", "was_lease", "now_lease"}
 

@@ -27,7 +27,7 @@ CRASHES = {"lost", "crashed", "connection lost"}
 LEGAL = {
     (None, "r"), (None, "s"), ("s", "r"), ("s", None), ("r", "x"), ("r", None), ("x", "r"),
     ("x", "s"), ("x", None), (None, "b"), ("b", "r"), ("b", "s"), ("s", "b"), ("x", "b"),
-    ("b", None),
+    ("b", None), (None, "w"), ("w", "r"), ("w", "s"), ("w", "b"), ("w", None),
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
+from chaos.flow_load import SHARE
 from chaos.history import History
 
 PROMPT = 1.5  # seconds from the enqueue of a lone job to its start, once healed
@@ -71,6 +72,11 @@ def too_little(history: History) -> Iterator[str]:
     classes = {line["name"] for line in real}
     if len(classes) < planned.get("classes", 0):
         yield f"{len(classes)} kinds of fault, not {planned['classes']}"
+    flows = Counter(asked.status for asked in history.flows_asked.values())
+    if flows["ok"] < TAKEN * round(SHARE * jobs):
+        yield f"of {round(SHARE * jobs)} flows {flows['ok']} were acknowledged"
+    if not history.ticks:
+        yield "no schedule fired"
     if not facts.get("probes"):
         yield "nobody looked whether lone jobs start at once"
 

@@ -183,18 +183,23 @@ class BySql(Producer):
         super().__init__(*given)  # type: ignore[arg-type]
         self.connection: psycopg.AsyncConnection | None = None
 
-    async def enqueue(self, specs: Sequence[Spec]) -> Sequence[UUID]:
+    async def connected(self) -> psycopg.AsyncConnection:
+        """Its connection, a new one after an error."""
         if self.connection is None:
             url = os.environ["HOWDAH_DATABASE_URL"]
             self.connection = await psycopg.AsyncConnection.connect(
                 url, autocommit=True, connect_timeout=5, prepare_threshold=None
             )
+        return self.connection
+
+    async def enqueue(self, specs: Sequence[Spec]) -> Sequence[UUID]:
+        connection = await self.connected()
         if len(specs) == 1:
             return [await self.one(specs[0])]
         is_meant = self.chance.random() > 0.2
         ids = []
         try:
-            async with self.connection.transaction():
+            async with connection.transaction():
                 ids = [await self.one(one) for one in specs]
                 if not is_meant:
                     raise psycopg.Rollback

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from chaos.flow_load import SHARE
 from chaos.log import lines
 from chaos.world import Injected, World
 
 ROOT = Path(__file__).parent.parent
 SHARES = {"bulk": 0.82, "client": 0.12, "sql": 0.06}  # of the jobs
+MODULES = {"flow": "chaos.flow_producer"}  # of those that are no kind of chaos.producer
 
 
 @dataclass(slots=True)
@@ -45,6 +47,7 @@ class Producers:
         """All of them; they are to be done in so many seconds."""
         for kind, share in SHARES.items():
             self._start(kind, round(jobs * share), time.monotonic() + seconds)
+        self._start("flow", round(jobs * SHARE), time.monotonic() + seconds)
         for number in range(1, sql_workers + 1):
             self._beside.append(self._run("chaos.sqlworker", number, self._seed))
 
@@ -86,12 +89,13 @@ class Producers:
         path = self._folder / "log" / f"producer-{producer.number}.jsonl"
         if not path.exists():
             return 0
-        return sum(line["n"] for line in lines(path) if line["e"] == "ok")
+        return sum(line["n"] for line in lines(path) if line["e"] in {"ok", "flow_ok"})
 
     def _start(self, kind: str, jobs: int, until: float) -> None:
         self._numbers += 1
         seconds = max(1.0, until - time.monotonic())
-        process = self._run("chaos.producer", kind, self._numbers, self._seed, jobs, seconds)
+        module = MODULES.get(kind, "chaos.producer")
+        process = self._run(module, kind, self._numbers, self._seed, jobs, seconds)
         self._producers.append(Producer(kind, self._numbers, jobs, until, process))
 
     def _run(self, *command: object) -> subprocess.Popen[bytes]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import asyncpg
 
+from chaos import flow_program
 from chaos.log import Log
 from howdah import App, Context, Retry, Snooze
 from howdah.events import Event, LeaseRefused
@@ -137,6 +138,7 @@ def declare() -> None:
     app.task(name="once", delivery="at_most_once")(in_coroutine)
     app.task(name="once_thread", delivery="at_most_once")(in_thread)
     app.task(name="once_process", delivery="at_most_once", executor="process")(in_process)
+    flow_program.declare(app, SOON)
     app.task(name="die", retry=SOON)(die)
     app.task(name="hog", retry=SOON)(hog)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from chaos import store
+from chaos import flow_store, store
 from chaos.defects import plant
 from chaos.log import Log
 from chaos.nemesis import Nemesis
@@ -175,6 +175,7 @@ class Stage:
     # Peace
 
     async def _drain(self, world: World) -> None:
+        self.facts["schedules"] = await flow_store.end_schedules(world)
         began = time.monotonic()
         while await store.open_jobs(world) and time.monotonic() < began + DRAIN:
             await asyncio.sleep(0.1)

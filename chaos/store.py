@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from chaos import flow_store
 from chaos.world import World
 from howdah.migrate import migrate
 
@@ -46,6 +47,7 @@ DUMPS = {
     "attempts.tsv": "select job_id, attempt, outcome, lease from _howdah.attempt",
     "effects.tsv": "select key, attempt, token from chaos.effects",
     "audit.tsv": AUDIT,
+    **flow_store.DUMPS,
 }
 LEFT = {"remaining.tsv": REMAINING}
 # Nobody's in Python: its workers are in SQL, and so its retries are declared here.
@@ -65,6 +67,7 @@ async def install(world: World) -> None:
         await migrate(connection, "howdah")
         await connection.execute((HERE / "audit.sql").read_text())
         await connection.execute(SQL_TASK)
+    await flow_store.put(world)
 
 
 async def look(world: World) -> dict[str, int]:
@@ -74,9 +77,10 @@ async def look(world: World) -> dict[str, int]:
 
 
 async def open_jobs(world: World) -> int:
-    """Jobs that are to end soon."""
+    """Jobs that are to end soon, and workflows: some have none for a moment."""
     found: int = await world.server.one(
-        f"select count(*) from _howdah.job where state <> 's' or run_at < now() + {LONG_WAIT}"
+        "select (select count(*) from _howdah.workflow where finished_at is null) + count(*) "
+        f"from _howdah.job where state <> 's' or run_at < now() + {LONG_WAIT}"
     )
     return found
 

@@ -20,12 +20,14 @@ import time
 from pathlib import Path
 
 from mutants.mutant import MODEL, Mutant, Stale
+from mutants.of_flows import MUTANTS as OF_FLOWS
 from mutants.of_the_store import MUTANTS as OF_THE_STORE
 from mutants.of_the_worker import MUTANTS as OF_THE_WORKER
 
 ROOT = Path(__file__).parents[1]
 ALL = sorted(
-    OF_THE_STORE + OF_THE_WORKER, key=lambda m: (int(re.match(r"\d+", m.number)[0]), m.number)
+    OF_THE_STORE + OF_THE_WORKER + OF_FLOWS,
+    key=lambda m: (int(re.match(r"\d+", m.number)[0]), m.number),
 )
 COPIED = ("src", "tests", "pyproject.toml", "README.md")
 IN_SHORT = {"HOWDAH_PROOF_EXAMPLES": "200", "HOWDAH_PROOF_STEPS": "50", "HOWDAH_PROOF_QUICK": "1"}

@@ -70,7 +70,7 @@ def make_listener(
             hint="Give the delay to the listener; to gather events in one job, collapse=True.",
         )
     return Listener(
-        name=check_name(name),
+        name=check_name(name, "listener"),
         event=event,
         job=Job(check_task_name(job.task), job.args, o),
         delay=None if delay is None else seconds(delay),

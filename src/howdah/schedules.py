@@ -142,10 +142,10 @@ def make_schedule(
     )
 
 
-def check_name(name: str) -> str:
-    """The name, if a schedule may have it."""
+def check_name(name: str, of: str = "schedule") -> str:
+    """The name, if a schedule, or another one of its kind, may have it."""
     if not isinstance(name, str) or not 1 <= len(name) <= 120 or "\0" in name:
-        raise BadInput(f"{name!r} cannot be a schedule's name", hint="Use 1 to 120 characters.")
+        raise BadInput(f"{name!r} cannot be a {of}'s name", hint="Use 1 to 120 characters.")
     return name
 
 

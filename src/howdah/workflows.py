@@ -156,7 +156,7 @@ def start_request(
         "start_request",
         "start_request",
         scalar,
-        pipelines=("jsonb", msgspec.json.encode(pipelines).decode()),
+        pipelines=("text", msgspec.json.encode(pipelines).decode()),
         args=("jsonb", msgspec.json.encode(args or {}).decode()),
         priority=("int", priority),
         name=("text", name),

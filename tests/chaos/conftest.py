@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from chaos.history import Attempt, Change, Effect, History, Job, Remaining
+from chaos.history import Attempt, Change, Effect, Flow, History, Job, Member, Remaining, Tick
 
 SECOND = 1_000_000  # µs, as the store's times are here; logs have ns
 
@@ -22,9 +23,13 @@ class Run:
         self.effects: list[Effect] = []
         self.changes: list[dict[str, Any]] = []
         self.remaining: list[Remaining] = []
+        self.ticks: list[Tick] = []
+        self.flows: list[Flow] = []
+        self.members: dict[str, dict[str, Any]] = {}
         self.facts: dict[str, Any] = {
             "clock": 0, "probes": [0.01], "looks": [], "server_log": [], "stopped": True,
             "drained in": 1.0,
+            "schedules": {"s": {"since": SECOND, "until": 3 * SECOND, "anchor": 0, "step": SECOND}},
             "size": {"jobs": 1, "faults": 1, "classes": 1},
         }  # fmt: skip
         self.says("fault", name="kill", began=1.0, healed=1.1, observed={"killed": 1})
@@ -90,6 +95,47 @@ class Run:
         self.changed(key, "x", None, 3.1, was_lease="a")
         self.job(key, crashes=1)
 
+    def came_and_went(self, key: int, at: float, until: float, **more: Any) -> None:
+        """A job that no producer enqueued: of a schedule or a workflow."""
+        self.changed(key, None, "r", at, attempt=0)
+        self.changes[-1]["key"] = None
+        self.changed(key, "r", "x", at + 0.1, now_lease="a")
+        self.changed(key, "x", None, until, was_lease="a")
+        self.job(key, **{"task": "stage", **more})
+        self.jobs[key]["key"] = None
+
+    def fired(self, key: int, tick: float, at: float | None = None) -> None:
+        """A job of the schedule `s`."""
+        at = tick + 0.1 if at is None else at
+        self.came_and_went(key, at, at + 0.5)
+        self.ticks.append(Tick("s", round(tick * SECOND), f"j{key}"))
+
+    def flowed(self, key: int, outcome: str = "ok", width: int = 2) -> None:
+        """A graph that went as it should: its jobs have the keys that follow."""
+        about = {"k": key, "shape": "graph", "width": width}
+        self.says("flow_invoke", 1.0, **about)
+        self.says(f"flow_{outcome}", 1.1, **about)
+        self.flows.append(Flow(key, f"w{key}", "S"))
+        places = [*range(width)]
+        run = {"run": key, "fence": "a"}
+        for n, (step, at, place, result) in enumerate([
+            ("emit", 1.2, 1, [{**run, "place": place} for place in places]),
+            *(("item", 2.0, place + 1, {**run, "place": place}) for place in places),
+            ("side", 2.0, 1, {**run, "place": 0}),
+            ("join", 3.0, 1, {**run, "places": places}),
+            ("last", 4.0, 1, {**run, "place": 0}),
+        ], start=key + 1):  # fmt: skip
+            self.came_and_went(n, at, at + 0.5)
+            self.member(n, key, step, place, result)
+
+    def member(self, key: int, flow: int, step: str, place: int, result: Any) -> None:
+        """What a workflow has recorded of a job."""
+        name = f"{step}{place}" if flow == 50 else f"{flow} {step}{place}"
+        self.members[name] = {
+            "id": f"j{key}", "key": flow, "step": step, "place": place, "state": "S",
+            "result": json.dumps(result),
+        }  # fmt: skip
+
     def history(self) -> History:
         """All of it."""
         history = History(facts=self.facts)
@@ -97,6 +143,8 @@ class Run:
             history.take(line)
         history.add(*(Job(**job) for job in self.jobs.values()))
         history.add(*self.attempts, *self.effects, *self.remaining)
+        history.ticks, history.flows = self.ticks, self.flows
+        history.members = [Member(**member) for member in self.members.values()]
         changes = [Change(**change) for change in self.changes]
         changes.sort(key=lambda change: change.id)
         history.changes = lambda: changes
@@ -105,11 +153,16 @@ class Run:
 
 @pytest.fixture
 def run() -> Run:
-    """Three jobs that went as they should: at once, with an effect, and after a crash."""
+    """Three jobs that went as they should: at once, with an effect, and after a crash; two ticks of
+    a schedule, and a workflow.
+    """
     run = Run()
     run.succeeded(1)
     run.succeeded(2, effect=True)
     run.ran_again(3)
+    run.fired(40, 2.0)
+    run.fired(41, 3.0)
+    run.flowed(50)
     return run
 
 

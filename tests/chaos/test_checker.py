@@ -11,7 +11,7 @@ import pytest
 
 from chaos import checker
 from chaos.checker import CHECKS, judge
-from chaos.history import Attempt, Effect, Remaining
+from chaos.history import Attempt, Effect, Flow, Remaining, Tick
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -331,6 +331,127 @@ def test_at_each_look_what_came_is_what_went_and_what_is_there(run):
     assert found(run) == {"I13"}
 
 
+# I14
+
+
+def test_a_tick_without_a_job_is_missed(run):
+    run.ticks.pop(0)
+
+    assert found(run) == {"I14"}
+
+
+def test_two_jobs_of_one_tick_are_one_too_many(run):
+    run.fired(42, 2.0)
+
+    assert found(run) == {"I14"}
+
+
+@pytest.mark.parametrize("tick", [2.5, 0.0])
+def test_a_job_of_no_tick_is_wrong(run, tick):
+    run.fired(42, tick, at=2.6)
+
+    assert found(run) == {"I14"}
+
+
+def test_a_job_does_not_come_before_its_tick(run):
+    run.fired(42, 4.0, at=3.9)
+
+    assert found(run) == {"I14"}
+
+
+def test_what_fires_after_the_last_look_is_as_good(run):
+    run.fired(42, 4.0)
+
+    assert found(run) == set()
+
+
+def test_a_schedule_that_nobody_put_does_not_fire(run):
+    run.ticks.append(Tick("other", 2_000_000, "j40"))
+
+    assert found(run) == {"I14"}
+
+
+# I15
+
+
+def test_a_workflow_that_was_acknowledged_and_is_not_there_is_lost(run):
+    run.flows.clear()
+
+    assert found(run) == {"I15"}
+
+
+@pytest.mark.parametrize("outcome", ["fail", "info", "ok"])
+def test_a_workflow_is_there_unless_its_start_failed(run, outcome):
+    run.flowed(60, outcome)
+
+    assert found(run) == ({"I15"} if outcome == "fail" else set())
+
+
+@pytest.mark.parametrize("flow", [Flow(50, "again", "S"), Flow(99, "w99", "F")])
+def test_a_workflow_that_nobody_started_is_one_too_many(run, flow):
+    run.flows.append(flow)
+
+    assert found(run) == {"I15"}
+
+
+@pytest.mark.parametrize("state", ["x", "C", "F"])
+def test_a_workflow_ends_and_fails_for_a_reason_only(run, state):
+    run.flows[0] = Flow(50, "w50", state)
+
+    assert found(run) == {"I15"}
+
+
+def test_a_workflow_fails_with_one_of_its_jobs_and_then_steps_may_not_run(run, spoil):
+    run.flows[0] = Flow(50, "w50", "F")
+    spoil(56, state="F", crashes=3)
+    run.members["last1"] |= {"state": "F", "result": None}
+    del run.members["join1"]
+
+    assert found(run) == set()
+
+
+@pytest.mark.parametrize("member", ["item2", "join1", "last1"])
+def test_a_step_does_not_stay_without_a_job(run, member):
+    del run.members[member]
+
+    assert found(run) == {"I15"}
+
+
+@pytest.mark.parametrize(("step", "place"), [("join", 2), ("item", 3), ("more", 1)])
+def test_a_step_does_not_run_twice(run, step, place):
+    run.came_and_went(59, 4.6, 4.7)
+    run.member(59, 50, step, place, {"run": 50, "fence": "a", "places": [0, 1]})
+
+    assert found(run) == {"I15"}
+
+
+@pytest.mark.parametrize("job", ["j52", "j53", "j54"])
+def test_a_step_is_not_let_in_before_all_for_whom_it_waits_have_ended(run, job):
+    for change in run.changes:
+        if change["id"] == job and change["now"] is None:
+            change["at"] = 3_050_000
+
+    assert found(run) == {"I15"}
+
+
+def test_a_result_is_that_of_the_run_that_counted(run):
+    run.members["side1"]["result"] = json.dumps({"fence": "b"})
+
+    assert found(run) == {"I15"}
+
+
+def test_a_result_is_recorded_as_its_job_ended(run):
+    run.members["side1"]["state"] = None
+
+    assert found(run) == {"I15"}
+
+
+def test_all_items_are_gathered_in_order(run):
+    run.members["join1"]["result"] = json.dumps({"fence": "a", "places": [1, 0]})
+
+    assert found(run) == {"I15"}
+
+
 # I16 and what must come to pass
 
 
@@ -401,6 +522,7 @@ def test_a_fault_that_saw_what_may_not_be_is_told(run):
         {"size": {"jobs": 100, "faults": 1, "classes": 1}},
         {"size": {"jobs": 1, "faults": 2, "classes": 1}},
         {"size": {"jobs": 1, "faults": 1, "classes": 2}},
+        {"size": {"jobs": 500, "faults": 1, "classes": 1}},
         {"probes": []},
         {"cut": "not over within 58 s"},
     ],

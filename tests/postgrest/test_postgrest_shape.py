@@ -239,20 +239,80 @@ def test_the_pages_publisher_publishes_and_does_nothing_else(api: Any, own_dsn: 
     assert [said["code"] for _, said in [*others, looked]] == ["42501"] * 4
 
 
-def test_every_function_of_the_contract_has_one_signature_with_named_parameters(
+@pytest.mark.parametrize(
+    ("pipelines", "run"),
+    [
+        ("images:1.0", ["images/scale"]),
+        (["images", "report"], ["images/scale", "report/print"]),
+        ([{"name": "report", "version": "2"}, "images"], ["images/scale", "report/print"]),
+        ({"name": "report", "args": {"day": 6}}, ["report/print"]),
+    ],
+    ids=["a text", "an array", "an array of objects", "an object"],
+)
+def test_a_request_of_pipelines_is_started_whatever_names_them(
+    api: Any, own_dsn: str, pipelines: Any, run: list[str]
+) -> None:
+    with psycopg.connect(own_dsn, autocommit=True) as db:
+        db.execute("""select howdah.put_pipeline('images', '1.0', 0, '["scale"]')""")
+        db.execute("""select howdah.put_pipeline('report', '2', 0, '["print"]')""")
+
+    status, request = api.as_("web").post(
+        "/rpc/start_request", pipelines=pipelines, args={"day": 5}, priority=7
+    )
+    _, steps = api.as_("viewer").get(f"/steps?workflow=eq.{request}&select=name&order=place.asc")
+    _, jobs = api.as_("viewer").get("/jobs?select=args,priority&order=task.asc")
+
+    assert status == 200
+    assert sorted(step["name"] for step in steps) == run
+    assert {job["priority"] for job in jobs} == {7}
+    assert jobs[0]["args"]["day"] == (6 if isinstance(pipelines, dict) else 5)
+
+
+def test_pipelines_that_cannot_be_read_are_refused_over_http(api: Any) -> None:
+    status, said = api.as_("web").post("/rpc/start_request", pipelines="[images")
+
+    assert (status, said["code"]) == (400, "JQ001")
+    assert "Nothing was started" in said["hint"]
+
+
+# A function that has a nameless argument without a default is none that PostgREST could choose.
+NOT_FOR_POSTGREST = {
+    "start_request(text[],jsonb,integer,text)": "for SQL: the one with a text takes JSON arrays",
+    "start_request(jsonb,jsonb,integer,text)": "for SQL: the one with a text takes JSON",
+}
+
+
+def test_every_function_of_the_contract_can_be_found_by_the_names_of_its_arguments(
     db: psycopg.Connection,
 ) -> None:
-    """What PostgREST cannot call: procedures, unnamed or variadic parameters, overloads."""
+    """What PostgREST cannot call: procedures, nameless or variadic arguments, overloads."""
     found = db.execute(
-        "select proname, prokind, provariadic, pronargs, coalesce(proargnames, '{}') from pg_proc "
-        "where pronamespace = 'howdah'::regnamespace"
+        "select proname, oid::regprocedure::text, prokind, provariadic, pronargs, "
+        "coalesce(proargnames, '{}') from pg_proc where pronamespace = 'howdah'::regnamespace"
     ).fetchall()
 
-    names = [
-        name for name, *_ in found if name != "start_request"
-    ]  # takes one name, too, or several
+    callable_ = [
+        (name, kind, variadic, [*named[:count]], count)
+        for name, signature, kind, variadic, count, named in found
+        if signature.replace("howdah.", "").replace("pg_catalog.", "") not in NOT_FOR_POSTGREST
+    ]
+    names = [name for name, *_ in callable_]
+    assert len(callable_) == len(found) - len(NOT_FOR_POSTGREST)
     assert len(names) == len({*names}) > 20
-    for name, kind, variadic, count, named in found:
+    for name, kind, variadic, named, count in callable_:
         assert (kind, variadic) == ("f", 0), name
-        assert all(named[:count]), name
-        assert len(named) >= count, name
+        assert len(named) == count, name
+        assert all(named), name
+
+
+def test_those_that_are_not_for_postgrest_have_a_nameless_argument_that_must_be_given(
+    db: psycopg.Connection,
+) -> None:
+    for signature in NOT_FOR_POSTGREST:
+        [(names, count, defaults)] = db.execute(
+            "select proargnames, pronargs, pronargdefaults from pg_proc "
+            "where oid = %s::regprocedure",
+            [f"howdah.{signature}"],
+        ).fetchall()
+
+        assert "" in names[: count - defaults], signature

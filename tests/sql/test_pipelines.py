@@ -252,6 +252,38 @@ def test_priorities_are_inherited_and_a_run_is_ranked_anew(door: Any) -> None:
     assert flow(door, high).priority == 5
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        "'p'",
+        "'{p,q}'",
+        """'["p", "q"]'""",
+        """'{"name": "p", "version": "1.0"}'""",
+        "array['p', 'q']",
+        "'p'::text",
+        """'["p"]'::jsonb""",
+        "array['p'], args => '{}', priority => 3",
+        "pipelines => '{p,q}', name => 'both'",
+        "pipelines => 'p', args => '{}'",
+    ],
+)
+def test_sql_says_pipelines_as_it_likes(door: Any, call: str) -> None:
+    for name in "pq":
+        put(door, name, 1, name)
+
+    [[id_]] = door.rows(f"select howdah.start_request({call})")
+
+    assert len(steps(door, id_)) == (2 if "q" in call else 1)
+
+
+@pytest.mark.parametrize(
+    "said", ["[p", "{p", '{"p"}x', '{"name": }', '["\\u0000"]', "[" * 30_000, "{}"]
+)
+def test_pipelines_that_cannot_be_read_are_refused(door: Any, refused: Any, said: str) -> None:
+    with refused("JQ001", "pipelines"):
+        door.call("start_request", pipelines=said)
+
+
 def test_a_pipeline_or_a_request_that_makes_no_sense_is_refused(door: Any, refused: Any) -> None:
     with refused("JQ001", "needs a list of 1 to 1000 steps"):
         put(door, "p", 1)
@@ -262,4 +294,4 @@ def test_a_pipeline_or_a_request_that_makes_no_sense_is_refused(door: Any, refus
     with refused("JQ004", "no pipeline missing"):
         request(door, "missing")
     with refused("JQ001", "list of pipelines"):
-        door.call("start_request", pipelines=Jsonb([]))
+        request(door)

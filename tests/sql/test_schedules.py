@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from threading import Thread
 from typing import Any
 
 import psycopg
@@ -79,6 +80,27 @@ def test_a_tick_is_fired_once_whoever_else_has_worked_it_out(door, another_door,
     second = another_door().call("fire", **call)
 
     assert (len(first), len(second)) == (1, 0)
+    assert len(jobs_of(door, "hourly")) == 1
+
+
+def test_a_tick_that_an_open_transaction_fires_is_left_to_it(door, another_door, at_second):
+    at_second("2030-01-01 08:00:00+00")
+    door.call("put_schedule", name="hourly", task="mail", cron="0 * * * *")
+    at_second("2030-01-01 09:00:01+00")
+    [found] = due(door)
+    todo = plan(found)
+    call = {
+        "name": found.name, "revision": found.revision, "handled": found.handled,
+        "ticks": todo.ticks, "upto": todo.upto, "next_at": todo.next_at,
+    }  # fmt: skip
+
+    with door.transaction():
+        door.call("fire", **call)
+        other = Thread(target=another_door().call, args=("fire",), kwargs=call)
+        other.start()
+        other.join(2)  # it does not wait for the first
+    other.join()
+
     assert len(jobs_of(door, "hourly")) == 1
 
 

@@ -295,6 +295,46 @@ def test_r_27_a_result_is_recorded_once_and_a_step_ends_with_the_last_of_its_job
     assert gathered.args == {"items": ["first", "two"]}
 
 
+def test_an_end_that_is_rolled_back_is_not_counted(door: Any) -> None:
+    w = start(
+        door,
+        {"name": "each", "task": "each", "each": [{"n": 1}, {"n": 2}]},
+        {"name": "all", "task": "all", "after": ["each"]},
+    )
+    one, two = door.claim(2)
+
+    with door.transaction():
+        door.ack(one)
+        raise psycopg.Rollback
+    door.ack(one)
+    settle(door)
+    before = [step.state for step in steps(door, w).values()]
+    door.ack(two)
+    settle(door)
+
+    assert before == ["running", "blocked"]
+    assert [step.state for step in steps(door, w).values()] == ["succeeded", "running"]
+
+
+def test_ends_that_somebody_else_may_be_adding_up_are_added_up_once_he_is_done(
+    door: Any, another_door: Any
+) -> None:
+    w = start(
+        door, {"name": "one", "task": "one"}, {"name": "two", "task": "two", "after": ["one"]}
+    )
+    adding = another_door()
+
+    with adding.transaction():
+        adding.rows("select from _howdah.workflow for update")
+        door.ack(door.take())
+        door.chores("admit")
+        before = [step.state for step in steps(door, w).values()]
+    settle(door)
+
+    assert before == ["running", "blocked"]
+    assert [step.state for step in steps(door, w).values()] == ["succeeded", "running"]
+
+
 def test_results_are_there_even_where_history_keeps_none(door: Any) -> None:
     door.call("put_queue", queue="none", keep_history=False)
     w = start(

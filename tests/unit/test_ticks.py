@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -14,6 +15,7 @@ from howdah.errors import BadInput
 from howdah.ticks import last_tick, rule, ticks, upcoming
 
 MINUTE = timedelta(minutes=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 START = datetime(2024, 5, 1, 12, 30, 7, 250_000, tzinfo=UTC)
 ZONES = (  # noqa: SIM905 - among them changes of half an hour, of two hours, of 45-minute zones, and of no DST
     "Europe/Berlin Europe/London Europe/Lisbon Europe/Dublin Europe/Moscow Europe/Istanbul "
@@ -66,46 +68,79 @@ def fields(line: str) -> tuple[set[int], ...]:
 
 
 class Line:
-    """A cron line, and whether a wall time fits it."""
+    """A cron line, and which days and which minutes of a day fit it."""
 
     def __init__(self, line: str) -> None:
         self.text = line
         self.minutes, self.hours, self.days, self.months, self.weekdays = fields(line)
         self.has_both_days = line.split()[2] != "*" and line.split()[4] != "*"
         self.is_fixed = not any(field.startswith("*") for field in line.split()[:2])
+        self.of_a_day = bytes(n % 60 in self.minutes and n // 60 in self.hours for n in range(1440))
 
-    def fits(self, wall: datetime) -> bool:
-        if wall.minute not in self.minutes or wall.hour not in self.hours:
-            return False
-        day, weekday = wall.day in self.days, (wall.weekday() + 1) % 7 in self.weekdays
+    def fits(self, date: date) -> bool:
+        day, weekday = date.day in self.days, (date.weekday() + 1) % 7 in self.weekdays
         in_day = day or weekday if self.has_both_days else day and weekday
-        return in_day and wall.month in self.months
+        return in_day and date.month in self.months
+
+    def minutes_from(self, day: date, n: int) -> bytes:
+        """For each minute of n days whether it fits."""
+        days = (day + timedelta(days=k) for k in range(n))
+        return b"".join(self.of_a_day if self.fits(each) else bytes(1440) for each in days)
+
+
+def runs(zone: ZoneInfo, first: int, last: int) -> Iterator[tuple[int, int, int]]:
+    """Minutes from first to last in which the clock on the wall goes on minute by minute: each time
+    a first one, the one behind the last, and how far it is ahead. No clock is put there and back
+    within a quarter of an hour, so each minute is looked at only where two quarters differ.
+    """
+
+    def ahead(minute: int) -> int:
+        offset = datetime.fromtimestamp(minute * 60, zone).utcoffset()
+        assert offset % MINUTE == timedelta(0)
+        return offset // MINUTE
+
+    begin, now = first, ahead(first)
+    for quarter in range(first, last + 1, 15):
+        end = min(quarter + 15, last)
+        for minute in range(quarter + 1, end + 1) if ahead(end) != now else ():
+            if ahead(minute) != now:
+                yield begin, minute, now
+                begin, now = minute, ahead(minute)
+    yield begin, last + 1, now
 
 
 def brute_force(zone: ZoneInfo, first: datetime, last: datetime) -> dict[str, list[datetime]]:
-    """Every minute is looked at: those whose wall time fits; of a line that names its hour and
+    """Every minute on the wall is looked at: those that fit; of a line that names its hour and
     minute each wall time once, at its first minute, or at the first minute after the gap.
     """
-    lines = [Line(line) for line in LINES]
-    found: dict[str, list[datetime]] = {line: [] for line in LINES}
-    seen: set[datetime] = set()
-    moment = first - timedelta(days=1)
-    before = moment.astimezone(zone).replace(tzinfo=None) - MINUTE
-    while moment <= last:
-        wall = moment.astimezone(zone).replace(tzinfo=None)
-        new = [before + MINUTE * n for n in range(1, (wall - before) // MINUTE)]
-        if wall not in seen:
-            new.append(wall)
-        if moment > first:
-            for line in lines:
-                if any(map(line.fits, new)) if line.is_fixed else line.fits(wall):
-                    found[line.text].append(moment)
-        seen.add(wall)
-        if len(seen) > 3000:  # a wall time comes back within a day
-            seen = {each for each in seen if each > wall - timedelta(hours=27)}
-        before = wall
-        moment += MINUTE
-    return found
+    since, until = (int((moment - EPOCH) / MINUTE) for moment in (first, last))
+    begin, days = (first - timedelta(days=3)).date(), (last - first).days + 8
+    origin = (begin - EPOCH.date()).days * 1440
+    walls = [*runs(zone, since - 1440, until)]
+    return {
+        line.text: [
+            EPOCH + MINUTE * minute
+            for minute in fitting(line, line.minutes_from(begin, days), walls, origin)
+            if minute > since
+        ]
+        for line in map(Line, LINES)
+    }
+
+
+def fitting(
+    line: Line, fits: bytes, walls: list[tuple[int, int, int]], origin: int
+) -> Iterator[int]:
+    """The minutes at which a line fires: `fits` tells of each wall time, from `origin` on."""
+    shown, before = bytearray(len(fits)), walls[0][0] + walls[0][2] - origin
+    for start, end, ahead in walls:
+        low, high = start + ahead - origin, end + ahead - origin
+        if line.is_fixed and 1 in fits[before:low] and not (fits[low] and not shown[low]):
+            yield start
+        for hit in re.finditer(b"\1", fits[low:high]):
+            if not (line.is_fixed and shown[low + hit.start()]):
+                yield start + hit.start()
+        shown[low:high] = b"\1" * (high - low)
+        before = high
 
 
 def around_changes(zone: ZoneInfo, year: int) -> Iterator[datetime]:

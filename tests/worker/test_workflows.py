@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +11,10 @@ import psycopg
 import pytest
 
 from howdah import App, BadInput, Context, Workflow, gather, jobs, on, result, workflows
+from howdah.settings import Settings
+
+sys.path.insert(0, str(Path(__file__).parent))
+import growers
 
 
 async def ended(app: App, eventually: Any, run: UUID) -> workflows.Run:
@@ -125,6 +131,30 @@ async def test_a_task_adds_steps_that_are_stored_with_its_success(
 
     assert run.state == "succeeded"
     assert seen == ["left", "right", "end"]
+
+
+@pytest.mark.parametrize("task", ["in_thread", "in_process", "on_loop"])
+async def test_steps_are_added_from_threads_and_processes(
+    dsn: str, eventually: Any, task: str
+) -> None:
+    app = growers.app
+    app.use(Settings(database_url=dsn, process_slots=1))
+    flow = (
+        Workflow("tree")
+        .add("grow", app.tasks[task].job("it"))
+        .add("end", growers.leaf.job("end"), after="grow")
+    )
+    async with app, app.worker():
+        run_id = await app.enqueue(flow)
+        run = await ended(app, eventually, run_id)
+        steps = {step.name: step for step in await app.run(workflows.steps(run_id))}
+        found = {job.task: job for job in await app.run(jobs.list())}
+
+    assert run.state == "succeeded"
+    assert {name: step.after for name, step in steps.items()} == {
+        "grow": [], "left": [], "right": ["left"], "end": ["grow", "left", "right"],
+    }  # fmt: skip
+    assert found[task].attempt == 2
 
 
 async def test_a_job_outside_of_a_workflow_has_none(app: App, eventually: Any) -> None:

@@ -18,6 +18,7 @@ COMMANDS = {
     "limits": "Say how many jobs of a key may run at once.",
     "cursors": "List, show and set the cursors of serial keys.",
     "schedules": "List, make, pause, run and delete schedules.",
+    "listeners": "List, make, pause and delete listeners; emit events.",
     "tasks": "List the tasks that workers declared.",
     "http": "Call URLs from jobs, and say which may be called.",
     "db": "Install the schema, look after it, and the embedded PostgreSQL.",

@@ -68,8 +68,24 @@ end $$;
 -- Starts a request: these pipelines, by their order, each with `args` for its first step. A pipeline is a name (of which the version that was put
 -- last counts), name:version, or an object with name, version and, where they differ, order, args and priority. priority holds for all jobs, unless a
 -- step says otherwise. Returns the id of the request, which is a workflow.
-create or replace function howdah.start_request(pipelines jsonb, args jsonb default '{}', priority int default null, name text default null) returns uuid
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+--
+-- There are three for the ways in which SQL says several pipelines: start_request('report'), start_request(array['images', 'report']),
+-- start_request('[…]'::jsonb). Only one of them can be called with all arguments named, and so over HTTP: PostgREST finds a function by the names of
+-- arguments alone, and leaves out those that need a nameless one. `pipelines` is one name, a JSON array or object, or an array literal.
+create or replace function howdah.start_request(pipelines text, args jsonb default '{}', priority int default null, name text default null) returns uuid
+language sql volatile security definer set search_path = pg_catalog, pg_temp
+as $$ select _howdah.start_request(_howdah.pipelines_said(start_request.pipelines), start_request.args, start_request.priority, start_request.name) $$;
+
+create or replace function howdah.start_request(text[], args jsonb default '{}', priority int default null, name text default null) returns uuid
+language sql volatile security definer set search_path = pg_catalog, pg_temp
+as $$ select _howdah.start_request(to_jsonb($1), start_request.args, start_request.priority, start_request.name) $$;
+
+create or replace function howdah.start_request(jsonb, args jsonb default '{}', priority int default null, name text default null) returns uuid
+language sql volatile security definer set search_path = pg_catalog, pg_temp
+as $$ select _howdah.start_request($1, start_request.args, start_request.priority, start_request.name) $$;
+
+create or replace function _howdah.start_request(pipelines jsonb, args jsonb, priority int, name text) returns uuid
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -83,18 +99,18 @@ begin
     return made;
 end $$;
 
--- The same with an array of names; and with a text, for drivers that send either without its type: JSON, an array, or one name.
-create or replace function howdah.start_request(pipelines text, args jsonb default '{}', priority int default null, name text default null) returns uuid
-language sql volatile security definer set search_path = pg_catalog, pg_temp
+-- What a text says of pipelines: JSON, an array literal as drivers send arrays without their type, or one name.
+create or replace function _howdah.pipelines_said(said text) returns jsonb
+language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
-    select howdah.start_request(case when start_request.pipelines like '[%' then start_request.pipelines::jsonb
-                                     when start_request.pipelines like '{%' then to_jsonb(start_request.pipelines::text[])
-                                     else jsonb_build_array(start_request.pipelines) end, start_request.args, start_request.priority, start_request.name)
-$$;
-
-create or replace function howdah.start_request(pipelines text[], args jsonb default '{}', priority int default null, name text default null) returns uuid
-language sql volatile security definer set search_path = pg_catalog, pg_temp
-as $$ select howdah.start_request(to_jsonb(start_request.pipelines), start_request.args, start_request.priority, start_request.name) $$;
+begin
+    return case when said ~ '^\s*\[' then said::jsonb
+                when said ~ '^\s*\{\s*"([^"\\]|\\.)*"\s*:' then jsonb_build_array(said::jsonb)
+                when said ~ '^\s*\{' then to_jsonb(said::text[])
+                else jsonb_build_array(said) end;
+exception when data_exception or program_limit_exceeded then
+    perform _howdah.refuse('JQ001', 'pipelines are neither JSON nor an array', 'Write one name, ''["images:1.0", "report"]'' or ''{images,report}''. Nothing was started.');
+end $$;
 
 -- Adds pipelines to a request that runs. Refused for what comes too late: a pipeline of an order after which a greater one has begun.
 create or replace function howdah.add_to_request(id uuid, pipelines jsonb, args jsonb default null) returns void
