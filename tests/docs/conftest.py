@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from reading import Reader
-from terminal import Terminal
+from terminal import PATIENCE, Terminal
 
 BIN = Path(__file__).parent / "bin"
 FOREIGN = ("PG", "HOWDAH", "DATABASE", "DJANGO", "PYTEST", "PYTHONDONT", "FORCE_")
@@ -31,10 +31,12 @@ def reading(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     not told of the database; `env` is for them as well."""
     terminals = []
 
-    def reading(page: str, dsn: str, *, configured: bool = True, **env: str) -> Reader:
+    def reading(
+        page: str, dsn: str, *, configured: bool = True, patience: float = PATIENCE, **env: str
+    ) -> Reader:
         told = {"DATABASE_URL": dsn} if configured else {}
         monkeypatch.setenv("DATABASE_URL", dsn)
-        terminals.append(Terminal(folder, {**clean(), **told, **env}))
+        terminals.append(Terminal(folder, {**clean(), **told, **env}, patience))
         return Reader(page, folder, dsn, terminals[-1])
 
     yield reading

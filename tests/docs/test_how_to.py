@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import pytest
 from reading import a_worker_of
 
 
@@ -66,6 +65,7 @@ async def test_task_versions(reading: Any, dsn: str, store: Any) -> None:
     await reader.follow()
 
     assert store.states() == {"succeeded": 3}
+    await reader.names["app"].close()
 
 
 async def test_workflows(reading: Any, dsn: str, store: Any) -> None:
@@ -73,5 +73,10 @@ async def test_workflows(reading: Any, dsn: str, store: Any) -> None:
     reader.beside = a_worker_of(reader)
 
     await reader.follow()
-    assert store.rows("select name, state, percent from howdah.workflows order by created_at") == []
-    assert store.rows("select task, state from howdah.jobs order by created_at") == []
+    assert store.rows("select name, state from howdah.workflows order by created_at") == [
+        ("order", "succeeded"), ("images, report", "running"),
+    ]  # fmt: skip
+    assert store.states() == {"succeeded": 7, "ready": 5, "blocked": 3}
+    amount = "select args -> 'amount' from howdah.jobs where task like '%%.ship'"
+    assert store.one(amount) == 30
+    await reader.names["app"].close()

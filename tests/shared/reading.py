@@ -10,6 +10,7 @@ import json
 import os
 import re
 import sys
+import time
 import tomllib
 from collections.abc import Awaitable, Callable
 from contextlib import redirect_stdout
@@ -19,7 +20,7 @@ from typing import Any
 
 import psycopg
 from pages import ROOT, Block, blocks_of
-from terminal import PATIENCE, Terminal
+from terminal import Terminal
 
 LOG = "HOWDAH_BLOCKS_LOG"  # a file in which each block that ran is noted: page:line
 
@@ -37,7 +38,7 @@ class Reader:
         self.blocks = blocks_of(page)
         self.blanks: dict[str, str] = {}
         self.said = ""
-        self.beside: Callable[[], Awaitable[object]] = _nothing
+        self.beside: Callable[[], Awaitable[object]] = nothing
         module = ModuleType(f"blocks_of_{Path(page).stem}")
         sys.modules[module.__name__] = module
         self.module, self.names = module.__name__, vars(module)
@@ -59,7 +60,7 @@ class Reader:
             if block.not_run:
                 continue
             with redirect_stdout(io.StringIO()) as out:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(self.terminal.patience):
                     await self._run(block)
                     await self.beside()
             self.said += out.getvalue()
@@ -93,11 +94,9 @@ class Reader:
         return text
 
     def _write(self, block: Block, text: str) -> None:
-        """To the file that the block names; behind what is there already."""
-        path = self.folder / str(block.file)
-        with path.open("a") as file:
-            file.write(text)
-        self._written.append((block, path.stat().st_mtime_ns))
+        """To the file that the block names, seen from where the shell is; behind what is there."""
+        self.terminal.type(f"cat >> {block.file} <<'END_OF_BLOCK'\n{text}END_OF_BLOCK")
+        self._written.append((block, time.time_ns()))
 
     def _was_used(self, file: str, since: int) -> bool:
         """Imported after that, or named in a command."""
@@ -158,8 +157,8 @@ def _pattern(line: str) -> str:
     return r"[ \t│]*".join(words)
 
 
-async def _nothing() -> None:
-    pass
+async def nothing() -> None:
+    """What happens beside, if not told otherwise."""
 
 
 def a_worker_of(reader: Reader) -> Callable[[], Awaitable[None]]:

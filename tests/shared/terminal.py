@@ -23,8 +23,9 @@ class Terminal:
     asks whether to go on is answered with yes.
     """
 
-    def __init__(self, folder: Path, env: dict[str, str]) -> None:
-        self._log = folder.with_name(f"{folder.name}.log")
+    def __init__(self, folder: Path, env: dict[str, str], patience: float = PATIENCE) -> None:
+        self.patience = patience
+        self._log = folder.with_name(f"{folder.name}-{id(self)}.log")
         self._ours, theirs = pty.openpty()
         self._ends, told = os.pipe()
         with self._log.open("wb") as log:
@@ -54,7 +55,7 @@ class Terminal:
         block = f"{{\n{commands}\n}} <&{self._theirs} {self._told}>&-\necho >&{self._told}\n"
         self._bash.stdin.write(block.encode())
         self._bash.stdin.flush()
-        readable, _, _ = select.select([self._ends], [], [], PATIENCE)
+        readable, _, _ = select.select([self._ends], [], [], self.patience)
         return bool(readable) and os.read(self._ends, 1) != b""
 
     def _said(self, start: int) -> str:
