@@ -41,7 +41,7 @@ class Terminal:
     def type(self, commands: str) -> str:
         """What the commands print; raises AssertionError when one of them fails."""
         start = self._log.stat().st_size
-        commands, workers = STAYS.subn(r"\1 &", commands)
+        commands, workers = STAYS.subn(r"\1 & ", commands)
         os.write(self._ours, b"y\n")
         ended = self._typed(commands)
         if workers and ended:
