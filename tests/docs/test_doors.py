@@ -113,7 +113,9 @@ def served(dsn: str) -> Any:
             for role in ("web", "worker", "viewer"):
                 db.execute(f"set role {role}")
             for schema in told["db-schemas"].split(", "):
-                assert db.execute("select to_regnamespace(%s) is not null", [schema]).fetchone() == (True,)
+                assert db.execute(
+                    "select to_regnamespace(%s) is not null", [schema]
+                ).fetchone() == (True,)
 
     return check
 

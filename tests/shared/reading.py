@@ -60,13 +60,15 @@ class Reader:
             if block.not_run:
                 continue
             with redirect_stdout(io.StringIO()) as out:
-                async with asyncio.timeout(self.terminal.patience):
+                async with asyncio.timeout(self.terminal.patience + 5):
                     await self._run(block)
                     await self.beside()
             self.said += out.getvalue()
             printed.append(self.said)
         for block, since in self._written:
-            assert self._was_used(str(block.file), since), f"nothing has used {block.file} ({block})"
+            assert self._was_used(str(block.file), since), (
+                f"nothing has used {block.file} ({block})"
+            )
             _note(block)
         self._written = []
         return "".join(printed)

@@ -11,7 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
-PATIENCE = 40.0  # seconds, for a block
+PATIENCE = 90.0  # seconds, for a block
 STAYS = re.compile(r"^((?:python manage\.py )?howdah worker\b(?!.*(?:--burst|&\s*$))[^#\n]*)", re.M)
 READY = "  tasks    "  # the last line of a worker's banner
 
