@@ -27,8 +27,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def reading(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Reader]]:
-    """`reading("docs/how-to/events.md", dsn)`: its reader. Where `configured` is false, commands are
-    not told of the database; `env` is for them as well."""
+    """The reader of a page: `reading("docs/how-to/events.md", dsn)`.
+
+    With `configured=False` commands are not told of the database; `env` is for them, too.
+    """
     terminals = []
 
     def reading(

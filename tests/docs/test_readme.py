@@ -22,7 +22,11 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from howdah.embedded import running
 
-OURS = "create table users (id serial primary key, email text); create table account (id int, balance int); insert into account values (1, 10)"
+OURS = """
+create table users (id serial primary key, email text);
+create table account (id int, balance int);
+insert into account values (1, 10);
+"""
 
 
 async def test_a_first_app_and_what_commits_with_ones_data(

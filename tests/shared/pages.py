@@ -45,8 +45,8 @@ def pages() -> list[str]:
 def blocks_of(page: str, root: Path = ROOT) -> list[Block]:
     """The blocks of a page, in order.
 
-    One is not run where `<!-- not run: … -->` before it says why, or where its fence says that it is
-    `theirs`: of another system.
+    One is not run where `<!-- not run: … -->` before it says why, or where its fence says that it
+    is `theirs`: of another system.
     """
     return list(_blocks(page, (root / page).read_text("utf-8")))
 

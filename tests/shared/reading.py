@@ -28,9 +28,9 @@ LOG = "HOWDAH_BLOCKS_LOG"  # a file in which each block that ran is noted: page:
 class Reader:
     """Has a folder, a database, a shell, and names that Python's blocks share.
 
-    `blanks` are what the page leaves to its reader, each with what is filled in: `HOST`. `means` says
-    by kind what is done with a block; a test may set others. `beside` is what happens meanwhile, after
-    each block: a worker's work, for example.
+    `blanks` are what the page leaves to its reader, each with what is filled in: `HOST`. `means`
+    says by kind what is done with a block; a test may set others. `beside` is what happens
+    meanwhile, after each block: a worker's work, for example.
     """
 
     def __init__(self, page: str, folder: Path, dsn: str, terminal: Terminal) -> None:

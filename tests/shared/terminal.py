@@ -12,15 +12,15 @@ import time
 from pathlib import Path
 
 PATIENCE = 90.0  # seconds, for a block
-STAYS = re.compile(r"^((?:python manage\.py )?howdah worker\b(?!.*(?:--burst|&\s*$))[^#\n]*)", re.M)
+STAYS = re.compile(r"(?m)^((?:python manage\.py )?howdah worker\b(?!.*(?:--burst|&\s*$))[^#\n]*)")
 READY = "  tasks    "  # the last line of a worker's banner
 
 
 class Terminal:
     """One bash: what a block exports, starts or goes into is there for the next one.
 
-    A worker in the foreground, which would stay for ever, is started as in a terminal beside. Whoever
-    asks whether to go on is answered with yes.
+    A worker in the foreground, which would stay for ever, is started as in a terminal beside.
+    Whoever asks whether to go on is answered with yes.
     """
 
     def __init__(self, folder: Path, env: dict[str, str], patience: float = PATIENCE) -> None:
