@@ -31,7 +31,8 @@ async def test_testing(reading: Any, dsn: str, folder: Path) -> None:
     said = await reader.follow()
     (folder / "test_inline.py").write_text(INLINE)
     not_inline = reader.terminal.type("pytest test_inline.py")
-    inline = reader.terminal.type("pytest -o howdah_mode=inline test_inline.py::test_it_ran_at_once")
+    at_once = "-o howdah_mode=inline test_inline.py::test_it_ran_at_once"
+    inline = reader.terminal.type(f"pytest {at_once}")
 
     assert "2 passed" in said
     assert "3 passed" in not_inline
