@@ -12,6 +12,7 @@ from howdah.embedded import running
 
 
 @pytest.mark.slow  # eight seconds of CPU
+@pytest.mark.timeout(600)
 async def test_from_an_empty_folder_to_running_jobs(reading: Any, dsn: str, folder: Path) -> None:
     reader = reading("docs/how-to/django.md", dsn, configured=False)
 

@@ -103,6 +103,7 @@ def role(own_dsn: str) -> Iterator[str]:
 
 
 @pytest.mark.slow  # four seconds of CPU
+@pytest.mark.timeout(600)
 async def test_run_for_real(reading: Any, own_dsn: str, folder: Path, role: str) -> None:
     reader = reading("README.md", own_dsn, configured=False)
     (folder / "hello.py").write_text(next(b.text for b in reader.blocks if b.file == "hello.py"))

@@ -25,6 +25,7 @@ async def test_it_ran_at_once(jobs, request):
 
 
 @pytest.mark.slow  # it starts servers
+@pytest.mark.timeout(600)
 async def test_testing(reading: Any, dsn: str, folder: Path) -> None:
     reader = reading("docs/how-to/testing.md", dsn, configured=False)
 
