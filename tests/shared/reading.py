@@ -22,7 +22,7 @@ import psycopg
 from pages import ROOT, Block, blocks_of
 from terminal import Terminal
 
-LOG = "HOWDAH_BLOCKS_LOG"  # a file in which each block that ran is noted: page:line
+LOG = "DOCS_BLOCKS_LOG"  # a file in which each block that ran is noted: page:line
 
 
 class Reader:
