@@ -115,7 +115,7 @@ async def test_run_for_real(reading: Any, own_dsn: str, folder: Path, role: str)
 
     said = await reader.follow("Run it for real")
 
-    assert "mail:20" in said
+    assert "mail, * · slots 120" in said
     with psycopg.connect(own_dsn) as db:
         db.execute(f"set role {role}")
         db.execute("select howdah.enqueue('hello.send_welcome')")

@@ -101,7 +101,7 @@ class Reader:
         self._written.append((block, time.time_ns()))
 
     def _was_used(self, file: str, since: int) -> bool:
-        """Imported after that, or named in a command."""
+        """Imported after that, or named by a command, or in what one printed."""
         compiled = self.folder.rglob(f"__pycache__/{Path(file).stem}.*.pyc")
         return file in self._typed or any(each.stat().st_mtime_ns >= since for each in compiled)
 
@@ -128,6 +128,7 @@ class Reader:
     async def _bash(self, text: str, block: Block) -> None:
         self._typed += text
         self.said = await asyncio.to_thread(self.terminal.type, text)
+        self._typed += self.said
 
     async def _console(self, text: str, block: Block) -> None:
         """Commands after `$ `, each with what it prints."""
