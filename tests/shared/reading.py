@@ -79,11 +79,11 @@ class Reader:
 
     async def _run(self, block: Block) -> None:
         text = self._filled_in(block.text)
+        if block.kind != "text":
+            self.said = ""
         if block.file:
             self._write(block, text)
             return
-        if block.kind != "text":
-            self.said = ""
         assert block.kind in self.means, f"{block}: nobody knows how to run {block.kind!r}"
         found = self.means[block.kind](text, block)
         if inspect.isawaitable(found):
