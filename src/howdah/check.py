@@ -142,15 +142,17 @@ async def _is_granted(connection: Any, statement: str) -> bool:
     assert match is not None, statement
     privilege, kind, names, role = match.groups()
     role = role.replace('""', '"')
-    for name in names.split(", "):
+    for name in re.split(r", (?![^(]*\))", names):  # not between a function's parameters
         if kind == "schema":
             held = await connection.fetchval(
                 "select has_schema_privilege($1, $2, $3)", role, name, privilege
             )
         elif kind == "function":
+            found_by = "regprocedure" if "(" in name else "regproc"
             held = await connection.fetchval(
-                "select has_function_privilege($1, $2::regproc::oid, $3)", role, name, privilege
-            )
+                f"select has_function_privilege($1, $2::{found_by}::oid, $3)",
+                role, name, privilege,
+            )  # fmt: skip
         else:
             held = await connection.fetchval(
                 "select has_table_privilege($1, $2, $3)", role, name, privilege

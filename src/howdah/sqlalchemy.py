@@ -6,7 +6,7 @@
 
 In an Alembic migration `op.howdah_upgrade()` installs the schema, or brings it to the version of
 the package, in Alembic's own transaction; `op.howdah_downgrade()` drops it with all jobs. Import
-this module in the migration, or in env.py, to have them.
+`howdah.alembic` in the migration, or in env.py, to have them.
 
 Under another schema name: `engine.execution_options(schema_translate_map={"howdah": "queue"})`.
 """

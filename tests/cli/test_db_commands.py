@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 import psycopg
@@ -107,3 +108,19 @@ def test_the_script_goes_through_a_pipe_to_psql(howdah, empty_dsn):
         pytest.skip("there is no psql on this machine")
 
     assert psql.returncode == 0, psql.stderr
+
+
+@pytest.mark.parametrize("kind", ["producer", "operator"])
+def test_check_finds_all_that_was_granted_and_says_what_is_lacking(run, db, kind):
+    role = f"role_{os.urandom(4).hex()}"
+    db.execute(f"create role {role}")
+
+    granted = run("db", "grant", role, "--as", kind)
+    well = run("db", "check")
+    db.execute(f"revoke execute on all functions in schema howdah from {role}")
+    lacking = run("db", "check")
+    db.execute(f"drop owned by {role}; drop role {role}")
+
+    assert (granted.code, well.code, well.out) == (0, 0, "")
+    assert lacking.code == 3
+    assert f"role {role}, granted as {kind}, lacks: grant execute on function" in lacking.out

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -172,72 +168,3 @@ async def test_jobs_on_the_callers_connection_wait_for_its_commit(
         on(db, schema="howdah").enqueue(mail.job("ada"))
         assert await jobs.run_all() == 0
     assert await jobs.run_all() == 1
-
-
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "testing.md"
-PROGRAM = """
-from howdah import App
-
-app = App()
-
-@app.task
-async def send_welcome(email: str) -> None: ...
-
-@app.task
-def send_reminder(email: str) -> None: ...
-
-async def sign_up(email: str) -> None:
-    await send_welcome.enqueue(email)
-    await send_reminder.options(delay="2h").enqueue(email)
-"""
-INLINE = """
-import pytest
-from program import send_reminder
-
-@pytest.mark.parametrize("email", ["ada", "bob"])
-def test_it_runs_without_a_loop(jobs, email):
-    with jobs.inline():
-        send_reminder.enqueue_sync(email)
-    assert [job.state for job in jobs.enqueued(args={"email": email})] == ["succeeded"]
-"""
-SETTINGS = """
-[pytest]
-asyncio_mode = auto
-howdah_app = program:app
-asyncio_default_fixture_loop_scope = function
-filterwarnings = error
-"""
-
-
-@pytest.mark.slow  # it starts a server
-def test_the_pages_program_is_tested_on_an_embedded_server(tmp_path: Path) -> None:
-    (tmp_path / "program.py").write_text(PROGRAM)
-    page = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert page is not None
-    (tmp_path / "test_sign_up.py").write_text(page[1] + AT_ONCE)
-    (tmp_path / "test_inline.py").write_text(INLINE)
-    (tmp_path / "pytest.ini").write_text(SETTINGS)
-
-    ran = suite_of(tmp_path)
-    inline = suite_of(tmp_path, "-o", "howdah_mode=inline", "test_sign_up.py::test_it_ran_at_once")
-
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "5 passed" in ran.stdout
-    assert inline.returncode == 0, inline.stdout + inline.stderr
-
-
-AT_ONCE = """
-async def test_it_ran_at_once(jobs, request):
-    await sign_up("ada")
-    ended = "succeeded" if request.config.getini("howdah_mode") == "inline" else "ready"
-    assert jobs.enqueued(send_welcome, state=ended)
-"""
-
-
-def suite_of(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    """Run a program's tests, as its author would."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "HOWDAH", "PYTEST"))}
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *args],
-        cwd=folder, env=clean, capture_output=True, text=True, check=False, timeout=100,
-    )  # fmt: skip

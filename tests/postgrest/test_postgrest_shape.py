@@ -4,15 +4,12 @@ viewer looks; and nobody does anything else.
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "postgrest.md"
 NEW = {
     "task": "mail.send",
     "args": {"to": "ada", "text": 'it\'s "ü"'},
@@ -204,39 +201,6 @@ def test_each_role_does_its_own_and_no_more(api: Any) -> None:
 def test_an_unknown_argument_or_function_is_not_found(api: Any) -> None:
     assert api.as_("web").post("/rpc/enqueue", task="t", colour="red")[1]["code"] == "PGRST202"
     assert api.as_("web").post("/rpc/publish", task="t")[0] == 404
-
-
-def test_the_pages_publisher_publishes_and_does_nothing_else(api: Any, own_dsn: str) -> None:
-    blocks = re.findall(r"```sql\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    names = {
-        name: f"{name}_{uuid4().hex[:8]}"
-        for name in re.findall(r"create role (\w+)", "".join(blocks))
-    }
-    with psycopg.connect(own_dsn, autocommit=True) as db:
-        script = "".join(blocks)
-        for name, own in names.items():
-            script = re.sub(rf"\b{name}\b", own, script)
-        db.execute(script)
-        publisher = type(api)(api._port, names).as_("publisher")
-
-        published = [
-            publisher.post("/rpc/enqueue", task="t")[0],
-            publisher.post("/rpc/enqueue_many", jobs=[{"task": "t"}])[0],
-        ]
-        others = [
-            publisher.post(f"/rpc/{name}", **body)
-            for name, body in (
-                ("outcome", {"id": str(uuid4())}),
-                ("claim", {}),
-                ("enqueue_json", {"jobs": []}),
-            )
-        ]
-        looked = publisher.get("/jobs")
-
-        for name in names.values():
-            db.execute(f"drop owned by {name}; drop role {name}")
-    assert published == [200, 200]
-    assert [said["code"] for _, said in [*others, looked]] == ["42501"] * 4
 
 
 @pytest.mark.parametrize(
