@@ -68,7 +68,7 @@ def test_what_was_promised_is_there():
             "schedules resume", "schedules run", "schedules delete",
         "workflows list", "workflows show",
         "workflows cancel", "workflows retry", "http call", "http wait", "http allow",
-        "http disallow", "http allowed",
+        "http disallow", "http allowed", "import procrastinate", "import pgqueuer",
     }  # fmt: skip
 
 
