@@ -24,6 +24,7 @@ PER_TRANSACTION = 5_000  # jobs, and with each those that share its lock
 PER_CALL = 1_000
 PER_READ = 200  # rows that are in memory at once, before their size is known
 BYTES = 4 * 1024 * 1024  # of arguments in a call
+BEFORE_ALL: Final = -(2**63)
 _NAMES: Final = UUID("2f0e3c1a-54a5-4d0b-8a2f-6a8d6a1f5b70")  # of ids made from another database's
 Progress = Callable[[int], object]
 
@@ -92,13 +93,13 @@ async def _check(origin: Any, source: Source) -> None:
 async def _looked(origin: Any, source: Source, plan: Plan, newest: int) -> Report:
     """What would be moved, and what is wrong with it; nothing is locked."""
     report = Report(source.system, dry_run=True)
-    last = None
+    last = BEFORE_ALL
     while rows := await origin.fetch(
         f"select {source.columns} from {source.table} where {source.waiting} and "
-        f"{_wanted(source)} and id <= $2 and ($3::bigint is null or id > $3) order by id limit $4",
+        f"{_wanted(source)} and id > $2 and id <= $3 order by id limit $4",
         [*plan.leave],
-        newest,
         last,
+        newest,
         PER_READ,
     ):
         for waiting in map(source.read, rows):
@@ -160,11 +161,12 @@ class _Move:
     identity: str | None  # of a source in another database
     newest: int
     report: Report
-    last: int | None = None
+    last: int = BEFORE_ALL
 
     async def some(self) -> bool:
         """Move the next, in a transaction; False when there were none."""
         async with self.there.transaction(isolation="read_committed"):
+            await self._see_theirs()
             await self._alone()
             head = await self._head()
             if not head:
@@ -179,6 +181,14 @@ class _Move:
                     await self._move(jobs, moved)
         self.report.merge(moved)
         return True
+
+    async def _see_theirs(self) -> None:
+        """Their triggers name tables without the schema, as their workers find them."""
+        await self.there.execute(
+            "select set_config('search_path', "
+            "concat_ws(', ', $1::text, nullif(current_setting('search_path'), '')), true)",
+            self.source.schema,
+        )
 
     async def _alone(self) -> None:
         """One import of a table at a time: two would wait for each other's locks in a circle."""
@@ -195,12 +205,11 @@ class _Move:
         """The next jobs, locked; those that a worker is just taking are passed by."""
         rows = await self.there.fetch(
             f"select id, {self.source.lock or 'null'} from {self.source.table} "
-            f"where {self.source.waiting} and {_wanted(self.source)} and id <= $2 "
-            "and ($3::bigint is null or id > $3) "
+            f"where {self.source.waiting} and {_wanted(self.source)} and id > $2 and id <= $3 "
             "order by id limit $4 for update skip locked",
             [*self.plan.leave],
-            self.newest,
             self.last,
+            self.newest,
             PER_TRANSACTION,
         )
         return [(row[0], row[1]) for row in rows]

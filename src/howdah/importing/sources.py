@@ -37,7 +37,7 @@ class Source:
 
     Attributes:
         system: its name.
-        table: with its schema, quoted.
+        schema, table: quoted, the table with its schema.
         needs: the columns that are read, by table.
         id, task: columns' names.
         waiting: the condition that a job waits to be run; `running` that it runs.
@@ -50,6 +50,7 @@ class Source:
     """
 
     system: str
+    schema: str
     table: str
     needs: Mapping[str, Sequence[str]]
     task: str
@@ -68,6 +69,7 @@ def procrastinate(schema: str = "public") -> Source:
     table = f"{_quoted(schema)}.procrastinate_jobs"
     return Source(
         system="procrastinate",
+        schema=_quoted(schema),
         table=table,
         needs={
             table: (
@@ -118,6 +120,7 @@ def pgqueuer(schema: str = "public", prefix: str = "") -> Source:
     log = f"{_quoted(schema)}.{_quoted(f'{prefix}pgqueuer_log')}"
     return Source(
         system="pgqueuer",
+        schema=_quoted(schema),
         table=table,
         needs={
             table: (
