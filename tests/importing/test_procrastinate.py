@@ -240,6 +240,21 @@ async def test_from_another_database_a_crash_between_the_commits_makes_no_second
     assert (again.jobs, again.found, statuses(db)) == (3, 3, {"cancelled": 3})
 
 
+async def test_a_job_that_cannot_be_taken_there_is_not_enqueued_here(theirs, ours, here, db):
+    await theirs.pay.batch_defer_async({"n": 1}, {"n": 2})
+    db.execute(
+        "create function theirs.keep() returns trigger language plpgsql as "
+        "$$ begin return null; end $$;"
+        "create trigger keep before update on theirs.procrastinate_jobs "
+        "for each row when (old.id = 2) execute function theirs.keep()"
+    )
+
+    with pytest.raises(Conflict, match="1 jobs"):
+        await import_jobs(here, THERE, plan(ours))
+
+    assert (statuses(db), args(db)) == ({"todo": 2}, [])
+
+
 async def test_two_imports_at_once_are_one_too_many(theirs, ours, here, dsn):
     await theirs.pay.defer_async(n=1)
     other = await asyncpg.connect(dsn)

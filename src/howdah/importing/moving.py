@@ -13,7 +13,7 @@ import msgspec
 from howdah import store
 from howdah.call import Call, function
 from howdah.client import AsyncDoor, on
-from howdah.errors import BadInput, Conflict, NotFound
+from howdah.errors import BadInput, Conflict, Denied, NotFound
 from howdah.importing.plan import Plan
 from howdah.importing.report import Report
 from howdah.importing.sources import Source, Waiting
@@ -68,7 +68,10 @@ async def import_jobs(
 
 async def _with_declared(door: AsyncDoor, plan: Plan) -> Plan:
     """The plan, which knows what workers have declared."""
-    found = {task.name: task.max_attempts for task in await door.run(store.tasks())}
+    try:
+        found = {task.name: task.max_attempts for task in await door.run(store.tasks())}
+    except Denied:  # a producer need not see them; then only what an App has is known
+        found = {}
     return replace(plan, declared={**found, **plan.declared})
 
 
@@ -265,7 +268,12 @@ class _Move:
         jobs = [self.plan.job(one, self.source.system, self._id(one)) for one in waiting]
         created = await self.door.run(_enqueue(jobs))
         taken = await self.there.fetchval(self.source.take, [one.id for one in waiting])
-        assert taken == len(waiting), "a row that is locked went away"
+        if taken != len(waiting):
+            raise Conflict(
+                f"{len(waiting) - taken} jobs in {self.source.table} were taken by somebody else, "
+                "though they are locked",
+                hint="Nothing of them was imported. Does a trigger there keep rows as they are?",
+            )
         for one, job, is_new in zip(waiting, jobs, created, strict=True):
             moved.add(one.task, job.task, found=not is_new)
 
