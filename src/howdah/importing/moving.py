@@ -242,20 +242,23 @@ class _Move:
         self, ids: Sequence[int], locks: Sequence[str]
     ) -> AsyncGenerator[list[Waiting], None]:
         """The jobs, in the order in which they would run there, as many as go into a call."""
-        source = self.source
-        of_locks = "" if source.lock is None else f" or {source.lock} = any($3::text[])"
+        wanted = (
+            f"select {self.source.columns} from {self.source.table} "
+            f"where {self.source.waiting} and {_wanted(self.source)} and "
+        )
+        parts, values = [f"{wanted} id = any($2::bigint[])"], [[*self.plan.leave], ids]
+        if locks:
+            parts.append(f"{wanted} {self.source.lock} = any($3::text[])")
+            values.append(locks)
         cursor = await self.there.cursor(
-            f"select {source.columns} from {source.table} where {source.waiting} "
-            f"and {_wanted(source)} and (id = any($2::bigint[]){of_locks}) "
+            f"with ours as ({' union all '.join(parts)}) select * from ours "
             "order by priority desc, id",
-            [*self.plan.leave],
-            ids,
-            *([] if source.lock is None else [locks]),
+            *values,
         )
         some: list[Waiting] = []
         size = 0
         while rows := await cursor.fetch(PER_READ):
-            for waiting in map(source.read, rows):
+            for waiting in map(self.source.read, rows):
                 some.append(waiting)
                 size += len(waiting.args)
                 if len(some) == PER_CALL or size > BYTES:
