@@ -14,7 +14,7 @@ FAULTS: dict[str, Fault] = {
 _OFTEN: dict[str, float] = {
     "cut": 5, "eat-answers": 4, "kill-producer": 4, "kill-listeners": 3, "pooler-reconnects": 3,
     "cancel-storm": 2, "terminate-storm": 2, "kill-child": 2, "kill-worker": 1.5,
-    "kill-backend": 1.5, "clock-steps": 0.3, "revoked-grant": 0.3, "rolling-restart": 0.3,
+    "kill-backend": 0.8, "clock-steps": 0.3, "revoked-grant": 0.3, "rolling-restart": 0.3,
     "full-disk": 0.3, "held-snapshot": 0.3, "poison-job": 0.3, "hog-job": 0.3,
 }  # fmt: skip
 WEIGHTS: dict[str, dict[str, float]] = {

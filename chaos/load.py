@@ -25,6 +25,7 @@ class Spec:
     task: str
     args: dict[str, Any] = field(default_factory=dict)
     delay: float | None = None
+    queue: str = "default"
     unique: str | None = None
     serial: str | None = None
     has_id: bool = False  # one that the producer chooses, so that it may ask again
@@ -50,7 +51,7 @@ def spec(chance: Random, key: int, *, in_bulk: bool = False) -> Spec:
     if kind == "later":
         return Spec(key=key, task="co", delay=FAR)
     if kind == "sql":
-        return Spec(key=key, task="sql")
+        return Spec(key=key, task="sql", queue="sql")  # looking for them among others costs
     return Spec(
         key=key,
         task=kind,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -57,10 +58,14 @@ class Nemesis:
         plan: Plan,
         faults: Mapping[str, Fault],
         note: Callable[..., None],
+        *,
+        storm: float = math.inf,
+        calm: float = 0.0,
     ) -> None:
         self.world, self.plan, self.faults, self.note = world, plan, faults, note
         self.real, self.begun = 0, 0
         self._room, self._began = Room(), 0.0
+        self._storm, self._calm = storm, calm
 
     async def run(self, until: Callable[[], bool]) -> None:
         """All lanes, to their ends; a fault that has begun is healed before this returns."""
@@ -72,6 +77,7 @@ class Nemesis:
     async def _lane(self, steps: list[Step], until: Callable[[], bool]) -> None:
         for step in steps:
             await asyncio.sleep(max(0.0, self._began + step.at - time.monotonic()))
+            await asyncio.sleep(self._calm_left())
             fault = self.faults.get(step.fault)
             if fault is None:
                 self.note("fault", name=step.fault, number=step.number, absent="unknown here")
@@ -82,6 +88,11 @@ class Nemesis:
                         await self._inject(step, fault)
             if until():
                 return
+
+    def _calm_left(self) -> float:
+        """Seconds until the next storm begins; 0 in the midst of one."""
+        into = (time.monotonic() - self._began) % (self._storm + self._calm)
+        return 0.0 if into < self._storm else self._storm + self._calm - into
 
     async def _inject(self, step: Step, fault: Fault) -> None:
         world = replace(self.world, random=Random(step.seed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from random import Random
@@ -40,9 +41,11 @@ class Size:
     faults: int  # to be really injected, at least
     classes: int  # of faults, at least
     lanes: int = 2  # faults at a time
+    storm: float = math.inf  # seconds in which faults begin,
+    calm: float = 0.0  # and those after it in which none does: what waits is worked off
     workers: int = 4
     sql_workers: int = 3
-    slots: int = 40  # of each: what a killed process ran is run again alone, which costs
+    slots: int = 14  # of each: what a killed process ran is run again alone, which costs
 
     def scaled(self, share: float) -> Self:
         """The same for a share of the time: as many jobs and faults a second."""
@@ -64,9 +67,11 @@ SIZES = {
         ),
         Size(
             name="smoke", load=440, limit=590, jobs=210_000, faults=200, classes=10, lanes=4,
+            storm=15, calm=7,
         ),
         Size(
             name="soak", load=3300, limit=3590, jobs=1_000_000, faults=1000, classes=12, lanes=3,
+            storm=20, calm=10,
         ),
     )
 }  # fmt: skip

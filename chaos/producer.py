@@ -34,7 +34,8 @@ PAUSE = 0.25  # seconds after something went wrong
 WITHIN = 15.0  # seconds that one enqueue may take
 SQL_TIMEOUT = 1.0  # seconds for which a job without a worker is leased
 ENQUEUE = """
-select howdah.enqueue(%(task)s, %(args)s::jsonb, delay => %(delay)s, id => %(id)s,
+select howdah.enqueue(%(task)s, %(args)s::jsonb, queue => %(queue)s,
+                      delay => %(delay)s, id => %(id)s,
                       unique_key => %(unique)s, serial_key => %(serial)s, timeout => %(timeout)s)
 """
 
@@ -208,6 +209,7 @@ class BySql(Producer):
         delay, timeout = one.delay, timeout_of(one)
         cursor = await self.connection.execute(ENQUEUE, {
             "task": one.task, "args": json.dumps(one.all_args), "id": id_of(one),
+            "queue": one.queue,
             "delay": delay and timedelta(seconds=delay), "unique": one.unique,
             "serial": one.serial, "timeout": timeout and timedelta(seconds=timeout),
         })  # fmt: skip
@@ -228,6 +230,7 @@ class BySql(Producer):
 def job_of(one: Spec) -> Job:
     """As the client takes it."""
     options = make_options(
+        queue=one.queue,
         delay=one.delay,
         id=id_of(one),
         unique_key=one.unique,

@@ -11,6 +11,7 @@ import asyncio
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,7 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     _say_what_it_is(plan, given, folder)
     stage = Stage(folder, size, plan, FAULTS, defect=given.defect)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # by way of `finally`
     _watch(size.limit + AFTERWARDS, stage)
     try:
         asyncio.run(stage.run())

@@ -21,7 +21,7 @@ import psycopg
 from chaos.log import Log
 
 TOO_LONG = (0.8, 1.6)  # seconds; the lease is of one
-CLAIM = "select id, lease, args ->> 'key', attempt from howdah.claim(n => 5, tasks => '{sql}')"
+CLAIM = "select id, lease, args ->> 'key', attempt from howdah.claim(n => 5, queues => '{sql}')"
 ACK = "select howdah.ack(%s, %s, %s::jsonb)"
 
 

@@ -154,7 +154,10 @@ class Stage:
             return time.monotonic() > began + self.size.load
 
         try:
-            nemesis = Nemesis(world, self.plan, self.faults, self.log.write)
+            nemesis = Nemesis(
+                world, self.plan, self.faults, self.log.write,
+                storm=self.size.storm, calm=self.size.calm,
+            )  # fmt: skip
             self._nemesis = nemesis
             await nemesis.run(is_over)
             self.facts["producers"] = await producing

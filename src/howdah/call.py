@@ -51,7 +51,13 @@ def _function_text(name: str, columns: str, types: tuple[tuple[str, str], ...]) 
 
 
 def _cast(n: int, kind: str) -> str:
-    """JSON goes as text: a caller's connection may have a codec that would encode it once more."""
+    """JSON goes as text: a caller's connection may have a codec that would encode it once more.
+
+    `uuid[1]` is an array of the one value that is given: asyncpg asks a new connection for what it
+    knows of `uuid[]`, which costs more than all else.
+    """
+    if kind.endswith("[1]"):
+        return f"array[{_cast(n, kind.removesuffix('[1]'))}]"
     if kind.startswith("jsonb"):
         return f"cast(cast(${n} as {kind.replace('jsonb', 'text')}) as {kind})"
     return f"cast(${n} as {kind})"

@@ -297,6 +297,26 @@ def finish(
     )
 
 
+def finish_one(outcome: Outcome) -> Call[_List[Refused]]:
+    """End one attempt, on a connection that may be new; gives why that was refused, if it was."""
+    return function(
+        "finish",
+        "id, reason",
+        rows_of(Refused),
+        ids=("uuid[1]", outcome.id),
+        leases=("uuid[1]", outcome.lease),
+        **_given(
+            outcomes=("text[1]", None if outcome.kind == "succeeded" else outcome.kind),
+            results=("jsonb[1]", outcome.result),
+            errors=("text[1]", outcome.error),
+            reasons=("text[1]", outcome.reason),
+            retry_in=("interval[1]", span(outcome.retry_in)),
+            cursors=("jsonb[1]", outcome.cursor),
+            steps=("jsonb[1]", outcome.steps),
+        ),
+    )
+
+
 def _answers(answers: _List[Answer | None]) -> dict[str, tuple[str, Any]]:
     """What servers said, beside the outcomes."""
     headers = [None if a is None else msgspec.json.encode(a.headers).decode() for a in answers]

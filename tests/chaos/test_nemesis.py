@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -40,10 +41,10 @@ def carried_out(monkeypatch):
     monkeypatch.setattr(module, "AGAIN", 0.0)
     Harm.inside, Harm.together = [], set()
 
-    async def carry(*faults, until=lambda: False):
+    async def carry(*faults, until=lambda: False, at=0.0, **weather):
         noted: list[dict[str, Any]] = []
         steps = tuple(
-            Step(number=n, lane=n, fault=fault.name, dose=0.5, at=0.0, seed=n)
+            Step(number=n, lane=n, fault=fault.name, dose=0.5, at=at, seed=n)
             for n, fault in enumerate(faults)
         )
         world = World(
@@ -51,7 +52,9 @@ def carried_out(monkeypatch):
         )
         plan = Plan(seed=1, size="mini", steps=steps)
         known = {fault.name: fault for fault in faults if fault.longest}
-        await Nemesis(world, plan, known, lambda _, **facts: noted.append(facts)).run(until)
+        await Nemesis(world, plan, known, lambda _, **facts: noted.append(facts), **weather).run(
+            until
+        )
         return {line["name"]: line for line in noted}
 
     return carry
@@ -104,3 +107,12 @@ async def test_a_fault_that_cannot_be_alone_loses_its_turn_and_holds_up_nobody(
 
 async def test_nothing_begins_once_the_time_is_over(carried_out):
     assert await carried_out(Harm("one"), until=lambda: True) == {}
+
+
+async def test_what_is_due_in_a_calm_waits_for_the_next_storm(carried_out):
+    began = time.monotonic()
+
+    noted = await carried_out(Harm("late"), at=0.1, storm=0.05, calm=0.25)
+
+    assert time.monotonic() - began >= 0.3
+    assert noted["late"]["observed"] == {"seen": 1}

@@ -47,6 +47,9 @@ CALLS: dict[str, Call[object]] = {
     "ack": jobs.ack(ID, LEASE, {"a": 1}),
     "nack": jobs.nack(ID, LEASE, "no", retry_in="5s"),
     "finish": jobs.finish([Succeeded(id=ID, lease=LEASE)]),
+    "finish one": jobs.finish_one(
+        Retrying(id=ID, lease=LEASE, error="no", retry_in=2.0, cursor="{}")
+    ),
     "extend": jobs.extend(ID, LEASE, 5),
     "release": jobs.release(ID, LEASE),
     "cancel": jobs.cancel(ID),
@@ -195,6 +198,17 @@ def test_the_arrays_of_a_finish_run_in_parallel_and_empty_ones_are_left_out() ->
         False,
     )
     assert jobs.finish(outcomes[:1]).values[2:] == (None, ["1"], None, None, None, None, False)
+
+
+def test_one_end_says_the_same_as_many_without_a_value_that_is_an_array() -> None:
+    outcome = Succeeded(id=ID, lease=LEASE, result='{"a": 1}')
+
+    one = jobs.finish_one(outcome)
+
+    assert one.values == (ID, LEASE, '{"a": 1}')
+    assert "ids => array[cast($1 as uuid)]" in one.text
+    assert "results => array[cast(cast($3 as text) as jsonb)]" in one.text
+    assert "[])" not in one.text
 
 
 @pytest.mark.parametrize("n", [0, -1, 10_001])

@@ -295,7 +295,7 @@ async def _finish(hold: Hold, outcome: Outcome) -> list[Refused]:
         raise _NotOurs
     if is_read_only:  # it was not when it began
         raise _MadeReadOnly
-    refused = await hold.transaction.run(jobs.finish([outcome]))
+    refused = await hold.transaction.run(jobs.finish_one(outcome))
     if not refused:
         await hold.transaction.commit()
     return refused
