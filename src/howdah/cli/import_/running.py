@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,9 +20,10 @@ from howdah.errors import Conflict
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from howdah.importing import Report, Source
+    from howdah.importing import Plan, Report, Source
     from howdah.importing.report import Moved
     from howdah.settings import Settings
+    from howdah.task import Task
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,29 +65,16 @@ def run(
     source: Source,
     *,
     dry_run: bool,
-    tasks: Sequence[str],
-    leave: Sequence[str],
-    undeclared: bool,
-    tags: Sequence[str],
     url: str | None,
     app_name: str | None,
     as_json: bool,
-    queues: Sequence[str] = (),
-    payloads: Sequence[str] = (),
+    **said: Any,
 ) -> None:
     """Import, and tell; raises Conflict where nothing may be moved."""
-    from howdah.importing import Plan, import_jobs
+    from howdah.importing import import_jobs
 
     app = chosen_app(app_name)
-    plan = Plan(
-        tasks=_pairs("--task", tasks),
-        queues=_pairs("--queue", queues),
-        leave=frozenset(leave),
-        payloads=dict(_how(payload) for payload in payloads),
-        tags=tuple(tags),
-        undeclared=undeclared,
-        known={} if app is None else app.tasks,
-    )
+    plan = _plan(known={} if app is None else app.tasks, **said)
     settings = database.found(app.settings if app else None)
     counted = _Count()
 
@@ -112,6 +100,29 @@ def run(
     _tell(report, as_json=as_json)
     if report.flaws:
         raise _refusal(report)
+
+
+def _plan(
+    *,
+    known: Mapping[str, Task[..., Any]],
+    tasks: Sequence[str],
+    leave: Sequence[str],
+    undeclared: bool,
+    tags: Sequence[str],
+    queues: Sequence[str] = (),
+    payloads: Sequence[str] = (),
+) -> Plan:
+    from howdah.importing import Plan
+
+    return Plan(
+        tasks=_pairs("--task", tasks),
+        queues=_pairs("--queue", queues),
+        leave=frozenset(leave),
+        payloads=dict(_how(payload) for payload in payloads),
+        tags=tuple(tags),
+        undeclared=undeclared,
+        known=known,
+    )
 
 
 class _Count:
