@@ -137,3 +137,7 @@ docs-blocks: setup ## Run every code block of README and docs, and count them (A
 	$(BIN)/python docs/count_blocks.py $(ARGS)
 
 proof-docs: docs-blocks ## The same
+
+.PHONY: proof-importing
+proof-importing: setup ## Import 5,000 jobs of procrastinate and of pgqueuer while their own workers run
+	$(BIN)/python -m pytest -m slow tests/importing

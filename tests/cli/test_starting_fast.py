@@ -70,7 +70,7 @@ def test_what_was_promised_is_there():
         "listeners emit", "listeners delete",
         "workflows list", "workflows show",
         "workflows cancel", "workflows retry", "http call", "http wait", "http allow",
-        "http disallow", "http allowed",
+        "http disallow", "http allowed", "import procrastinate", "import pgqueuer",
     }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ COMMANDS = {
     "demo": "See it work: one job per file of a directory, with progress and a report.",
     "worker": "Run jobs until told to stop.",
     "enqueue": "Store a job.",
+    "import": "Bring the waiting jobs of other systems over.",
     "jobs": "List, show, retry, cancel, delete jobs; ask why one waits.",
     "workflows": "List, show, cancel and retry workflows.",
     "queues": "List, pause, resume and set queues.",

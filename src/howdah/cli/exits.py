@@ -140,7 +140,7 @@ def _safe(text: str) -> str:
 def _without_secrets(text: str) -> str:
     """No password of the environment gets through, whatever message it sits in."""
     secrets = [os.environ.get("PGPASSWORD", "")]
-    for name in ("HOWDAH_DATABASE_URL", "DATABASE_URL", "HOWDAH_LISTEN_URL"):
+    for name in ("HOWDAH_DATABASE_URL", "DATABASE_URL", "HOWDAH_LISTEN_URL", "HOWDAH_IMPORT_FROM"):
         secrets += re.findall(r"://[^/@:]*:(.*)@", os.environ.get(name, ""))
     for secret in secrets:
         text = text.replace(secret, "***") if len(secret) > 3 else text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import keyword
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -12,6 +13,8 @@ import click
 
 class LazyGroup(click.Group):
     """Finds the command `run-now` as `command` in the module `run_now` of its package.
+
+    One that is a key word of Python has an underscore behind: `import_`.
 
     `commands` maps names to the one-line helps that the group's own help shows.
     """
@@ -30,7 +33,8 @@ class LazyGroup(click.Group):
         """The command, imported now."""
         if cmd_name not in self._helps:
             return None
-        module = import_module(f"{self._package}.{cmd_name.replace('-', '_')}")
+        name = cmd_name.replace("-", "_") + "_" * keyword.iskeyword(cmd_name)
+        module = import_module(f"{self._package}.{name}")
         found: click.Command = module.command
         return found
 

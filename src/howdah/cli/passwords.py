@@ -19,6 +19,7 @@ def refuse_passwords(arguments: Iterable[str]) -> None:
         if (_URL.match(argument) and _IN_URL.search(argument)) or _KEYWORD.match(argument):
             raise BadInput(
                 "a password on the command line can be read by every user of this machine",
-                hint="Put the URL into DATABASE_URL or HOWDAH_DATABASE_URL, or the password into "
-                "PGPASSFILE (~/.pgpass); then change the password, for it may stand in a log.",
+                hint="Put the URL into DATABASE_URL or HOWDAH_DATABASE_URL (that of --from into "
+                "HOWDAH_IMPORT_FROM), or the password into PGPASSFILE (~/.pgpass); then change the "
+                "password, for it may stand in a log.",
             )
