@@ -156,15 +156,6 @@ class Enqueuing(Machine):
             ),
         )
 
-    @rule(
-        bad=st.sampled_from([{"max_attempts": 0}, {"task": ""}, {"delay": "-1 s"}, {"queue": "*"}])
-    )
-    def enqueue_something_bad(self, bad: dict[str, Any]) -> None:
-        good = {"task": "work", "queue": "a"}
-        self.both(
-            lambda: "refused with JQ001", lambda: self.door.enqueue_json(good, {**good, **bad})
-        )
-
     def _enqueue(
         self,
         news: list[New],

@@ -71,15 +71,19 @@ class Machine(RuleBasedStateMachine):
     after each step everything that can be seen is compared.
     """
 
+    columns = SEEN
     door: Door  # of the test's own database
     world: World
 
     def __init__(self) -> None:
         super().__init__()
         door = self.door
-        self.world = World(BEGIN, order_of=lambda ids: door.one(SAME_INSTANT, ids))
+        self.world = self.new_world(lambda ids: door.one(SAME_INSTANT, ids))
         self.tokens: list[tuple[UUID, UUID]] = []  # every lease that was ever handed out
         self.before: World | None = None  # the world that a rollback brings back
+
+    def new_world(self, order_of: Callable[[list[UUID]], list[UUID]]) -> World:
+        return World(BEGIN, order_of=order_of)
 
     @initialize()
     def start_clean(self) -> None:
@@ -119,14 +123,14 @@ class Machine(RuleBasedStateMachine):
                 told: Any = asked()
             except psycopg.Error as error:
                 told = f"refused with {error.sqlstate}"
-                self._after_an_error()
             said = expected(told) if callable(expected) else told == expected
             assert said, f"the store said {told!r}, the model {expected!r}"
+            if self.before is not None and self._is_aborted():
+                self.roll_back()
         return told
 
-    def _after_an_error(self) -> None:
-        if self.before is not None:
-            self.roll_back()
+    def _is_aborted(self) -> bool:
+        return self.door.connection.info.transaction_status.name == "INERROR"
 
     # Transactions
 
@@ -155,7 +159,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def all_is_as_the_model_says(self) -> None:
         world = self.world
-        rows = self.door.rows(SEEN)
+        rows = self.door.rows(self.columns)
         assert {row.id for row in rows} == set(world.jobs), "other jobs are there"
         for row in rows:
             assert tuple(row) == self.seen(world.jobs[row.id])

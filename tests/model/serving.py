@@ -118,10 +118,6 @@ class Serving(Machine):
 
         self.both(expected, lambda: self.door.beat(worker.id, leases=leases))
 
-    @rule()
-    def beat_of_one_that_was_swept(self) -> None:
-        self.both(lambda: "swept", lambda: self.door.beat(self.ghost).action)
-
     @precondition(lambda self: self.world.workers)
     @rule(n=st.integers(1, 3))
     def beat_for_several(self, n: int) -> None:
