@@ -57,6 +57,7 @@ class KeyedWorld(World):
     starts: dict[str, list[datetime]] = field(default_factory=dict)
     windows: dict[str, tuple[datetime, UUID]] = field(default_factory=dict)  # of unique_for
     let_in_by_the_store: Callable[[KeyedWorld], None] = lambda world: None
+    next_look: Callable[[], datetime | None] = lambda: None  # at a key, for its rate
 
     def keyed(self) -> list[KeyedJob]:
         return [job for job in self.jobs.values() if isinstance(job, KeyedJob)]
@@ -108,6 +109,9 @@ class KeyedWorld(World):
                 job.id == job_id or job.state == "blocked" for job in of_it
             ):
                 del self.turns[key]
+
+    def next_due(self) -> datetime | None:
+        return min((due for due in (super().next_due(), self.next_look()) if due), default=None)
 
     def look_who_was_let_in(self) -> None:
         self.let_in_by_the_store(self)

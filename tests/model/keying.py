@@ -206,12 +206,14 @@ class Keying(Machine):
     """Rules that make jobs with keys, and let them in."""
 
     world: KeyedWorld
+    may_be_told_of_work = True
     columns = SEEN.replace("leased_until", "leased_until, args, serial_key, limit_keys, cursor")
 
     def new_world(self, order_of: Callable[[list[UUID]], list[UUID]]) -> World:
         door = self.door
         looks = lambda world: look_who_was_let_in(door, world)  # noqa: E731
-        return KeyedWorld(BEGIN, order_of=order_of, let_in_by_the_store=looks)
+        due = lambda: door.one("select min(due) from _howdah.pending")  # noqa: E731
+        return KeyedWorld(BEGIN, order_of=order_of, let_in_by_the_store=looks, next_look=due)
 
     def seen(self, job: Any) -> tuple[Any, ...]:
         limits = sorted(job.limit_keys) or None
