@@ -57,6 +57,8 @@ def delete(world: World, job_id: UUID) -> bool:
     job = world.jobs.get(job_id)
     if job is not None and job.state == "running":
         return False
+    if job is not None and job.waits:
+        world.settle(job, "cancelled")
     world.jobs.pop(job_id, None)
     world.attempts[:] = [a for a in world.attempts if a.job_id != job_id]
     world.given.discard(job_id)

@@ -219,8 +219,15 @@ class Keying(Machine):
         limits = sorted(job.limit_keys) or None
         return (*super().seen(job), job.args, job.serial_key, limits, job.cursor)
 
-    @rule(new=unique | collapsing | serial | limited | plain, twice=often)
+    @rule(new=serial | limited | plain, twice=often)
     def enqueue(self, new: KeyedNew, twice: bool) -> None:
+        self._enqueue_one(new, twice)
+
+    @rule(new=unique | collapsing, twice=often)
+    def enqueue_unique(self, new: KeyedNew, twice: bool) -> None:
+        self._enqueue_one(new, twice)
+
+    def _enqueue_one(self, new: KeyedNew, twice: bool) -> None:
         def expected() -> Any:
             self._refuse_if_it_has_to(new)
             return lambda job_id: enqueue(self.world, new, Told(job_id))

@@ -9,16 +9,15 @@ import psycopg
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
-from tests.model.chaining import Chaining
 from tests.model.handling import Handling
 from tests.model.keying import KeyedNew
-from tests.model.limiting import Limiting
 from tests.model.machine import CLOCK
+from tests.model.meeting import Meeting
 from tests.model.test_model import BUDGET, IS_LONG
 from tests.sql.conftest import Door
 
 
-class Keyed(Limiting, Chaining, Handling):
+class Keyed(Meeting, Handling):
     """Keys and limits, and what else moves a job."""
 
     plain = KeyedNew
@@ -28,7 +27,7 @@ class Keyed(Limiting, Chaining, Handling):
 
 @pytest.mark.timeout(0 if IS_LONG else 300)
 def test_the_store_keeps_to_its_keys_as_the_model_says(own_dsn):
-    budget = BUDGET if IS_LONG else settings(BUDGET, max_examples=20)
+    budget = BUDGET if IS_LONG else settings(BUDGET, max_examples=14)
     with psycopg.connect(own_dsn, autocommit=True) as connection:
         door = Door(connection)
         door.rows(CLOCK)
