@@ -32,6 +32,8 @@ def outcomes(ids: set[tuple[str, str]], *, long: bool, options: list[str]) -> di
              *options, *sorted(f"tests/{file}::{test}" for file, test in ids)],
             cwd=ROOT, check=False,
         )
+        if not report.exists():
+            sys.exit("pytest wrote no report, so nothing is known of any test: see above for why")
         cases = ET.parse(report).iter("testcase")
         found: dict[tuple[str, str], set[str]] = {each: set() for each in ids}
         for case in cases:
@@ -45,6 +47,8 @@ def main() -> int:
     """0 when all passed."""
     long = "--long" in sys.argv
     options = [each for each in sys.argv[1:] if each != "--long"]
+    if long:  # they measure: one at a time
+        options += ["-n", "0"]
     found = outcomes(named(long=long), long=long, options=options)
     bad = {each: how for each, how in found.items() if how != {"passed"}}
     for (file, test), how in sorted(bad.items()):
