@@ -95,7 +95,9 @@ class FlowWorld(World):
     def make_ready(self, job: Job, run_at: Any = None, *, front: bool = False) -> None:
         assert isinstance(job, FlowJob)
         if not job.is_live and job.step is not None:  # brought back by itself: its step goes on
-            job.step.state, job.step.workflow.state = "running", "running"
+            job.step.workflow.state = "running"
+            if job.step.state != "blocked":
+                job.step.state = "running"
         super().make_ready(job, run_at, front=front)
 
     # Going on

@@ -12,6 +12,7 @@ from hypothesis.stateful import invariant, precondition, rule
 from psycopg.types.json import Jsonb
 from tests.model import handling
 from tests.model.enqueuing import New, put
+from tests.model.finishing import holds
 from tests.model.flow_world import FlowJob, FlowWorld, Step, Waits, Workflow
 from tests.model.machine import BEGIN, Machine, Refused, often, pick, picks
 from tests.model.world import World
@@ -209,6 +210,18 @@ class Flowing(Machine):
             lambda: retry_workflow(self.world, flow),
             lambda: self.door.value("retry_workflow", id=flow.id),
         )
+
+    @precondition(lambda self: self.world.in_state("running"))
+    @rule(verb=st.sampled_from(["ack", "nack"]))
+    def all_ends_are_rolled_back(self, verb: str) -> None:
+        """What was never committed counts for nothing."""
+        running = self.world.in_state("running")
+        options = {"retry": False} if verb == "nack" else {}
+        self.door.rows("begin")
+        for job in running:
+            if holds(self.world, job.id, job.lease):
+                self.door.call(verb, id=job.id, lease=job.lease, **options)
+        self.door.rows("rollback")
 
     @invariant()
     def workflows_are_shown(self) -> None:

@@ -18,6 +18,7 @@ from tests.model.world import seconds
 
 NAMES, EVERY = ["tick", "tock"], 10
 names = st.sampled_from(NAMES)
+overlaps = st.sampled_from(["allow", "skip", "replace"])
 
 
 @dataclass
@@ -87,7 +88,7 @@ class Scheduling(Flowing):
         self.looks_at_ticks: list[Look] = []
         self.put_before = 0  # schedules that were ever made
 
-    @rule(name=names, overlap=st.sampled_from(["allow", "skip", "replace"]), twice=often)
+    @rule(name=names, overlap=overlaps, twice=often)
     def put_schedule(self, name: str, overlap: str, twice: bool) -> None:
         def predicted() -> bool:
             known, now = self.schedules.get(name), self.world.now
@@ -179,6 +180,18 @@ class Scheduling(Flowing):
             ),
             twice=twice,
         )  # fmt: skip
+
+    @rule(name=names, overlap=overlaps, newest_first=st.booleans())
+    def is_fired_by_two(self, name: str, overlap: str, newest_first: bool) -> None:
+        """Two look, one after the other, and both fire what they saw."""
+        if not self.schedules:
+            self.put_schedule(name, overlap, False)
+        self.look_for_ticks(1)
+        self.look_for_ticks(1)
+        if len(self.looks_at_ticks) > 1:
+            for which in (0, 3) if newest_first else (3, 0):
+                self.fire(which, False)
+        self.look_for_ticks(1)
 
     def _fired(self, known: Schedule | None, look: Look, rows: Any) -> bool:
         told = [row[0] for row in rows]
