@@ -34,6 +34,7 @@ CHECKS: dict[str, Check] = {
     "I12 states": invariants.states,
     "I13 conservation": invariants.conservation,
     "I16 server log": invariants.server_log,
+    "I18 limits": invariants.limited,
     "L1 drained": liveness.drained,
     "L2 prompt": liveness.prompt,
     "L3 no worker left": liveness.stayed,
