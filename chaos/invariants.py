@@ -198,7 +198,7 @@ def limited(history: History) -> Iterator[str]:
                 move for came, went, _ in _claims(life) for move in ((came, 1), (went, -1))
             ]
     for task, found in moves.items():
-        most = max(itertools.accumulate(n for _, n in sorted(found)))
+        most = max(itertools.accumulate(n for _, n in sorted(found)), default=0)
         if most > AT_ONCE[task]:
             yield f"{most} jobs of {task} ran at once, and {AT_ONCE[task]} may"
 

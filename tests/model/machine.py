@@ -30,20 +30,24 @@ CLOCK = """
         select timestamptz '2026-01-05 12:00 UTC' + m.last_value * interval '1 ms'
         from public.moment m)
 """
-STAGED = """
+KNOWN = """
+    -- Due jobs as the store comes upon them: of one instant it may take any first.
     create or replace function public.staged() returns setof uuid language plpgsql volatile
     set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
     set plan_cache_mode = force_generic_plan as $$
     declare
         moment timestamptz := _howdah.clock();
-        start  timestamptz := _howdah.due_from();
     begin
         return query
-            select j.id from _howdah.job j
-            where j.state = 's' and j.run_at >= start and j.run_at <= moment
+            select j.id from _howdah.job j where j.state = 's' and j.run_at <= moment
             order by j.run_at limit 5000;
-    end $$
-"""  # due jobs as the store comes upon them: of one instant it may take any first
+    end $$;
+    -- Ids that are the same each time, since who comes first may hang on them.
+    create sequence if not exists public.ids;
+    select setval('public.ids', 1000);
+    create or replace function _howdah.new_id() returns uuid language sql volatile as
+    $$ select lpad(to_hex(nextval('public.ids')), 32, '0')::uuid $$
+"""
 SEEN = """
     select id, queue, task, state, priority, attempt, max_attempts,
            extract(epoch from timeout)::float8 as timeout, run_at, created_at, started_at,
@@ -54,9 +58,10 @@ ATTEMPTS = """
     select job_id, attempt, outcome, error, started_at, finished_at, worker from howdah.attempts
 """
 SAME_INSTANT = """
-    select array_agg(s.id order by s.place) from public.staged() with ordinality s (id, place)
-    where s.id = any (%s)
-"""
+    select array_agg(j.id order by s.place, j.seq) from _howdah.job j
+    left join public.staged() with ordinality s (id, place) on s.id = j.id
+    where j.id = any (%s)
+"""  # those that have been staged already stand in that order
 PLACES = (
     "select array_agg(id order by queue, priority desc, seq) from _howdah.job where state = 'r'"
 )
@@ -94,6 +99,7 @@ class Machine(RuleBasedStateMachine):
         door = self.door
         self.world = self.new_world(lambda ids: door.one(SAME_INSTANT, ids))
         self.tokens: list[tuple[UUID, UUID]] = []  # every lease that was ever handed out
+        self.given_out = 0  # ids by callers
         self.before: World | None = None  # the world that a rollback brings back
 
     def new_world(self, order_of: Callable[[list[UUID]], list[UUID]]) -> World:
@@ -102,7 +108,7 @@ class Machine(RuleBasedStateMachine):
     @initialize()
     def start_clean(self) -> None:
         self.door.rows(CLEAN)
-        self.door.rows(STAGED)
+        self.door.rows(KNOWN)
         self.move(0)
         self.door.rows(
             "update _howdah.pulse set server_started_at = pg_postmaster_start_time(), timeline ="
@@ -112,6 +118,11 @@ class Machine(RuleBasedStateMachine):
         self.door.call("declare_tasks", tasks=DECLARED)
         self.door.call("put_queue", queue="brief", keep_history=False)
         self.world.queues["brief"] = Queue(keep_history=False)
+
+    def an_id(self) -> UUID:
+        """The next of those that callers choose."""
+        self.given_out += 1
+        return UUID(int=1_000_000_000 + self.given_out)
 
     def teardown(self) -> None:
         if self.door.connection.info.transaction_status.name != "IDLE":

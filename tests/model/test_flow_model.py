@@ -12,17 +12,16 @@ import psycopg
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
-from tests.model.chaining import Chaining
 from tests.model.enqueuing import New
 from tests.model.flowing import put_waiting
 from tests.model.handling import Handling
 from tests.model.machine import CLOCK
-from tests.model.scheduling import Scheduling
+from tests.model.running import Running
 from tests.model.test_model import BUDGET, IS_LONG
 from tests.sql.conftest import Door
 
 
-class Flows(Scheduling, Chaining, Handling):
+class Flows(Running, Handling):
     """Whoever waits for others or for the time, and what else moves a job."""
 
     begin = commit = roll_back = is_claimed_twice = None
@@ -43,7 +42,7 @@ class Flows(Scheduling, Chaining, Handling):
 
 @pytest.mark.timeout(0 if IS_LONG else 300)
 def test_the_store_lets_go_on_whom_the_model_does(own_dsn):
-    budget = BUDGET if IS_LONG else settings(BUDGET, max_examples=10)
+    budget = BUDGET if IS_LONG else settings(BUDGET, max_examples=6)
     with psycopg.connect(own_dsn, autocommit=True) as connection:
         door = Door(connection)
         door.rows(CLOCK)
