@@ -42,9 +42,8 @@ KNOWN = """
             select j.id from _howdah.job j where j.state = 's' and j.run_at <= moment
             order by j.run_at limit 5000;
     end $$;
-    -- Ids that are the same each time, since who comes first may hang on them.
-    create sequence if not exists public.ids;
-    select setval('public.ids', 1000);
+    -- Ids in the order in which they are given out, since who comes first may hang on that.
+    create sequence if not exists public.ids start 1000;
     create or replace function _howdah.new_id() returns uuid language sql volatile as
     $$ select lpad(to_hex(nextval('public.ids')), 32, '0')::uuid $$
 """
