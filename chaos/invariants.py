@@ -14,7 +14,7 @@ OURS = {
     "co", "thread", "process", "tx", "tx_thread", "once", "once_thread", "once_process", "sql",
     "die", "hog", "limited",
 }  # fmt: skip
-AT_ONCE = {"limited": 5}  # of a task so many run at once, in the whole fleet
+AT_ONCE = {"limited": 1}  # of a task so many run at once, in the whole fleet
 IN_PROCESSES = {"process", "once_process"}
 OF_FAULTS = 8_000_000_000  # from here on the keys of what faults enqueue
 OVERLAP = 1.0  # seconds for which two runs of one job may overlap in processes, after a freeze

@@ -198,15 +198,14 @@ def test_jobs_of_a_serial_key_that_were_asked_for_together_may_run_in_any_order(
 
 
 def test_no_more_than_its_limit_of_a_task_runs_at_once(run):
-    for key in range(10, 16):
+    for key in (8, 9):
         run.succeeded(key, task="limited")
 
     assert found(run) == {"I18"}
 
 
 def test_as_many_as_the_limit_says_may(run):
-    for key in range(10, 15):
-        run.succeeded(key, task="limited")
+    run.succeeded(8, task="limited")
 
     assert found(run) == set()
 
