@@ -36,6 +36,7 @@ CHECKS: dict[str, Check] = {
     "I14 ticks": flow_invariants.ticks,
     "I15 flows": flow_invariants.flows,
     "I16 server log": invariants.server_log,
+    "I18 limits": invariants.limited,
     "L1 drained": liveness.drained,
     "L2 prompt": liveness.prompt,
     "L3 no worker left": liveness.stayed,

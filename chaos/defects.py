@@ -43,6 +43,15 @@ end $$;
 create trigger defect before insert on _howdah.job for each row
 when (new.state = 'b' and new.serial_key is not null) execute function chaos.let_in();
 """
+NO_LIMITS = """
+create function chaos.let_in() returns trigger language plpgsql as $$
+begin
+    new.state := 'r';
+    return new;
+end $$;
+create trigger defect before insert on _howdah.job for each row
+when (new.state = 'b' and new.limit_keys is not null) execute function chaos.let_in();
+"""
 SETTLE_LESS = """
         n := cardinality(ids) - (cardinality(ids) > 5)::int;
         moved := _howdah.settle(ids[:n], leases[:n], 'S', results, errors);
@@ -173,6 +182,10 @@ DEFECTS = {
                 "select t.step, t.state, t.n from _howdah.tally t where t.workflow = flow",
             ),
         ),
+    ),
+    "no-limits": Defect(
+        breaks="a job with a limit is let in at once, however many of it run",
+        statements=(NO_LIMITS,),
     ),
     "tail-dropped": Defect(
         breaks="of each batch of finishes the last is not stored, and said to be",

@@ -12,8 +12,9 @@ SUCCEEDED, FAILED = "S", "F"
 ONCE, TRANSACTIONAL = "m", "t"
 OURS = {
     "co", "thread", "process", "tx", "tx_thread", "once", "once_thread", "once_process", "sql",
-    "die", "hog",
+    "die", "hog", "limited",
 }  # fmt: skip
+AT_ONCE = {"limited": 1}  # of a task so many run at once, in the whole fleet
 IN_PROCESSES = {"process", "once_process"}
 OF_FAULTS = 8_000_000_000  # from here on the keys of what faults enqueue
 OVERLAP = 1.0  # seconds for which two runs of one job may overlap in processes, after a freeze
@@ -185,6 +186,21 @@ def in_turn(history: History) -> Iterator[str]:
     by_key = history.by_key()
     for serial, asked in came.items():
         yield from _out_of_order(history, by_key, serial, asked)
+
+
+def limited(history: History) -> Iterator[str]:
+    """I18: of a task with a limit never more run at once, by the store, than that."""
+    moves: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for life in history.lives():
+        job = history.jobs.get(life[0].id)
+        if job is not None and job.task in AT_ONCE:
+            moves[job.task] += [
+                move for came, went, _ in _claims(life) for move in ((came, 1), (went, -1))
+            ]
+    for task, found in moves.items():
+        most = max(itertools.accumulate(n for _, n in sorted(found)), default=0)
+        if most > AT_ONCE[task]:
+            yield f"{most} jobs of {task} ran at once, and {AT_ONCE[task]} may"
 
 
 def _claims(life: list[Change]) -> Iterator[tuple[int, int, str]]:

@@ -129,6 +129,7 @@ def with_effect_in_thread(
 def declare() -> None:
     """All tasks, by the names that producers and faults know."""
     app.task(name="co", retry=SOON)(in_coroutine)
+    app.task(name="limited", retry=SOON)(in_coroutine)
     app.task(name="thread", retry=SOON)(in_thread)
     app.task(name="process", retry=SOON, executor="process")(in_process)
     app.task(name="tx", retry=SOON, delivery="transactional")(with_effect)

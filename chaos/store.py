@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from chaos import flow_store
+from chaos.invariants import AT_ONCE
 from chaos.world import World
 from howdah.migrate import migrate
 
@@ -54,6 +55,7 @@ LEFT = {"remaining.tsv": REMAINING}
 SQL_TASK = """
 select howdah.declare_tasks('[{"name": "sql", "first_ms": 200, "factor": 1.5, "max_attempts": 8}]')
 """
+LIMIT = "select howdah.put_limit($1, $2)"
 LOOK = """
 select (select count(*) from chaos.audit where was is null) as came,
        (select count(*) from chaos.audit where now is null) as went,
@@ -67,6 +69,8 @@ async def install(world: World) -> None:
         await migrate(connection, "howdah")
         await connection.execute((HERE / "audit.sql").read_text())
         await connection.execute(SQL_TASK)
+        for task, most in AT_ONCE.items():
+            await connection.execute(LIMIT, f"task:{task}", most)
     await flow_store.put(world)
 
 

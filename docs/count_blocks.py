@@ -30,7 +30,9 @@ def table(blocks: Iterable[Block], ran: set[str]) -> tuple[list[str], list[str]]
         marked = sum(block.not_run is not None for block in found)
         done = sum(str(block) in ran for block in found)
         lines.append(f"{page:36} {len(found):6} {done:6} {marked:14}")
-    left = [str(b) for each in by_page.values() for b in each if not b.not_run and str(b) not in ran]
+    left = [
+        str(b) for each in by_page.values() for b in each if not b.not_run and str(b) not in ran
+    ]
     return lines, left
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SQL, FUNCTIONS = "src/howdah/sql", "src/howdah/sql/functions"
-MODEL = "tests/model/test_model.py"
+MODEL = "tests/model"
 
 
 class Stale(Exception):

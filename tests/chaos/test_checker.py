@@ -194,6 +194,22 @@ def test_jobs_of_a_serial_key_that_were_asked_for_together_may_run_in_any_order(
     assert found(run) == set()
 
 
+# I18
+
+
+def test_no_more_than_its_limit_of_a_task_runs_at_once(run):
+    for key in (8, 9):
+        run.succeeded(key, task="limited")
+
+    assert found(run) == {"I18"}
+
+
+def test_as_many_as_the_limit_says_may(run):
+    run.succeeded(8, task="limited")
+
+    assert found(run) == set()
+
+
 # I9
 
 

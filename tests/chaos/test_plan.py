@@ -118,4 +118,5 @@ def test_the_jobs_of_a_producer_follow_from_its_chance():
     assert {s.key for s in specs} == {*range(2000)}
     assert any(s.unique for s in specs)
     assert any(s.serial for s in specs)
+    assert any(s.task == "limited" for s in specs)
     assert not any(spec(one, key, in_bulk=True).unique for key in range(2000))

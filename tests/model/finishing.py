@@ -59,11 +59,13 @@ class Finishing(Machine):
     """Rules that end attempts. A token may be of now, of long ago, or of another job."""
 
     def token(self, which: int, whose: int) -> tuple[UUID, UUID]:
-        """An id and a lease; sooner or later ones that do not belong together."""
-        job_id, lease = pick(self.tokens, which)
-        if whose == 0:
-            return pick(self.tokens, which + 1)[0], lease
-        return job_id, lease
+        """An id and a lease: mostly of what runs, else of what ever ran, or of two jobs."""
+        running = [(job.id, job.lease) for job in self.world.in_state("running") if job.lease]
+        if not running or whose in (2, 3):
+            return pick(self.tokens, which)
+        job_id, lease = pick(running, which)
+        others = [token for _, token in self.tokens if token != lease]
+        return (job_id, pick([*others, job_id], which)) if whose < 2 else (job_id, lease)
 
     @precondition(lambda self: self.tokens)
     @rule(which=picks, whose=st.integers(0, 9), result=st.none() | st.integers(0, 9), twice=often)
@@ -147,8 +149,9 @@ class Finishing(Machine):
     @precondition(lambda self: self.tokens)
     @rule(which=picks, whose=st.integers(0, 9), duration=st.sampled_from([1, 40]))
     def extend(self, which: int, whose: int, duration: int) -> None:
-        job_id, lease = self.token(which, whose)
+        self._extend(*self.token(which, whose), duration)
 
+    def _extend(self, job_id: UUID, lease: UUID, duration: int) -> None:
         def predicted() -> Any:
             job = holds(self.world, job_id, lease)
             if job is None:

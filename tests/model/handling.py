@@ -57,6 +57,8 @@ def delete(world: World, job_id: UUID) -> bool:
     job = world.jobs.get(job_id)
     if job is not None and job.state == "running":
         return False
+    if job is not None and job.waits:
+        world.settle(job, "cancelled")
     world.jobs.pop(job_id, None)
     world.attempts[:] = [a for a in world.attempts if a.job_id != job_id]
     world.given.discard(job_id)
@@ -161,7 +163,14 @@ class Handling(Machine):
 
     # Asking
 
-    @rule(which=picks)
+    @rule(which=picks, queue=st.sampled_from([None, *QUEUES]), cap=st.sampled_from([2, 10000]))
+    def ask(self, which: int, queue: str | None, cap: int) -> None:
+        """Why a job does not run, or how much there is to do."""
+        if which % 2:
+            self.ask_why(which // 2)
+        else:
+            self.ask_for_the_backlog(queue, cap)
+
     def ask_why(self, which: int) -> None:
         job_id = self.some_job(which)
 
@@ -177,7 +186,6 @@ class Handling(Machine):
         assert told.startswith(begins), f"{told!r}, not {begins!r}"
         return told.endswith("; asked to cancel") == asked
 
-    @rule(queue=st.sampled_from([None, *QUEUES]), cap=st.sampled_from([2, 10000]))
     def ask_for_the_backlog(self, queue: str | None, cap: int) -> None:
         def predicted() -> int:
             world = self.world

@@ -30,6 +30,23 @@ CLOCK = """
         select timestamptz '2026-01-05 12:00 UTC' + m.last_value * interval '1 ms'
         from public.moment m)
 """
+KNOWN = """
+    -- Due jobs as the store comes upon them: of one instant it may take any first.
+    create or replace function public.staged() returns setof uuid language plpgsql volatile
+    set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+    set plan_cache_mode = force_generic_plan as $$
+    declare
+        moment timestamptz := _howdah.clock();
+    begin
+        return query
+            select j.id from _howdah.job j where j.state = 's' and j.run_at <= moment
+            order by j.run_at limit 5000;
+    end $$;
+    -- Ids in the order in which they are given out, since who comes first may hang on that.
+    create sequence if not exists public.ids start 1000;
+    create or replace function _howdah.new_id() returns uuid language sql volatile as
+    $$ select lpad(to_hex(nextval('public.ids')), 32, '0')::uuid $$
+"""
 SEEN = """
     select id, queue, task, state, priority, attempt, max_attempts,
            extract(epoch from timeout)::float8 as timeout, run_at, created_at, started_at,
@@ -40,9 +57,10 @@ ATTEMPTS = """
     select job_id, attempt, outcome, error, started_at, finished_at, worker from howdah.attempts
 """
 SAME_INSTANT = """
-    select array_agg(id) from (
-        select id from _howdah.job where id = any (%s) order by run_at, ctid) tied
-"""
+    select array_agg(j.id order by s.place, j.seq) from _howdah.job j
+    left join public.staged() with ordinality s (id, place) on s.id = j.id
+    where j.id = any (%s)
+"""  # those that have been staged already stand in that order
 PLACES = (
     "select array_agg(id order by queue, priority desc, seq) from _howdah.job where state = 'r'"
 )
@@ -71,19 +89,25 @@ class Machine(RuleBasedStateMachine):
     after each step everything that can be seen is compared.
     """
 
+    columns = SEEN
     door: Door  # of the test's own database
     world: World
 
     def __init__(self) -> None:
         super().__init__()
         door = self.door
-        self.world = World(BEGIN, order_of=lambda ids: door.one(SAME_INSTANT, ids))
+        self.world = self.new_world(lambda ids: door.one(SAME_INSTANT, ids))
         self.tokens: list[tuple[UUID, UUID]] = []  # every lease that was ever handed out
+        self.given_out = 0  # ids by callers
         self.before: World | None = None  # the world that a rollback brings back
+
+    def new_world(self, order_of: Callable[[list[UUID]], list[UUID]]) -> World:
+        return World(BEGIN, order_of=order_of)
 
     @initialize()
     def start_clean(self) -> None:
         self.door.rows(CLEAN)
+        self.door.rows(KNOWN)
         self.move(0)
         self.door.rows(
             "update _howdah.pulse set server_started_at = pg_postmaster_start_time(), timeline ="
@@ -93,6 +117,11 @@ class Machine(RuleBasedStateMachine):
         self.door.call("declare_tasks", tasks=DECLARED)
         self.door.call("put_queue", queue="brief", keep_history=False)
         self.world.queues["brief"] = Queue(keep_history=False)
+
+    def an_id(self) -> UUID:
+        """The next of those that callers choose."""
+        self.given_out += 1
+        return UUID(int=1_000_000_000 + self.given_out)
 
     def teardown(self) -> None:
         if self.door.connection.info.transaction_status.name != "IDLE":
@@ -119,14 +148,14 @@ class Machine(RuleBasedStateMachine):
                 told: Any = asked()
             except psycopg.Error as error:
                 told = f"refused with {error.sqlstate}"
-                self._after_an_error()
             said = expected(told) if callable(expected) else told == expected
             assert said, f"the store said {told!r}, the model {expected!r}"
+            if self.before is not None and self._is_aborted():
+                self.roll_back()
         return told
 
-    def _after_an_error(self) -> None:
-        if self.before is not None:
-            self.roll_back()
+    def _is_aborted(self) -> bool:
+        return self.door.connection.info.transaction_status.name == "INERROR"
 
     # Transactions
 
@@ -155,13 +184,12 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def all_is_as_the_model_says(self) -> None:
         world = self.world
-        rows = self.door.rows(SEEN)
+        rows = self.door.rows(self.columns)
         assert {row.id for row in rows} == set(world.jobs), "other jobs are there"
         for row in rows:
             assert tuple(row) == self.seen(world.jobs[row.id])
-        assert (self.door.one(PLACES) or []) == self.ready_in_order(), (
-            "they are ready in another order"
-        )
+        order, expected = self.door.one(PLACES) or [], self.ready_in_order()
+        assert order == expected, f"they are ready in another order: {order}, not {expected}"
         attempts = self.door.rows(ATTEMPTS)
         assert {tuple(row) for row in attempts} == {a.row for a in world.attempts}
         assert len(attempts) == len(world.attempts)

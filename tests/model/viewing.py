@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis.stateful import rule
+from hypothesis.stateful import invariant
 from tests.model.machine import Machine
 from tests.model.world import Job, World, seconds
 
@@ -56,42 +56,42 @@ def oldest(world: World, jobs: list[Job]) -> Any:
     return max((world.now - job.due for job in first.values()), default=None)
 
 
+def workers(world: World) -> set[Any]:
+    """The row of each worker."""
+    running = [job.worker for job in world.in_state("running")]
+    return {
+        (w.id, w.name, w.control, w.beat_at, seconds(w.lost_after), running.count(w.id))
+        for w in world.workers.values()
+    }
+
+
 class Viewing(Machine):
-    """Rules of those who look."""
+    """What those see who look, after each step: at one of the views, each in its turn."""
 
-    @rule()
-    def look_at_the_slices(self) -> None:
-        views = " union all ".join(
-            f"select '{view}' as view, id from howdah.{view}" for view in slices(self.world)
+    looks = 0
+
+    @invariant()
+    def the_views_show_it(self) -> None:
+        self.looks += 1
+        look = [self._slices, self._queues, self._workers][self.looks % 3]
+        seen, expected = look()
+        assert seen == expected, f"{look.__name__[1:]} show {seen}, not {expected}"
+
+    def _slices(self) -> tuple[Any, Any]:
+        expected = slices(self.world)
+        seen: dict[str, set[Any]] = {view: set() for view in expected}
+        views = [f"select '{view}' as view, id from howdah.{view}" for view in expected]
+        for row in self.door.rows(" union all ".join(views)):
+            seen[row.view].add(row.id)
+        return seen, expected
+
+    def _queues(self) -> tuple[Any, Any]:
+        rows = self.door.rows(
+            "select queue, paused, ready, scheduled, running, failed, oldest, keep_history"
+            " from howdah.queues"
         )
+        return {row.queue: tuple(row)[1:] for row in rows}, queues(self.world)
 
-        def ask() -> dict[str, set[Any]]:
-            seen: dict[str, set[Any]] = {view: set() for view in slices(self.world)}
-            for row in self.door.rows(views):
-                seen[row.view].add(row.id)
-            return seen
-
-        self.both(lambda: slices(self.world), ask)
-
-    @rule()
-    def look_at_the_queues(self) -> None:
-        def ask() -> dict[str, tuple[Any, ...]]:
-            rows = self.door.rows(
-                "select queue, paused, ready, scheduled, running, failed, oldest, keep_history"
-                " from howdah.queues"
-            )
-            return {row.queue: tuple(row)[1:] for row in rows}
-
-        self.both(lambda: queues(self.world), ask)
-
-    @rule()
-    def look_at_the_workers(self) -> None:
-        def predicted() -> set[Any]:
-            running = [job.worker for job in self.world.in_state("running")]
-            return {
-                (w.id, w.name, w.control, w.beat_at, seconds(w.lost_after), running.count(w.id))
-                for w in self.world.workers.values()
-            }
-
+    def _workers(self) -> tuple[Any, Any]:
         rows = "select id, name, control, beat_at, lost_after, running from howdah.workers"
-        self.both(predicted, lambda: {tuple(row) for row in self.door.rows(rows)})
+        return {tuple(row) for row in self.door.rows(rows)}, workers(self.world)

@@ -54,7 +54,7 @@ class Job:
 
     @property
     def waits(self) -> bool:
-        return self.state in ("ready", "scheduled")
+        return self.state in ("ready", "scheduled", "blocked")
 
     @property
     def is_live(self) -> bool:
@@ -167,6 +167,16 @@ class World:
     def draw(self) -> int:
         self.last_seq += 1
         return self.last_seq
+
+    def look_who_was_let_in(self) -> None:
+        """Where jobs wait to be let in: those that the store has let in."""
+
+    def tidy(self) -> None:
+        """What is of no use any more goes."""
+
+    def start(self, jobs: list[Job]) -> list[Job]:
+        """Those of the jobs to be claimed that may start now."""
+        return jobs
 
     def next_due(self) -> datetime | None:
         return min((job.due for job in self.in_state("scheduled")), default=None)
