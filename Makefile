@@ -119,7 +119,7 @@ sbom: resolved ## Write dist/howdah.cdx.json: what the wheel and all its extras 
 guarantees: setup ## Run every test that docs/guarantees.md and docs/regressions.md lean on; one that was skipped fails it (ARGS=--long: the long ones)
 	$(BIN)/python docs/check_guarantees.py -n 4 --dist worksteal $(ARGS)
 
-proof-schedules: setup ## Run the longer proofs of schedules: ticks over ten years of 40 zones (40 min of CPU), killed schedulers
+proof-schedules: setup ## Run the longer proofs of schedules: ticks over ten years of 40 zones (9 min of CPU), killed schedulers
 	$(BIN)/python -m pytest -m slow tests/unit/test_ticks.py tests/proofs/test_schedulers.py
 
 proof-doors: setup ## Run the longer proofs of the doors: the Django page, followed word for word
@@ -127,7 +127,7 @@ proof-doors: setup ## Run the longer proofs of the doors: the Django page, follo
 
 .PHONY: proof-keyed
 proof-keyed: setup ## Run the longer proofs of keyed work: order, limits and rates, with kills (HOWDAH_PROOF_SCALE=0.1: less of each)
-	$(BIN)/python -m pytest -m slow tests/proofs/test_keyed.py
+	$(BIN)/python -m pytest -m slow tests/proofs/test_keyed.py tests/acceptance/test_keyed_scenarios.py
 
 proof-workflows: setup ## Prove workflows: orders begun once, kills, a hundred thousand jobs in one (SCALE=0.1: less of it)
 	HOWDAH_PROOF_SCALE=$(or $(SCALE),1) $(BIN)/python -m pytest -m slow tests/proofs/test_workflows.py tests/sql/test_after.py
