@@ -70,7 +70,7 @@ SIZES = {
             storm=15, calm=7,
         ),
         Size(
-            name="soak", load=3300, limit=3590, jobs=1_000_000, faults=1000, classes=12, lanes=3,
+            name="soak", load=3240, limit=3720, jobs=1_000_000, faults=1000, classes=12, lanes=3,
             storm=20, calm=10,
         ),
     )
