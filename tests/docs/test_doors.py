@@ -76,6 +76,9 @@ def roles_dropped(own_dsn: str) -> Iterator[None]:
 async def test_postgrest(reading: Any, own_dsn: str, roles_dropped: None) -> None:
     reader = reading("docs/how-to/postgrest.md", own_dsn)
     Bridge.dsn = own_dsn
+    with psycopg.connect(own_dsn, autocommit=True) as db:
+        db.execute("""select howdah.put_pipeline('images', '1.0', 0, '["scale"]')""")
+        db.execute("""select howdah.put_pipeline('report', '1', 0, '["print"]')""")
     with serving() as port:
         asked = Requests(Api(port, {role: role for role in ROLES}))
         reader.means.update(ini=served(own_dsn), http=asked.send, json=asked.was_refused)
@@ -83,7 +86,7 @@ async def test_postgrest(reading: Any, own_dsn: str, roles_dropped: None) -> Non
 
         the_publisher_publishes_and_does_nothing_else(asked.api.as_("publisher"))
 
-    assert asked.statuses == [200, 200, 200, 204, 200, 200, 200]
+    assert asked.statuses == [200, 200, 200, 200, 204, 200, 200, 200]
 
 
 def the_publisher_publishes_and_does_nothing_else(publisher: Api) -> None:
@@ -141,7 +144,7 @@ class Requests:
             self.statuses.append(status)
 
     def role_for(self, path: str) -> str:
-        if path.startswith("/rpc/enqueue"):
+        if path.startswith(("/rpc/enqueue", "/rpc/start_request")):
             return "web"
         return "worker" if path.startswith("/rpc/") else "viewer"
 
