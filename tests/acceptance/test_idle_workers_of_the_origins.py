@@ -49,7 +49,7 @@ WALL_CLOCKS = {
     "signature.py": "when a call was signed, for who receives it elsewhere",
     "worker/urls.py": "against a date that another server gave in Retry-After",
     "logs.py": "the time of a log line",
-    "importing/plan.py": "to leave out what is further away than the store allows, which looks itself",
+    "importing/plan.py": "to leave out what the store, which looks itself, would refuse",
     "cli/show.py": "how long ago, for people",
     "cli/doctor_checks.py": "to compare it with the database's",
     "cli/demo_run.py": "the demo's newest run comes first",
