@@ -12,9 +12,10 @@ SERIAL_KEYS = 10  # likewise
 HELD = 3.0  # seconds for which the long ones hold their slots, at most
 MIX = {  # shares of a hundred
     "co": 54, "thread": 8, "process": 1.5, "tx": 16, "tx_thread": 3, "once": 9, "once_thread": 2,
-    "once_process": 0.5, "sql": 1, "unique": 1.5, "serial": 1.5, "limited": 1,
+    "once_process": 0.5, "sql": 1, "unique": 1.5, "serial": 1.5, "limited": 0.5,
     "later": 0.1,
 }  # fmt: skip
+AHEAD = 5  # the priority of those that follow each other: not each behind all that others have
 FAR = 3600.0  # seconds from now: these are still scheduled when the run ends
 
 
@@ -27,6 +28,7 @@ class Spec:
     args: dict[str, Any] = field(default_factory=dict)
     delay: float | None = None
     queue: str = "default"
+    priority: int = 0
     unique: str | None = None
     serial: str | None = None
     has_id: bool = False  # one that the producer chooses, so that it may ask again
@@ -48,9 +50,10 @@ def spec(chance: Random, key: int, *, in_bulk: bool = False) -> Spec:
         )
     if kind == "serial":  # at once, and settled for good: what is to be tried again keeps its turn
         args = {"fail": 1} if chance.random() < 0.03 else {"hold": 0.02}
-        return Spec(key=key, task="co", args=args, serial=f"s{chance.randrange(SERIAL_KEYS)}")
+        turn = f"s{chance.randrange(SERIAL_KEYS)}"
+        return Spec(key=key, task="co", args=args, serial=turn, priority=AHEAD)
     if kind == "limited":  # for as long that without the limit some would meet
-        return Spec(key=key, task="limited", args={"hold": 0.05})
+        return Spec(key=key, task="limited", args={"hold": 0.05}, priority=AHEAD)
     if kind == "later":
         return Spec(key=key, task="co", delay=FAR)
     if kind == "sql":

@@ -34,7 +34,7 @@ PAUSE = 0.25  # seconds after something went wrong
 WITHIN = 15.0  # seconds that one enqueue may take
 SQL_TIMEOUT = 1.0  # seconds for which a job without a worker is leased
 ENQUEUE = """
-select howdah.enqueue(%(task)s, %(args)s::jsonb, queue => %(queue)s,
+select howdah.enqueue(%(task)s, %(args)s::jsonb, queue => %(queue)s, priority => %(priority)s,
                       delay => %(delay)s, id => %(id)s,
                       unique_key => %(unique)s, serial_key => %(serial)s, timeout => %(timeout)s)
 """
@@ -214,7 +214,7 @@ class BySql(Producer):
         delay, timeout = one.delay, timeout_of(one)
         cursor = await self.connection.execute(ENQUEUE, {
             "task": one.task, "args": json.dumps(one.all_args), "id": id_of(one),
-            "queue": one.queue,
+            "queue": one.queue, "priority": one.priority,
             "delay": delay and timedelta(seconds=delay), "unique": one.unique,
             "serial": one.serial, "timeout": timeout and timedelta(seconds=timeout),
         })  # fmt: skip
@@ -236,6 +236,7 @@ def job_of(one: Spec) -> Job:
     """As the client takes it."""
     options = make_options(
         queue=one.queue,
+        priority=one.priority or None,
         delay=one.delay,
         id=id_of(one),
         unique_key=one.unique,
