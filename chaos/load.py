@@ -16,7 +16,7 @@ MIX = {  # shares of a hundred
     "later": 0.1,
 }  # fmt: skip
 AHEAD = 5  # the priority of those that follow each other: not each behind all that others have
-FAR = 3600.0  # seconds from now: these are still scheduled when the run ends
+FAR = 7200.0  # seconds from now: these are still scheduled when the run ends, and not soon due
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
