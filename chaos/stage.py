@@ -204,7 +204,8 @@ class Stage:
             for line in path.read_bytes()[-100_000:].splitlines()[1:]:
                 if line.startswith(b'{"e":"start"') and b'"k":9000000' in line:
                     found = json.loads(line)
-                    waits.append((found["t"] - enqueued[found["k"]]) / 1e9)
+                    if found["k"] in enqueued:
+                        waits.append((found["t"] - enqueued[found["k"]]) / 1e9)
         return waits
 
     # The end
