@@ -143,7 +143,7 @@ _FOR_A_WHILE = (
     "the database system is", "terminating connection", "too many clients",
     "no more connections", "server login has been failing", "server_login_retry",
     "cannot connect to server", "server conn crashed", "closed the connection",
-    "query_wait_timeout",
+    "query_wait_timeout", "invalid server parameter",  # its own SET was cancelled
 )  # fmt: skip
 
 

@@ -130,6 +130,7 @@ def test_a_refusal_is_no_lost_connection() -> None:
     [
         *[Said(code) for code in ("08006", "53100", "53300", "57P01", "57P03", "55P03", "40P01")],
         Said("08P01", "no more connections allowed (max_client_conn)"),
+        Said("08P01", "invalid server parameter"),  # PgBouncer's SET was cancelled
         Said("08P01", "the database system is starting up"),  # a server's, told by PgBouncer
         Said("08P01", "server login has been failing, try again later (server_login_retry)"),
         ConnectionResetError(),

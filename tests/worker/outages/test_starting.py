@@ -17,6 +17,7 @@ FOR_A_WHILE = [
     "57014 canceling statement due to user request",
     "08P01 no more connections allowed (max_client_conn)",
     "08P01 the database system is starting up",
+    "08P01 invalid server parameter",
     "",
 ]
 FOR_GOOD = [
