@@ -173,16 +173,6 @@ DEFECTS = {
             ),
         ),
     ),
-    "joins-early": Defect(
-        breaks="what has been added up of a workflow's ends stays, and is added again",
-        edits=(
-            (
-                "_howdah.add_up",
-                "delete from _howdah.tally t where t.workflow = flow returning t.step, t.state, t.n",
-                "select t.step, t.state, t.n from _howdah.tally t where t.workflow = flow",
-            ),
-        ),
-    ),
     "no-limits": Defect(
         breaks="a job with a limit is let in at once, however many of it run",
         statements=(NO_LIMITS,),
