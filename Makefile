@@ -132,11 +132,9 @@ proof-keyed: setup ## Run the longer proofs of keyed work: order, limits and rat
 proof-workflows: setup ## Prove workflows: orders begun once, kills, a hundred thousand jobs in one (SCALE=0.1: less of it)
 	HOWDAH_PROOF_SCALE=$(or $(SCALE),1) $(BIN)/python -m pytest -m slow tests/proofs/test_workflows.py tests/sql/test_after.py
 
-.PHONY: docs-blocks proof-docs
+.PHONY: docs-blocks
 docs-blocks: setup ## Run every code block of README and docs, and count them (ARGS="-n 2")
 	$(BIN)/python docs/count_blocks.py $(ARGS)
-
-proof-docs: docs-blocks ## The same
 
 .PHONY: proof-importing
 proof-importing: setup ## Import 5,000 jobs of procrastinate and of pgqueuer while their own workers run
