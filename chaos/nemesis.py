@@ -15,8 +15,13 @@ from chaos.plan import Plan, Step
 from chaos.world import Fault, Injected, NotHere, World
 
 SPARE = 10.0  # seconds beyond what a fault says it takes
+ANSWERS = 30.0  # seconds in which the server is back after whatever was done to it
 FOR_ROOM = 8.0  # seconds for which a fault that is to be alone keeps others waiting
 TRIES, AGAIN = 3, 0.5  # seconds between two of them
+
+
+class ServerGone(Exception):
+    """The harness has lost its server: the run is worth nothing."""
 
 
 class Room:
@@ -85,9 +90,15 @@ class Nemesis:
             with suppress(TimeoutError):  # else its turn is over
                 async with self._room.entered(alone=fault.alone):
                     if not until():
+                        await self._see_to_the_server()
                         await self._inject(step, fault)
             if until():
                 return
+
+    async def _see_to_the_server(self) -> None:
+        """What is done to a database that nobody has started again is no fault."""
+        if not await self.world.server.answers(ANSWERS):
+            raise ServerGone(f"the server has not answered for {ANSWERS:g} s, and no fault has it")
 
     def _calm_left(self) -> float:
         """Seconds until the next storm begins; 0 in the midst of one."""

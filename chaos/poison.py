@@ -12,7 +12,7 @@ from uuid import UUID
 from chaos.world import Injected, World, between
 
 KEYS = 8_000_000_000  # of all jobs that faults enqueue
-ENQUEUE = "select howdah.enqueue($1, $2::jsonb)"
+ENQUEUE = "select howdah.enqueue($1, $2::jsonb, priority => 5)"  # not behind a backlog
 DEATHS = """
 select count(*) from howdah.attempts
 where job_id = any ($1::uuid[]) and outcome in ('lost', 'crashed')

@@ -46,8 +46,7 @@ class Pooler:
     async def start(self) -> None:
         """Start it, as the server is started (it refuses to be root), until it answers."""
         command = [self.program, "-q", self.folder / "pgbouncer.ini"]
-        with (self.folder / "pooler.log").open("ab") as log:
-            self._launcher = spawn.launch("watch", self.folder, command, output=log)
+        self._launcher = spawn.launch("watch", self.folder, command, output=subprocess.DEVNULL)
         for _ in range(round(READY_WITHIN / 0.05)):
             try:
                 await self.ask("show version")
@@ -56,6 +55,14 @@ class Pooler:
             else:
                 return
         raise RuntimeError(f"pgbouncer does not answer: {self.log[-500:]}")
+
+    async def restart_if_it_died(self) -> str | None:
+        """Start it again when nobody has ended it; the last that it said, None if it is there."""
+        if self._launcher is None or self._launcher.poll() is None:
+            return None
+        said = f"status {self._launcher.returncode}: {self.log[-500:]}"
+        await self.start()
+        return said
 
     async def kill(self) -> None:
         """SIGKILL: all its clients and sessions are gone."""
@@ -97,7 +104,9 @@ class Pooler:
 
     @property
     def log(self) -> str:
-        return (self.folder / "pooler.log").read_text(errors="replace")
+        """What it has said."""
+        log = self.folder / "pooler.log"
+        return log.read_text(errors="replace") if log.exists() else ""
 
     def _write(self, server: Server) -> None:
         users = self.folder / "users.txt"
@@ -112,6 +121,9 @@ unix_socket_dir =
 auth_type = trust
 auth_file = {users}
 admin_users = {ADMIN}
+logfile = {self.folder}/pooler.log
+log_connections = 0
+log_disconnections = 0
 pool_mode = {self.mode}
 max_client_conn = 500
 default_pool_size = 60

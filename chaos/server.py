@@ -145,6 +145,21 @@ class Server:
         finally:
             connection.terminate()
 
+    async def answers(self, within: float) -> bool:
+        """Whether it takes connections, or comes to take them in so many seconds."""
+        until = time.monotonic() + within
+        while True:
+            try:
+                await self.one("select 1")
+            except asyncpg.TooManyConnectionsError:
+                return True
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                if time.monotonic() > until:
+                    return False
+                await asyncio.sleep(0.2)
+            else:
+                return True
+
     async def do(self, *statements: str) -> None:
         """Run statements, each in a transaction of its own."""
         async with self.session() as connection:

@@ -148,7 +148,7 @@ class Stage:
         assert self._workers is not None
         keeping = asyncio.create_task(self._workers.keep(Random(self.plan.seed)))
         producing = asyncio.create_task(world.producers.done())
-        looking = asyncio.create_task(self._look(world))
+        beside = [asyncio.create_task(self._look(world)), asyncio.create_task(self._stand_by())]
 
         def is_over() -> bool:
             return time.monotonic() > began + self.size.load
@@ -162,7 +162,8 @@ class Stage:
             await nemesis.run(is_over)
             self.facts["producers"] = await producing
         finally:
-            looking.cancel()
+            for task in beside:
+                task.cancel()
             self._keeping = keeping
 
     async def _look(self, world: World) -> None:
@@ -171,6 +172,14 @@ class Stage:
             await asyncio.sleep(self.size.load / (LOOKS + 1))
             with suppress(Exception):  # the server is away
                 self.facts["looks"].append(await store.look(world))
+
+    async def _stand_by(self) -> None:
+        """Start the pooler again where it has died by itself: it is not what is on trial."""
+        while self._pooler is not None:
+            await asyncio.sleep(1.0)
+            with suppress(RuntimeError):  # tried again
+                if said := await self._pooler.restart_if_it_died():
+                    self.log.write("pooler", died=said)
 
     # Peace
 

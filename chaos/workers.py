@@ -42,6 +42,7 @@ class Parent:
     name: str
     process: subprocess.Popen[bytes]
     environment: Mapping[str, str]
+    crew: Crew
     is_extra: bool = False  # a fault's own, which sees to its end
     is_expected_to_end: bool = False
 
@@ -68,7 +69,7 @@ class Workers:
         note: Callable[..., None],
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Workers are of the crews in turn."""
+        """Each worker is of the crew that has the fewest."""
         self.folder, self.crews, self.n, self.lost_after = folder, crews, n, lost_after
         self._slots = slots
         self._note, self._environment = note, dict(environment or {})
@@ -161,7 +162,7 @@ class Workers:
     def _start(self, environment: Mapping[str, str], *, is_extra: bool) -> Parent:
         self._number += 1
         name = f"w{self._number}"
-        crew = self.crews[self._number % len(self.crews)]
+        crew = self._next_crew()
         env = {
             **os.environ,
             "HOWDAH_DATABASE_URL": crew.road(),
@@ -180,10 +181,14 @@ class Workers:
                  "--processes", "1", "--slots", str(self._slots)],
                 cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
             )  # fmt: skip
-        parent = Parent(name, process, env, is_extra=is_extra)
+        parent = Parent(name, process, env, crew, is_extra=is_extra)
         self._parents.append(parent)
         self._note("parent", what="started", name=name, pid=process.pid)
         return parent
+
+    def _next_crew(self) -> Crew:
+        here = [parent.crew for parent in self._parents if not parent.is_extra]
+        return min(self.crews, key=lambda crew: sum(crew is other for other in here))
 
     def _forget(self, parent: Parent) -> None:
         self._parents.remove(parent)

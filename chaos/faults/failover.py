@@ -66,13 +66,13 @@ async def take_over(world: World, old: Server, standby: Server, link: Proxy) -> 
     await link.cut()
     await old.end(signal.SIGKILL)
     promoted = await standby.promote()
+    world.server = standby
     for name, road in world.proxies.items():
         if name != "replication":
             await road.lead_to(standby.socket)
             await road.cut()
     if world.pooler is not None:
         await world.pooler.lead_to(standby)
-    world.server = standby
     return promoted
 
 

@@ -35,20 +35,32 @@ class Harm:
         return Injected(name=self.name, began=1.0, healed=2.0, observed={"seen": effect})
 
 
+@dataclass
+class Server:
+    is_up: bool
+
+    async def answers(self, within):
+        return self.is_up
+
+
 @pytest.fixture
 def carried_out(monkeypatch):
     """Carries out one step for each fault, each in a lane of its own; gives what was noted."""
     monkeypatch.setattr(module, "AGAIN", 0.0)
     Harm.inside, Harm.together = [], set()
 
-    async def carry(*faults, until=lambda: False, at=0.0, **weather):
+    async def carry(*faults, until=lambda: False, at=0.0, answers=True, **weather):
         noted: list[dict[str, Any]] = []
         steps = tuple(
             Step(number=n, lane=n, fault=fault.name, dose=0.5, at=at, seed=n)
             for n, fault in enumerate(faults)
         )
         world = World(
-            server=object(), proxies={}, workers=object(), random=Random(1), note=lambda *_: None
+            server=Server(answers),
+            proxies={},
+            workers=object(),
+            random=Random(1),
+            note=lambda *_: None,
         )
         plan = Plan(seed=1, size="mini", steps=steps)
         known = {fault.name: fault for fault in faults if fault.longest}
@@ -116,3 +128,12 @@ async def test_what_is_due_in_a_calm_waits_for_the_next_storm(carried_out):
 
     assert time.monotonic() - began >= 0.3
     assert noted["late"]["observed"] == {"seen": 1}
+
+
+async def test_a_run_whose_server_is_gone_ends_and_says_so(carried_out):
+    with pytest.raises(ExceptionGroup) as raised:
+        await carried_out(Harm("any"), answers=False)
+
+    [reason] = raised.value.exceptions
+    assert isinstance(reason, module.ServerGone)
+    assert Harm.together == set()
