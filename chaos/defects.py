@@ -173,6 +173,26 @@ DEFECTS = {
             ),
         ),
     ),
+    "joins-early": Defect(
+        breaks="a step of several jobs counts as ended when all but one of them have",
+        edits=(
+            (
+                "_howdah.advance_one",
+                "s.succeeded + s.failed + s.cancelled >= s.total;\n        get",
+                "s.succeeded + s.failed + s.cancelled >= s.total - (s.total > 1)::int;\n        get",
+            ),
+        ),
+    ),
+    "joins-never": Defect(
+        breaks="an end leaves no note where one of its workflow lies that somebody is just taking",
+        edits=(
+            (
+                "_howdah.end_members",
+                "from told t group by",
+                "from told t where not exists (select from _howdah.pending p where p.kind = 'w' and p.key = t.workflow::text) group by",
+            ),
+        ),
+    ),
     "no-limits": Defect(
         breaks="a job with a limit is let in at once, however many of it run",
         statements=(NO_LIMITS,),

@@ -6,11 +6,15 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import chain
+from typing import NamedTuple
 
 from chaos.flow_load import AFTER, GATHERS, jobs_of
 from chaos.history import Change, FlowAsked, History, Member
+from chaos.invariants import MAX_CRASHES
 
 SUCCEEDED, FAILED = "S", "F"
+STAGE = "stage"  # the task of all jobs of flows
+NEVER = float("inf")
 
 
 def ticks(history: History) -> Iterator[str]:
@@ -42,6 +46,26 @@ def ticks(history: History) -> Iterator[str]:
 
 def flows(history: History) -> Iterator[str]:
     """I15: each step of a workflow runs once, after all for whom it waits, and is recorded once."""
+    yield from _started(history)
+    members: dict[int, list[Member]] = defaultdict(list)
+    for member in history.members:
+        members[member.key].append(member)
+    spans = _spans(history, {member.id for member in history.members})
+    for job in history.jobs.values():
+        if job.task == STAGE and job.id not in spans:
+            yield f"job {job.id} is of no flow"
+    for flow in history.flows:
+        if flow.state not in {SUCCEEDED, FAILED}:
+            if "drained in" in history.facts:  # else it may not have had its time
+                yield f"flow {flow.key} has not ended: it is {flow.state}"
+        elif flow.key in history.flows_asked:
+            asked = history.flows_asked[flow.key]
+            for what in _flow(history, asked, flow.state, members[flow.key], spans):
+                yield f"flow {flow.key}, a {asked.shape} of {asked.width}: {what}"
+
+
+def _started(history: History) -> Iterator[str]:
+    """What is there was asked for, once, and what was acknowledged is there."""
     there = Counter(flow.key for flow in history.flows)
     for key, asked in history.flows_asked.items():
         if asked.status == "ok" and not there[key]:
@@ -53,35 +77,31 @@ def flows(history: History) -> Iterator[str]:
             yield f"flow {key} is there {n} times"
         if key not in history.flows_asked:
             yield f"flow {key} was never started"
-    members: dict[int, list[Member]] = defaultdict(list)
-    for member in history.members:
-        members[member.key].append(member)
-    spans = _spans(history, {member.id for member in history.members})
-    for flow in history.flows:
-        if flow.state not in {SUCCEEDED, FAILED}:
-            yield f"flow {flow.key} has not ended: it is {flow.state}"
-        elif flow.key in history.flows_asked:
-            asked = history.flows_asked[flow.key]
-            for what in _flow(history, asked, flow.state, members[flow.key], spans):
-                yield f"flow {flow.key}, a {asked.shape} of {asked.width}: {what}"
 
 
-Spans = dict[str, tuple[float, float]]  # of a job: when it was let in, and when it ended
+class Span(NamedTuple):
+    """When a job was let in, when it ended, and how often it came."""
+
+    began: float = NEVER
+    ended: float = NEVER
+    came: int = 1
+
+
+Spans = dict[str, Span]
 
 
 def _spans(history: History, ids: set[str]) -> Spans:
-    found = {}
+    found = dict.fromkeys(ids, Span())
     for life in history.lives() if ids else ():
         if life[0].id in ids:
-            found[life[0].id] = (
-                _let_in(life),
-                life[-1].at if life[-1].now is None else float("inf"),
-            )
+            ended = life[-1].at if life[-1].now is None else NEVER
+            came = sum(change.was is None for change in life)
+            found[life[0].id] = Span(_let_in(life), ended, came)
     return found
 
 
 def _let_in(life: list[Change]) -> float:
-    return next((change.at for change in life if change.now in {"r", "s", "b"}), float("inf"))
+    return next((change.at for change in life if change.now in {"r", "s", "b"}), NEVER)
 
 
 def _flow(
@@ -105,10 +125,31 @@ def _flow(
         for member in found:
             yield from _result(history, asked, member)
         before = [*chain.from_iterable(by_step[parent] for parent in after[name])]
-        ended = max((spans[member.id][1] for member in before if member.id in spans), default=0.0)
         for member in found:
-            if member.state == SUCCEEDED and member.id in spans and spans[member.id][0] < ended:
-                yield f"step {name} was let in before all for whom it waits had ended"
+            yield from _beginning(history, member, before, spans)
+
+
+def _beginning(
+    history: History, member: Member, before: list[Member], spans: Spans
+) -> Iterator[str]:
+    """Whatever came of it: whoever begins too early may fail of that."""
+    span, job, step = spans[member.id], history.jobs.get(member.id), member.step
+    is_wanted = all(each.state == SUCCEEDED for each in before)
+    if span.came > 1:
+        yield f"a job of step {step} came {span.came} times"
+    if span.began == NEVER:
+        if member.state == SUCCEEDED or (member.state == FAILED and is_wanted):
+            yield f"step {step} is {member.state}, and was never let in"
+        return
+    if span.began < max((spans[each.id].ended for each in before), default=0.0):
+        yield f"step {step} was let in before all for whom it waits had ended"
+    if not is_wanted:
+        yield f"step {step} was let in, and not all for whom it waits succeeded"
+    if (
+        member.state == FAILED and job is not None
+        and job.attempt < job.max_attempts and job.crashes < MAX_CRASHES
+    ):  # fmt: skip
+        yield f"step {step} failed, with attempts left: {job.error}"
 
 
 def _result(history: History, asked: FlowAsked, member: Member) -> Iterator[str]:

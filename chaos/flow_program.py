@@ -15,21 +15,23 @@ async def tick(_: Context) -> None:
 async def stage(
     ctx: Context,
     *,
-    run: int,
     config: dict[str, str],
+    run: int = 0,
     width: int = 0,
     place: int = 0,
     item: dict[str, Any] | None = None,
-    items: list[dict[str, Any]] | None = None,
+    items: list[dict[str, Any] | None] | None = None,
     fence: str | None = None,
 ) -> Any:
     """One step of a flow; some take a moment, and some fail the first time.
 
     An item is an argument in graphs, and the arguments in pipelines: the fence among them is that
-    of whoever emitted it.
+    of whoever emitted it. Who gathers in a pipeline is told of the items alone; one that is not
+    there yet is None, and for the checker to see.
     """
-    mine = {"run": run, "fence": str(ctx.fence)}
     place = place if item is None else item["place"]
+    run = next((each["run"] for each in items or () if each is not None), run)
+    mine = {"run": run, "fence": str(ctx.fence)}
     if (run + place) % 4 == 0:
         await asyncio.sleep(0.05)
     if (run + place) % 9 == 0 and ctx.attempt == 1:
@@ -37,7 +39,7 @@ async def stage(
     if config["step"] == "emit":
         return [{**mine, "place": n} for n in range(width)]
     if config["step"] == "join":
-        return {**mine, "places": [each["place"] for each in items or ()]}
+        return {**mine, "places": [each and each["place"] for each in items or ()]}
     return {**mine, "place": place}
 
 

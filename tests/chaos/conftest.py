@@ -107,7 +107,7 @@ class Run:
     def fired(self, key: int, tick: float, at: float | None = None) -> None:
         """A job of the schedule `s`."""
         at = tick + 0.1 if at is None else at
-        self.came_and_went(key, at, at + 0.5)
+        self.came_and_went(key, at, at + 0.5, task="tick")
         self.ticks.append(Tick("s", round(tick * SECOND), f"j{key}"))
 
     def flowed(self, key: int, outcome: str = "ok", width: int = 2) -> None:

@@ -21,6 +21,30 @@ def found(run):
     return {name.split()[0] for name in judge(run.history()).violations}
 
 
+def failed(run, step, **more):
+    """Have a job of the workflow fail, and the workflow with it."""
+    run.flows[0] = Flow(50, "w50", "F")
+    run.members[step] |= {"state": "F", "result": None}
+    run.jobs[int(run.members[step]["id"][1:])] |= {"state": "F", **more}
+
+
+def never_began(run, step):
+    """Have a job of the workflow fail without having been let in."""
+    failed(run, step)
+    identity = run.members[step]["id"]
+    run.changes = [change for change in run.changes if change["id"] != identity]
+    run.changed(int(identity[1:]), None, "w", 1.2, attempt=0)
+    run.changes[-1]["key"] = None
+    run.changed(int(identity[1:]), "w", None, 3.6)
+
+
+def never_came(run, step):
+    """Leave out a job of the workflow."""
+    identity = run.members.pop(step)["id"]
+    del run.jobs[int(identity[1:])]
+    run.changes = [change for change in run.changes if change["id"] != identity]
+
+
 def test_a_history_without_flaw_is_valid(run):
     verdict = judge(run.history())
 
@@ -417,11 +441,12 @@ def test_a_workflow_ends_and_fails_for_a_reason_only(run, state):
     assert found(run) == {"I15"}
 
 
-def test_a_workflow_fails_with_one_of_its_jobs_and_then_steps_may_not_run(run, spoil):
-    run.flows[0] = Flow(50, "w50", "F")
-    spoil(56, state="F", crashes=3)
-    run.members["last1"] |= {"state": "F", "result": None}
-    del run.members["join1"]
+def test_a_workflow_fails_with_one_of_its_jobs_and_then_steps_may_not_run(run):
+    failed(run, "emit1", crashes=3)
+    never_came(run, "item1")
+    never_came(run, "item2")
+    for step in ("side1", "join1", "last1"):
+        never_began(run, step)
 
     assert found(run) == set()
 
@@ -448,6 +473,56 @@ def test_a_step_is_not_let_in_before_all_for_whom_it_waits_have_ended(run, job):
             change["at"] = 3_050_000
 
     assert found(run) == {"I15"}
+
+
+def test_a_step_is_not_let_in_early_even_if_it_fails_of_that(run):
+    failed(run, "join1", attempt=4)
+    never_began(run, "last1")
+    assert found(run) == set()
+
+    for change in run.changes:
+        if change["id"] == "j53" and change["now"] is None:
+            change["at"] = 3_050_000
+
+    assert found(run) == {"I15"}
+
+
+@pytest.mark.parametrize("attempt", [1, 3])
+def test_a_step_does_not_fail_with_attempts_left(run, attempt):
+    failed(run, "last1", attempt=attempt)
+
+    assert found(run) == {"I15"}
+
+
+def test_a_step_that_was_never_let_in_has_failed_because_of_another(run):
+    never_began(run, "last1")
+
+    assert found(run) == {"I15"}
+
+
+def test_a_step_is_not_let_in_after_one_that_failed(run):
+    failed(run, "side1", crashes=3)
+
+    assert found(run) == {"I15"}
+
+
+def test_a_job_of_a_step_does_not_come_again(run):
+    run.came_and_went(54, 4.6, 4.7)
+
+    assert found(run) == {"I15"}
+
+
+def test_a_job_of_a_step_is_of_a_workflow(run):
+    run.came_and_went(59, 4.6, 4.7)
+
+    assert found(run) == {"I15"}
+
+
+def test_a_workflow_that_had_no_time_to_end_may_be_open(run):
+    run.flows[0] = Flow(50, "w50", "x")
+    del run.facts["drained in"]
+
+    assert found(run) == set()
 
 
 def test_a_result_is_that_of_the_run_that_counted(run):

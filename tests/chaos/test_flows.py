@@ -56,4 +56,5 @@ async def test_what_schedules_and_workflows_leave_is_right(own_dsn: str, tmp_pat
     assert [*flow_invariants.ticks(history)] == []
     assert [*flow_invariants.flows(history)] == []
     assert {one.shape for one in flows} == {"request", "graph"}
+    assert {flow.state for flow in found["flows"]} == {"S"}  # else their last steps never begin
     assert len(history.ticks) > 2
