@@ -57,6 +57,10 @@ class Size:
             faults=round(self.faults * share),
         )
 
+    def slowed(self, times: float) -> Self:
+        """As many jobs and faults, in so many times the time."""
+        return replace(self, load=self.load * times, limit=self.limit * times)
+
 
 SIZES = {
     size.name: size

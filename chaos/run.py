@@ -33,7 +33,7 @@ AFTERWARDS = 240.0  # seconds for the dump and the checker, until the watchdog e
 def main() -> int:
     """Plan, run, judge."""
     given = _arguments()
-    size = SIZES[given.size].scaled(given.scale)
+    size = SIZES[given.size].scaled(given.scale).slowed(given.slower)
     plan = _plan(given, size)
     kept = given.keep is not None
     folder = Path(given.keep or tempfile.mkdtemp(prefix="howdah-chaos-")).resolve()
@@ -61,6 +61,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("size", choices=[*SIZES])
     parser.add_argument("--seed", type=int, default=random.randrange(1, 1_000_000))
     parser.add_argument("--scale", type=float, default=1.0, help="a share of the time and the load")
+    parser.add_argument("--slower", type=float, default=1.0, help="times the time: a busy machine")
     parser.add_argument("--plan", type=Path, help="a plan that an earlier run printed")
     parser.add_argument("--without", action="append", default=[], metavar="FAULT")
     parser.add_argument("--only", action="append", default=[], metavar="FAULT")

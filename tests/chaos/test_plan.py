@@ -108,6 +108,15 @@ def test_every_size_leaves_time_for_peace_within_its_limit():
         assert replace(size).jobs / size.load <= 800, size.name
 
 
+def test_a_slower_run_has_as_many_jobs_and_faults():
+    mini = SIZES["mini"]
+
+    slow = mini.slowed(3)
+
+    assert (slow.jobs, slow.faults) == (mini.jobs, mini.faults)
+    assert (slow.load, slow.limit) == (mini.load * 3, mini.limit * 3)
+
+
 def test_the_jobs_of_a_producer_follow_from_its_chance():
     one, other = Random("3/1"), Random("3/1")
 
