@@ -5,7 +5,8 @@ from __future__ import annotations
 from mutants.mutant import FUNCTIONS, SQL, mutant
 
 FIRE, ADVANCE = f"{FUNCTIONS}/fire.sql", f"{FUNCTIONS}/advance.sql"
-START = f"{FUNCTIONS}/start_workflow.sql"
+START, EDGES = f"{FUNCTIONS}/start_workflow.sql", f"{FUNCTIONS}/edges.sql"
+HEARD = "tests/model/test_flow_model.py::test_whoever_waits_hears_of_each_end_what_the_model_says"
 COMPARED = "and s.revision = fire.revision and s.handled = fire.handled and not s.paused\n    for update skip locked;"
 INSERTED = "values (fire.name, due, _howdah.clock()) on conflict do nothing;\n        continue when not found;"
 LOOKED = ("select fire.name, due, _howdah.clock()\n        where not exists"
@@ -73,5 +74,22 @@ MUTANTS = (
         "tests/sql/test_workflows.py::test_ends_that_somebody_else_may_be_adding_up_are_added_up_once_he_is_done",
         (ADVANCE, "        elsif exists (select from _howdah.workflow w where w.id = flow) then\n"
                   "            perform _howdah.note_later('w', array[flow::text]);\n", ""),
+    ),
+    mutant(
+        "28d", "a bad end that a job is to ignore counts like any other",
+        HEARD,
+        (EDGES, "filter (where o.state = 'S' or o.policy = 'i') as good", "filter (where o.state = 'S') as good"),
+        (EDGES, "array_agg(o.row) filter (where o.state <> 'S' and o.policy <> 'i')", "array_agg(o.row) filter (where o.state <> 'S')"),
+        (EDGES, "array_agg(o.state) filter (where o.state <> 'S' and o.policy <> 'i')", "array_agg(o.state) filter (where o.state <> 'S')"),
+    ),
+    mutant(
+        "28e", "a bad end that a step is to ignore counts like any other",
+        HEARD,
+        (ADVANCE, "and e.state <> 'S' and e.policy <> 'i'\n", "and e.state <> 'S'\n"),
+    ),
+    mutant(
+        "28f", "a bad end that all after it ignore fails the workflow",
+        HEARD,
+        (ADVANCE, "e.parent = s.id and e.policy <> 'i')", "e.parent = s.id)"),
     ),
 )  # fmt: skip

@@ -31,6 +31,7 @@ ALL = sorted(
 )
 COPIED = ("src", "tests", "pyproject.toml", "README.md")
 IN_SHORT = {"HOWDAH_PROOF_EXAMPLES": "100", "HOWDAH_PROOF_STEPS": "50", "HOWDAH_PROOF_QUICK": "1"}
+FORMS = "bcdef"  # which a number alone stands for, too
 WITHIN = 300.0  # seconds for one check: to hang is to fail
 MODEL_WITHIN = 3600.0  # all machines of the model, none of which stops before its budget is spent
 
@@ -41,8 +42,8 @@ def main() -> int:
     parser.add_argument("--model", action="store_true", help="show the store's to the model, too")
     asked = parser.parse_args()
     only = {number for number in asked.only.split(",") if number}
-    chosen = [m for m in ALL if not only or m.number in only or m.number.rstrip("bc") in only]
-    if unknown := only - {m.number for m in ALL} - {m.number.rstrip("bc") for m in ALL}:
+    chosen = [m for m in ALL if not only or m.number in only or m.number.rstrip(FORMS) in only]
+    if unknown := only - {m.number for m in ALL} - {m.number.rstrip(FORMS) for m in ALL}:
         print(f"there is no mutant {', '.join(sorted(unknown))}; there are "
               f"{', '.join(m.number for m in ALL)}")  # fmt: skip
         return 1

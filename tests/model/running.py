@@ -5,12 +5,13 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 from tests.model.chaining import Chaining
+from tests.model.enqueuing import New
 from tests.model.finishing import finish
 from tests.model.flow_world import FlowJob
-from tests.model.flowing import Part, parts
+from tests.model.flowing import Part, parts, policies
 from tests.model.machine import pick, picks
 from tests.model.scheduling import Scheduling
-from tests.model.world import Ending
+from tests.model.world import Ending, Job
 
 KINDS = ["succeeded", "succeeded", "succeeded", "failed", "cancelled"]
 ends = st.lists(st.tuples(picks, st.sampled_from(KINDS)), min_size=3, max_size=6)
@@ -32,10 +33,38 @@ class Running(Scheduling, Chaining):
             self.all_is_as_the_model_says()
             self.workflows_are_shown()
 
+    @rule(policy=policies, kind=st.sampled_from(KINDS), late=st.booleans())
+    def is_heard(self, policy: str, kind: str, late: bool) -> None:
+        """How a job ends, by one that waits for it, or that is enqueued when it has ended."""
+        self.enqueue(New("work", "a"), False)
+        parent = [*self.world.jobs.values()][-1]
+        if not late:
+            self.enqueue_after([(0, policy)], 1, None)
+        self._is_claimed_and_ends(parent, kind)
+        if late:
+            self.enqueue_after([(0, policy)], 1, None)
+
+    @rule(policy=policies, kind=st.sampled_from(KINDS))
+    def is_heard_by_a_step(self, policy: str, kind: str) -> None:
+        """The same of a step, and then what becomes of the workflow."""
+        first, second = Part(1, [], None, "a"), Part(1, [(1, policy)], None, "a")
+        self.start_workflow([first, second])
+        flow = [*self.world.flows.values()][-1]
+        for step, end in zip(flow.steps, [kind, "succeeded"], strict=True):
+            [job] = step.jobs
+            if job.is_live:
+                self._is_claimed_and_ends(job, end)
+
+    def _is_claimed_and_ends(self, job: Job, kind: str) -> None:
+        self.claim(100, None, None, None)
+        self._one_ends(job, kind)
+        self.all_is_as_the_model_says()
+        self.workflows_are_shown()
+
     def _members(self) -> list[FlowJob]:
         return [j for j in self.world.jobs_of_flows() if j.step is not None]
 
-    def _one_ends(self, job: FlowJob, kind: str) -> None:
+    def _one_ends(self, job: Job, kind: str) -> None:
         assert job.lease is not None
         job_id, lease = job.id, job.lease
         self.both(

@@ -6,6 +6,7 @@ transactions: a rule's end is where somebody looks who may go on.
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import psycopg
@@ -48,3 +49,19 @@ def test_the_store_lets_go_on_whom_the_model_does(own_dsn):
         door.rows(CLOCK)
 
         run_state_machine_as_test(type("Machine", (Flows,), {"door": door}), settings=budget)
+
+
+def test_whoever_waits_hears_of_each_end_what_the_model_says(own_dsn):
+    """What a small budget need not come upon: each policy meets each end."""
+    with psycopg.connect(own_dsn, autocommit=True) as connection:
+        door = Door(connection)
+        door.rows(CLOCK)
+        machine = type("Machine", (Flows,), {"door": door})()
+        machine.start_clean()
+
+        for policy, kind in product(
+            ["fail", "skip", "ignore"], ["succeeded", "failed", "cancelled"]
+        ):
+            machine.is_heard(policy, kind, late=False)
+            machine.is_heard(policy, kind, late=True)
+            machine.is_heard_by_a_step(policy, kind)
