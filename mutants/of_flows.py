@@ -76,19 +76,25 @@ MUTANTS = (
                   "            perform _howdah.note_later('w', array[flow::text]);\n", ""),
     ),
     mutant(
-        "28d", "a bad end that a job is to ignore counts like any other",
+        "28d", "an end leaves no note where one of its workflow lies, which somebody may be taking",
+        "tests/sql/test_workflows.py::test_an_end_that_comes_while_somebody_adds_up_another_is_added_up_too",
+        (ADVANCE, "from told t group by", "from told t where not exists (select from _howdah.pending p"
+                  " where p.kind = 'w' and p.key = t.workflow::text) group by"),
+    ),
+    mutant(
+        "28e", "a bad end that a job is to ignore counts like any other",
         HEARD,
         (EDGES, "filter (where o.state = 'S' or o.policy = 'i') as good", "filter (where o.state = 'S') as good"),
         (EDGES, "array_agg(o.row) filter (where o.state <> 'S' and o.policy <> 'i')", "array_agg(o.row) filter (where o.state <> 'S')"),
         (EDGES, "array_agg(o.state) filter (where o.state <> 'S' and o.policy <> 'i')", "array_agg(o.state) filter (where o.state <> 'S')"),
     ),
     mutant(
-        "28e", "a bad end that a step is to ignore counts like any other",
+        "28f", "a bad end that a step is to ignore counts like any other",
         HEARD,
         (ADVANCE, "and e.state <> 'S' and e.policy <> 'i'\n", "and e.state <> 'S'\n"),
     ),
     mutant(
-        "28f", "a bad end that all after it ignore fails the workflow",
+        "28g", "a bad end that all after it ignore fails the workflow",
         HEARD,
         (ADVANCE, "e.parent = s.id and e.policy <> 'i')", "e.parent = s.id)"),
     ),

@@ -31,7 +31,7 @@ ALL = sorted(
 )
 COPIED = ("src", "tests", "pyproject.toml", "README.md")
 IN_SHORT = {"HOWDAH_PROOF_EXAMPLES": "100", "HOWDAH_PROOF_STEPS": "50", "HOWDAH_PROOF_QUICK": "1"}
-FORMS = "bcdef"  # which a number alone stands for, too
+FORMS = "bcdefg"  # which a number alone stands for, too
 WITHIN = 300.0  # seconds for one check: to hang is to fail
 MODEL_WITHIN = 3600.0  # all machines of the model, none of which stops before its budget is spent
 

@@ -335,6 +335,26 @@ def test_ends_that_somebody_else_may_be_adding_up_are_added_up_once_he_is_done(
     assert [step.state for step in steps(door, w).values()] == ["succeeded", "running"]
 
 
+def test_an_end_that_comes_while_somebody_adds_up_another_is_added_up_too(
+    door: Any, another_door: Any
+) -> None:
+    w = start(
+        door,
+        {"name": "both", "task": "both", "each": [{}, {}]},
+        {"name": "join", "task": "join", "after": ["both"]},
+    )
+    first, last = door.claim(2)
+    door.ack(first)
+    adding = another_door()
+
+    with adding.transaction():
+        adding.chores("admit")
+        door.ack(last)
+    settle(door)
+
+    assert [step.state for step in steps(door, w).values()] == ["succeeded", "running"]
+
+
 def test_results_are_there_even_where_history_keeps_none(door: Any) -> None:
     door.call("put_queue", queue="none", keep_history=False)
     w = start(
