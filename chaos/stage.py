@@ -17,6 +17,7 @@ from typing import Any
 
 from chaos import flow_store, store
 from chaos.defects import plant
+from chaos.liveness import PROBE_KEYS
 from chaos.log import Log
 from chaos.nemesis import Nemesis
 from chaos.plan import Plan, Size
@@ -32,7 +33,6 @@ DRAIN = 60.0  # seconds that all that is open may take once all is healed
 PATIENT = {"HOWDAH_LOST_AFTER": "12", "HOWDAH_POLL_EVERY": "0.3"}
 POOLED = {"HOWDAH_PREPARE": "false"}
 PROBES = 20
-PROBE_KEYS = 9_000_000_000
 LOOKS = 4
 
 

@@ -12,6 +12,7 @@ import pytest
 from chaos import checker
 from chaos.checker import CHECKS, judge
 from chaos.history import Attempt, Effect, Flow, Remaining, Tick
+from chaos.liveness import PROBE_KEYS
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -569,6 +570,16 @@ def test_a_job_that_is_still_open_is_not_drained(run, state, is_due, why):
 
 def test_a_job_whose_time_has_not_come_may_remain(run):
     run.remaining.append(Remaining("j9", "s", is_due=False, why="scheduled for 2030-01-01"))
+
+    assert found(run) == set()
+
+
+def test_a_lone_job_may_remain_where_the_run_was_cut_just_then(run):
+    run.succeeded(PROBE_KEYS)
+    run.remaining.append(Remaining(f"j{PROBE_KEYS}", "r", is_due=True, why="ready"))
+    assert found(run) == {"L1"}
+
+    run.facts["cut"] = "not over within 60 s"
 
     assert found(run) == set()
 
