@@ -13,7 +13,6 @@ from random import Random
 from typing import Any
 
 WIDTHS = (0, 1, 2, 3, 3, 3, 5, 8)
-SHARE = 0.008  # flows for each job that is enqueued by itself
 PIPELINES = {
     "fan": (1, ["emit", "item", "join"]), "side": (1, ["side"]), "last": (2, ["last"]),
 }  # fmt: skip

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from chaos.flow_load import SHARE
 from chaos.history import History
 
 PROMPT = 1.5  # seconds from the enqueue of a lone job to its start, once healed
@@ -77,8 +76,11 @@ def too_little(history: History) -> Iterator[str]:
     if len(classes) < planned.get("classes", 0):
         yield f"{len(classes)} kinds of fault, not {planned['classes']}"
     flows = Counter(asked.status for asked in history.flows_asked.values())
-    if flows["ok"] < TAKEN * round(SHARE * jobs):
-        yield f"of {round(SHARE * jobs)} flows {flows['ok']} were acknowledged"
+    to_the_end = sum(flow.state == "S" for flow in history.flows)
+    if flows["ok"] < TAKEN * planned.get("flows", 0):
+        yield f"of {planned['flows']} flows {flows['ok']} were acknowledged"
+    if to_the_end < TAKEN * flows["ok"]:
+        yield f"of {flows['ok']} flows {to_the_end} came to their last step"
     if not history.ticks:
         yield "no schedule fired"
     if not facts.get("probes"):

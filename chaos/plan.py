@@ -38,6 +38,7 @@ class Size:
     load: float  # seconds in which jobs are enqueued and faults injected
     limit: float  # seconds after which the run ends, whatever it has come to
     jobs: int
+    flows: int  # besides
     faults: int  # to be really injected, at least
     classes: int  # of faults, at least
     lanes: int = 2  # faults at a time
@@ -48,17 +49,18 @@ class Size:
     slots: int = 14  # of each: what a killed process ran is run again alone, which costs
 
     def scaled(self, share: float) -> Self:
-        """The same for a share of the time: as many jobs and faults a second."""
+        """The same for a share of the time: as many jobs, flows and faults a second."""
         return replace(
             self,
             load=self.load * share,
             limit=self.load * share + self.limit - self.load,
             jobs=round(self.jobs * share),
+            flows=round(self.flows * share),
             faults=round(self.faults * share),
         )
 
     def slowed(self, times: float) -> Self:
-        """As many jobs and faults, in so many times the time."""
+        """As many jobs, flows and faults, in so many times the time."""
         return replace(self, load=self.load * times, limit=self.limit * times)
 
 
@@ -66,16 +68,16 @@ SIZES = {
     size.name: size
     for size in (
         Size(
-            name="mini", load=20, limit=60, jobs=3_000, faults=10, classes=4, lanes=4,
+            name="mini", load=20, limit=60, jobs=3_000, flows=60, faults=10, classes=4, lanes=4,
             workers=2, slots=20, sql_workers=1,
         ),
         Size(
-            name="smoke", load=440, limit=590, jobs=210_000, faults=200, classes=10, lanes=4,
-            storm=15, calm=7,
+            name="smoke", load=440, limit=590, jobs=210_000, flows=1_700, faults=200, classes=10,
+            lanes=4, storm=15, calm=7,
         ),
         Size(
-            name="soak", load=3240, limit=3720, jobs=1_000_000, faults=1000, classes=12, lanes=3,
-            storm=20, calm=10,
+            name="soak", load=3240, limit=3720, jobs=1_000_000, flows=8_000, faults=1000,
+            classes=12, lanes=3, storm=20, calm=10,
         ),
     )
 }  # fmt: skip

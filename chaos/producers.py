@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from chaos.flow_load import SHARE
 from chaos.log import lines
 from chaos.world import Injected, World
 
@@ -43,11 +42,11 @@ class Producers:
         self._beside: list[subprocess.Popen[bytes]] = []
         self._numbers = 0
 
-    def start(self, jobs: int, seconds: float, *, sql_workers: int) -> None:
+    def start(self, jobs: int, flows: int, seconds: float, *, sql_workers: int) -> None:
         """All of them; they are to be done in so many seconds."""
         for kind, share in SHARES.items():
             self._start(kind, round(jobs * share), time.monotonic() + seconds)
-        self._start("flow", round(jobs * SHARE), time.monotonic() + seconds)
+        self._start("flow", flows, time.monotonic() + seconds)
         for number in range(1, sql_workers + 1):
             self._beside.append(self._run("chaos.sqlworker", number, self._seed))
 

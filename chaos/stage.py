@@ -144,7 +144,8 @@ class Stage:
         self.log.write("phase", name="load")
         began = time.monotonic()
         assert world.producers is not None
-        world.producers.start(self.size.jobs, self.size.load, sql_workers=self.size.sql_workers)
+        size = self.size
+        world.producers.start(size.jobs, size.flows, size.load, sql_workers=size.sql_workers)
         assert self._workers is not None
         keeping = asyncio.create_task(self._workers.keep(Random(self.plan.seed)))
         producing = asyncio.create_task(world.producers.done())

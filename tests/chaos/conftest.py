@@ -30,7 +30,7 @@ class Run:
             "clock": 0, "probes": [0.01], "looks": [], "server_log": [], "stopped": True,
             "drained in": 1.0,
             "schedules": {"s": {"since": SECOND, "until": 3 * SECOND, "anchor": 0, "step": SECOND}},
-            "size": {"jobs": 1, "faults": 1, "classes": 1},
+            "size": {"jobs": 1, "flows": 1, "faults": 1, "classes": 1},
         }  # fmt: skip
         self.says("fault", name="kill", began=1.0, healed=1.1, observed={"killed": 1})
         self.says("parent", what="ended", name="w1", pid=7, code=0, expected=True)

@@ -624,7 +624,7 @@ def test_a_fault_that_saw_what_may_not_be_is_told(run):
         {"size": {"jobs": 100, "faults": 1, "classes": 1}},
         {"size": {"jobs": 1, "faults": 2, "classes": 1}},
         {"size": {"jobs": 1, "faults": 1, "classes": 2}},
-        {"size": {"jobs": 500, "faults": 1, "classes": 1}},
+        {"size": {"jobs": 1, "flows": 2, "faults": 1, "classes": 1}},
         {"probes": []},
         {"cut": "not over within 58 s"},
     ],
@@ -632,6 +632,13 @@ def test_a_fault_that_saw_what_may_not_be_is_told(run):
 def test_too_little_is_no_verdict(run, missing):
     run.facts |= missing
 
+    assert judge(run.history()).word == "unknown"
+
+
+def test_workflows_that_fail_before_their_last_step_do_not_count(run):
+    failed(run, "last1", crashes=3)
+
+    assert judge(run.history()).violations == {}
     assert judge(run.history()).word == "unknown"
 
 

@@ -22,7 +22,7 @@ async def test_each_producer_that_is_killed_is_replaced_while_others_are_at_work
     tmp_path, eventually
 ):
     producers = Asleep(tmp_path, lambda: "", seed=1)
-    producers.start(100, 60.0, sql_workers=0)
+    producers.start(100, 1, 60.0, sql_workers=0)
     waiting = asyncio.create_task(producers.done())
     before = producers.pids()
 
