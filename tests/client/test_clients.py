@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from watching import eventually
 
 from howdah import App, AsyncClient, Client, Job, NoDatabase, TooLarge, jobs, store
 from howdah.job import make_options
@@ -66,6 +67,43 @@ async def test_many_uses_at_once_share_one_pool(settings: Settings, db: psycopg.
 
     assert len(set(ids)) == count(db) == 100
     assert len(opened) <= 3
+
+
+async def test_a_connection_kept_at_hand_goes_to_who_waits_for_one(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("howdah.client.SPARE_FOR", 60.0)
+
+    async with AsyncClient(settings, size=1) as client, asyncio.timeout(10):
+        many = [client.run(jobs.enqueue(Job("t", "{}"))) for _ in range(20)]
+        await asyncio.gather(*many)
+
+
+async def test_a_connection_kept_at_hand_goes_back_after_a_moment(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("howdah.client.SPARE_FOR", 0.05)
+
+    async with AsyncClient(settings) as client:
+        pool = await client._pools.here().opened()
+        await client.run(jobs.enqueue(Job("t", "{}")))
+        kept = pool.get_size() - pool.get_idle_size()
+
+        assert kept == 1
+        await eventually(lambda: pool.get_idle_size() == pool.get_size())
+
+
+async def test_a_connection_kept_at_hand_that_was_cut_is_not_used(
+    settings: Settings, db: psycopg.Connection
+) -> None:
+    async with AsyncClient(settings) as client:
+        await client.run(jobs.enqueue(Job("t", "{}")))
+        pool = await client._pools.here().opened()
+        [mine] = ours(db)
+        db.execute("select pg_terminate_backend(%s)", [mine])
+        await eventually(lambda: pool.get_size() == 0)
+
+        await client.run(jobs.enqueue(Job("t", "{}")))
 
 
 def test_a_client_works_on_two_event_loops_one_after_the_other(
