@@ -76,7 +76,7 @@ SIZES = {
             lanes=4, storm=15, calm=7,
         ),
         Size(
-            name="soak", load=3240, limit=3720, jobs=1_000_000, flows=8_000, faults=1000,
+            name="soak", load=3600, limit=4080, jobs=1_000_000, flows=8_000, faults=1000,
             classes=12, lanes=3, storm=20, calm=10,
         ),
     )

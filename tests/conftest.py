@@ -9,12 +9,14 @@ import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import psycopg
 import pytest
+from psycopg.rows import tuple_row
 from watching import Ledger, Store
 from watching import eventually as _eventually
 
@@ -96,11 +98,44 @@ def _database() -> str:
     return server_dsn(name)
 
 
+class Kept:
+    """One connection for test after test: what a new one has to read and to plan is known to it."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._connection: psycopg.Connection | None = None
+
+    def ready(self) -> psycopg.Connection:
+        """The connection as if it were new; another where a test has closed or lost it."""
+        connection = self._connection
+        if connection is not None and not connection.closed:
+            with suppress(psycopg.OperationalError):
+                connection.rollback()
+                connection.autocommit = True
+                connection.row_factory = tuple_row
+                connection.execute(AS_NEW)
+                return connection
+        self.close()
+        self._connection = psycopg.connect(self._dsn, autocommit=True)
+        return self._connection
+
+    def close(self) -> None:
+        """End it."""
+        if self._connection is not None:
+            self._connection.close()
+
+
+@pytest.fixture(scope="session")
+def _kept(_database: str) -> Iterator[Kept]:
+    kept = Kept(_database)
+    yield kept
+    kept.close()
+
+
 @pytest.fixture
-def dsn(_database: str) -> str:
+def dsn(_database: str, _kept: Kept) -> str:
     """A database with the schema installed and nothing in it."""
-    with psycopg.connect(_database, autocommit=True) as connection:
-        connection.execute(CLEAN)
+    _kept.ready().execute(CLEAN)
     return _database
 
 
@@ -127,10 +162,9 @@ def _own_database(template: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def db(dsn: str) -> Iterator[psycopg.Connection]:
+def db(dsn: str, _kept: Kept) -> psycopg.Connection:
     """A connection of psycopg, each statement in a transaction of its own."""
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        yield connection
+    return _kept.ready()
 
 
 @pytest.fixture
@@ -191,6 +225,10 @@ def store(db: psycopg.Connection) -> Store:
     return Store(db)
 
 
+AS_NEW = (
+    "reset session authorization; reset all; unlisten *; close all; deallocate all;"
+    "select pg_advisory_unlock_all(); discard temp; discard sequences"
+)
 _TABLES = (
     "job", "lease", "finished", "attempt", "given_id", "cancel_request", "waiter", "idle",
     "worker", "task", "queue", "granted", "setting", "serial_key", "limit", "gate", "place",

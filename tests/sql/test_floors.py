@@ -342,7 +342,10 @@ def old_snapshot(door):
 
 
 def buffers(door, statement):
-    plan = door.one(f"explain (analyze, buffers, format json) {statement}")[0]["Plan"]
+    """Pages that it touches; once it is planned: the catalogue's are not counted."""
+    explain = f"explain (analyze, buffers, format json) {statement}"
+    door.rows(explain)
+    plan = door.one(explain)[0]["Plan"]
     return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
 
 
@@ -353,7 +356,7 @@ def test_dead_rows_that_an_old_snapshot_keeps_cost_a_claim_with_floors_nothing(
     door, claimer, another_door
 ):
     with old_snapshot(another_door()):
-        for _ in range(4):
+        for _ in range(8):
             args = ["{}"] * 1000
             door.value("enqueue_batch", task="t", ids=[uuid4() for _ in args], args=args)
             door.finish(claimer.claim(1000))
@@ -363,8 +366,8 @@ def test_dead_rows_that_an_old_snapshot_keeps_cost_a_claim_with_floors_nothing(
         beat = f"select from howdah.heartbeat('{claimer.worker}'"
         blind_beat, beat_above = buffers(door, beat + ")"), buffers(door, f"{beat}{floors})")
 
-    assert blind > above + 800
-    assert blind_beat > beat_above + 250
+    assert blind > above + 120
+    assert blind_beat > beat_above + 120
 
 
 def test_dead_rows_of_queues_that_are_not_taken_cost_nothing_either(door, claimer, another_door):
