@@ -36,11 +36,13 @@ LOOK_EVERY = 0.02  # seconds
 LONG = "24h"
 
 Kind = Callable[[int], Job]
-PLAIN, UNIQUE, ONE_KEY = "plain", "unique key", "one serial key"
+PLAIN, UNLIKE, UNIQUE = "plain", "plain, options differ", "unique key"
+ONE_KEY = "one serial key"
 KEYS, LIMITS, LIMITED = "1,000 serial keys", "200 limits of 3", "a queue with a limit of 100"
 FREE, CROWDED = "1,000 serial keys, nobody in front", "1,000 serial keys, a blocked key in front"
 ENQUEUED: Mapping[str, Kind] = {
     PLAIN: lambda n: noop.job(n=n),
+    UNLIKE: lambda n: noop.options(priority=n % 2).job(n=n),
     UNIQUE: lambda n: noop.options(unique_key=f"u:{n}").job(n=n),
     "serial key": lambda n: noop.options(serial_key=f"key:{n % 1000}").job(n=n),
     "limit": lambda n: noop.options(limit_keys=[f"l:{n % 200}"]).job(n=n),
@@ -92,6 +94,7 @@ async def keyed(
             f"run: from the first claim to the last stored finish; {jobs:,} jobs, of one key fewer",
             f"a blocked key in front: {waiting:,} older jobs of its queue wait for one that failed",
             f"enqueue: kinds take turns, {SLICE} jobs each one by one, {BATCH} in bulk",
+            "in bulk plain jobs with the same options go as arrays, all others as JSON",
             *(_said(name, asked, values[name]) for name, asked in ASKED),
         ],
     )
@@ -110,7 +113,8 @@ async def _enqueues(r: Rig, jobs: int) -> Round:
     ):
         rates = await _enqueue_in_turns(r, send, count, size)
         found |= {f"enqueue {how}: {name}": (rate, "jobs/s") for name, rate in rates.items()}
-        found[f"enqueue {how}: {UNIQUE} / {PLAIN}"] = (rates[UNIQUE] / rates[PLAIN], "ratio")
+        for other in (PLAIN, UNLIKE):
+            found[f"enqueue {how}: {UNIQUE} / {other}"] = (rates[UNIQUE] / rates[other], "ratio")
         await r.connection.execute(f"truncate {r.store}.job, {r.store}.pending")
     return found
 
