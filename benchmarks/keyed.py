@@ -1,6 +1,6 @@
 """What keys cost: jobs a second into the store and through workers, beside plain jobs.
 
-    python benchmarks/keyed.py [--jobs 10000] [--waiting 100000] [--processes 2] [--rounds 3]
+    python benchmarks/keyed.py [--jobs 8000] [--waiting 100000] [--processes 2] [--rounds 3]
                                [--json]
 
 Works in scratch schemas of the configured database, or of the project's embedded one. Figures are
@@ -201,7 +201,7 @@ async def _drain(r: Rig, kind: Kind, count: int) -> float:
 
 
 @click.command(help=__doc__.split("\n\n")[2])
-@click.option("--jobs", type=click.IntRange(100), default=10_000, show_default=True)
+@click.option("--jobs", type=click.IntRange(100), default=8_000, show_default=True)
 @click.option(
     "--waiting", type=click.IntRange(2), default=100_000, show_default=True, help="In front."
 )
