@@ -127,7 +127,7 @@ proof-doors: setup ## Run the longer proofs of the doors: the Django page, follo
 
 .PHONY: proof-keyed
 proof-keyed: setup ## Run the longer proofs of keyed work: order, limits and rates, with kills (HOWDAH_PROOF_SCALE=0.1: less of each)
-	$(BIN)/python -m pytest -m slow tests/proofs/test_keyed.py tests/acceptance/test_keyed_scenarios.py
+	$(BIN)/python -m pytest -m slow tests/proofs/test_keyed.py tests/proofs/test_unique_keys.py tests/acceptance/test_keyed_scenarios.py
 
 proof-workflows: setup ## Prove workflows: orders begun once, kills, a hundred thousand jobs in one (SCALE=0.1: less of it)
 	HOWDAH_PROOF_SCALE=$(or $(SCALE),1) $(BIN)/python -m pytest -m slow tests/proofs/test_workflows.py tests/sql/test_after.py
@@ -139,3 +139,7 @@ docs-blocks: setup ## Run every code block of README and docs, and count them (A
 .PHONY: proof-importing
 proof-importing: setup ## Import 5,000 jobs of procrastinate and of pgqueuer while their own workers run
 	$(BIN)/python -m pytest -m slow tests/importing
+
+.PHONY: bench-keyed
+bench-keyed: setup ## Measure what keys cost, and whether it is as cheap as was asked: two minutes (ARGS="--rounds 1 --json")
+	$(BIN)/python benchmarks/keyed.py $(ARGS)

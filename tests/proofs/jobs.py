@@ -40,7 +40,6 @@ def goes_on(since: float, first: bool, gate: str, again: float) -> bool:
     return not os.access(gate, os.F_OK) if first else time.monotonic() < since + again
 
 
-@app.task(name="hold", timeout=600)
 async def hold(ctx: Context, *, gate: str, again: float = 0.0) -> None:
     """Waits for a file when it runs for the first time; later runs take so many seconds."""
     note("start", ctx)
@@ -48,6 +47,10 @@ async def hold(ctx: Context, *, gate: str, again: float = 0.0) -> None:
     while goes_on(since, first, gate, again):  # noqa: ASYNC110 - the gate is another process's
         await asyncio.sleep(EVERY)
     note("end", ctx)
+
+
+app.task(name="hold", timeout=600)(hold)
+app.task(name="hold_once", timeout=600, delivery="at_most_once")(hold)
 
 
 def hold_here(ctx: Context, *, gate: str, again: float = 0.0) -> None:

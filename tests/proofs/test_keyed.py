@@ -17,6 +17,7 @@ import pytest
 
 BATCH = 500
 KILLS_OF_A_WORKER = 3
+LEASE = 2.5  # seconds
 RESCUE = 7.0  # a child: at once by its parent, or when it was silent for 5 s, and a round of chores
 pytestmark = pytest.mark.slow
 
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.slow
 async def test_fifty_thousand_jobs_of_500_keys_run_in_order_while_workers_are_killed(
     work, store, ledger, scaled, chance, record
 ):
-    jobs, keys = scaled(50_000, least=2000), 500
+    jobs, keys = scaled(50_000, least=5000), 500
     workers = [work(processes=2, slots=40) for _ in range(2)]
     for worker in workers:
         await worker.up()
@@ -41,7 +42,7 @@ async def test_fifty_thousand_jobs_of_500_keys_run_in_order_while_workers_are_ki
             sent.update(await asyncio.to_thread(_send, store, wanted))
 
     async with asyncio.TaskGroup() as group:
-        killing = group.create_task(kills.go_on(every=2.0))
+        killing = group.create_task(kills.go_on(every=0.5))
         await group.create_task(send())
         await _until_done(store, jobs, within=1500)
         killing.cancel()
@@ -73,6 +74,52 @@ async def test_three_hundred_jobs_of_one_key_and_12_workers(work, store, ledger,
     assert _out_of_order(ledger, sent) == {"inversions": [], "overlaps": []}
     assert store.outcomes() == {}
     assert store.charged() == 0
+
+
+@pytest.mark.timeout(180)
+async def test_mq07_a_killed_worker_leaves_its_keys_to_others_and_the_cursors_unharmed(
+    work, store, ledger, eventually, record
+):
+    """MQ-07: of one key the killed job is tried again, of the other it may not be."""
+    tasks = {"again": "hold", "once": "hold_once"}
+    store.rows("select howdah.set_cursor(k, '{\"n\": 5}') from unnest(%s::text[]) k", [*tasks])
+    store.do(
+        "select howdah.put_listener('ears', event => 'job.*', task => 'hear', queue => 'ears')"
+    )
+    store.do("select howdah.pause('ears')")
+    doomed = work(processes=1, lost_after=LEASE)
+    children = await doomed.up()
+    gate = ledger.gate("all")
+    lost = {key: _held(store, task, key, gate) for key, task in tasks.items()}
+    await eventually(lambda: ledger.starts().keys() >= {*lost.values()}, within=30)
+    await work(processes=1, lost_after=LEASE).up()
+    waiting = {key: _held(store, "hold", key, ledger.gate("second")) for key in tasks}
+
+    at = time.monotonic()
+    doomed.kill(children=children)
+    await eventually(lambda: store.outcomes()["lost"] == 2, within=10 * LEASE)
+    seconds = time.monotonic() - at
+
+    record("keyed: worker killed, its keys' jobs are lost", [seconds], LEASE + 1)
+    assert seconds < LEASE + 1
+    assert store.states([lost["once"]]) == {"failed": 1}
+    await eventually(lambda: ledger.starts()[waiting["once"]], within=30)
+    store.rows("select howdah.retry(%s)", lost["once"])
+    assert str(waiting["once"]) in store.one("select howdah.why(%s)", lost["once"])
+    await eventually(lambda: ledger.starts()[lost["again"]] == 2, within=30)
+    gate.touch()
+    ledger.gate("second").touch()
+    await eventually(lambda: store.states()["succeeded"] == 4, within=30)
+    assert {key: _order_of(ledger, store, key) for key in tasks} == {
+        "again": [lost["again"], lost["again"], waiting["again"]],
+        "once": [lost["once"], waiting["once"], lost["once"]],
+    }
+    assert _cursors(store) == {key: {"n": 5} for key in tasks}
+    told = store.rows("select args -> 'event' as event from howdah.jobs where queue = 'ears'")
+    of_lost = [each.event for each in told if each.event["name"] == "job.failed.default.hold_once"]
+    assert [event["data"]["id"] for event in of_lost] == [str(lost["once"])]
+    assert len({tuple(sorted(each.event["data"])) for each in told}) == 1
+    assert len(told) == 5
 
 
 # One key keeps no other waiting
@@ -197,6 +244,11 @@ def _send(store, keys, task="nap", **args):
     return {row.id: Sent(key, began, returned) for row, key in zip(found, keys, strict=True)}
 
 
+def _held(store, task, key, gate):
+    """A job of a key that goes on until the gate is open, the first time."""
+    return store.enqueue(task, options={"serial_key": key}, gate=str(gate))
+
+
 def _limited(store, keys, seconds=0.1):
     key_of = {}
     for number in range(0, len(keys), BATCH):
@@ -290,7 +342,17 @@ class _Kills:
         self.freed.append(time.monotonic() - since)
 
 
-# What the ledger says
+# What the ledger and the store say
+
+
+def _order_of(ledger, store, key):
+    of_key = {row.id for row in store.rows("select id from howdah.jobs where serial_key = %s", key)}
+    starts = [UUID(line["job"]) for line in ledger.lines("start")]
+    return [job for job in starts if job in of_key]
+
+
+def _cursors(store):
+    return {row.key: row.cursor for row in store.rows("select key, cursor from howdah.cursors")}
 
 
 def _out_of_order(ledger, sent):

@@ -33,6 +33,40 @@ def test_other_keys_and_plain_jobs_run_beside_it(door):
     assert {job.id for job in claimed} == {*kept}
 
 
+@pytest.mark.parametrize("keys", [{"serial_key": "k"}, {"limit_keys": ["k"]}])
+def test_who_is_let_in_goes_behind_all_that_is_ready_and_why_says_so(door, keys):
+    door.value("put_limit", key="k", n=1)
+    running, waiting = [door.enqueue(**keys) for _ in range(2)]
+    job = door.take()
+    backlog = [door.enqueue() for _ in range(3)]
+    door.worker()
+
+    door.ack(job)
+    door.value("admit")
+
+    assert job.id == running
+    assert door.why(waiting) == "ready: 3 jobs of queue default before it"
+    assert [job.id for job in door.claim(10)] == [*backlog, waiting]
+
+
+@pytest.mark.parametrize(
+    ("own", "slots_of", "passes_by"),
+    [
+        pytest.param({"priority": 1}, None, True, id="a greater priority"),
+        pytest.param({"queue": "own"}, ["own"], True, id="a queue with slots of its own"),
+        pytest.param({"queue": "own"}, None, False, id="a queue alone"),
+    ],
+)
+def test_what_lets_a_key_pass_by_a_backlog(door, own, slots_of, passes_by):
+    _, waiting = [door.enqueue(serial_key="k", **own) for _ in range(2)]
+    job = door.take()
+    backlog = [door.enqueue() for _ in range(3)]
+
+    door.ack(job)
+
+    assert door.take(queues=slots_of).id == (waiting if passes_by else backlog[0])
+
+
 def test_the_cursor_is_handed_on_with_a_success(door):
     for _ in range(2):
         door.enqueue(serial_key="k")
