@@ -5,7 +5,7 @@ from __future__ import annotations
 from mutants.mutant import mutant
 
 WORKER = "src/howdah/worker"
-FINISHED = """    refused = await hold.transaction.run(jobs.finish([outcome]))
+FINISHED = """    refused = await hold.transaction.run(jobs.finish_one(outcome))
     if not refused:
         await hold.transaction.commit()
     return refused
@@ -27,7 +27,7 @@ MUTANTS = (
         "7", "the effect of a transactional task is committed before the finish",
         "tests/worker/test_transactional.py::test_an_attempt_whose_lease_was_taken_rolls_back_and_the_next_one_counts",
         (f"{WORKER}/transactions.py", FINISHED,
-         "    await hold.transaction.commit()\n    return await hold.transaction.run(jobs.finish([outcome]))\n"),
+         "    await hold.transaction.commit()\n    return await hold.transaction.run(jobs.finish_one(outcome))\n"),
     ),
     mutant(
         "12", "what a chore fails of is swallowed",
