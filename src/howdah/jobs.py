@@ -114,7 +114,11 @@ def enqueue_many(jobs: Sequence[Job]) -> Call[_List[UUID]]:
             hint="Send them in several calls.",
         )
     if jobs and _alike(jobs):
-        return _enqueue_batch(jobs)
+        keys = [job.options.unique_key for job in jobs if job.options.unique_key is not None]
+        if not keys:
+            return _enqueue_batch(jobs)
+        if len(keys) == len(jobs):
+            return _enqueue_unique(jobs, keys)
     return _enqueue_json(jobs, lambda rows: [row[0] for row in rows])
 
 
@@ -131,20 +135,24 @@ _NOT_ALONE = "a job of {}: results of other steps are arguments only within a wo
 
 
 def _alike(jobs: Sequence[Job]) -> bool:
-    """Whether the jobs share task and options, and no id or key of theirs may already be there."""
+    """Whether the jobs share task and options, but for unique keys: no ids, and no other keys."""
     task, options = jobs[0].task, jobs[0].options
+    shared = _without_key(options)
     return (
         options.id is None
-        and options.unique_key is None
         and options.keys is None
         and not options.after
         and all(
-            (job.options is options or job.options == options)
+            (job.options is options or _without_key(job.options) == shared)
             and job.task == task
             and not job.references
             for job in jobs
         )
     )
+
+
+def _without_key(options: Options) -> Options:
+    return msgspec.structs.replace(options, unique_key=None)
 
 
 def _enqueue_batch(jobs: Sequence[Job]) -> Call[_List[UUID]]:
@@ -156,6 +164,19 @@ def _enqueue_batch(jobs: Sequence[Job]) -> Call[_List[UUID]]:
         task=("text", jobs[0].task),
         ids=("uuid[]", ids),
         args=("text[]", [job.args for job in jobs]),
+        **_given(**_shared(jobs[0].options)),
+    )
+
+
+def _enqueue_unique(jobs: Sequence[Job], keys: _List[str]) -> Call[_List[UUID]]:
+    return function(
+        "enqueue_unique",
+        "enqueue_unique",
+        scalar,
+        task=("text", jobs[0].task),
+        ids=("uuid[]", new_ids(len(jobs))),
+        args=("text[]", [job.args for job in jobs]),
+        unique_keys=("text[]", keys),
         **_given(**_shared(jobs[0].options)),
     )
 

@@ -291,6 +291,22 @@ async def test_tasks_options_ids_and_keys_may_be_mixed_in_one_call(
     assert (found.timeout, found.tags, found.headers) == (None, ["x"], '{"h": 1}')
 
 
+async def test_many_jobs_with_a_key_each_go_by_the_quick_road(
+    app: App, db: psycopg.Connection
+) -> None:
+    there = await app.enqueue(Job("t", "{}", make_options(unique_key="there")))
+    keys = ("a", "there", "b", "a")
+    many = [Job("t", "{}", make_options(unique_key=key, priority=2)) for key in keys]
+
+    ids = await app.enqueue_many(many)
+
+    assert "enqueue_unique(" in jobs.enqueue_many(many).render("howdah")
+    assert "enqueue_json(" in jobs.enqueue_many([*many, Job("t", "{}")]).render("howdah")
+    assert ids[1] == there
+    assert ids[0] == ids[3]
+    assert count(db) == len(set(ids)) == 3
+
+
 async def test_one_key_in_two_transactions_at_once_makes_one_job(
     app: App, db: psycopg.Connection
 ) -> None:

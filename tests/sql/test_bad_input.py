@@ -134,7 +134,9 @@ def test_a_null_among_many_jobs_is_refused(door, refused):
         )
 
 
-@pytest.mark.parametrize("function", ["enqueue_many", "enqueue_json", "enqueue_batch"])
+@pytest.mark.parametrize(
+    "function", ["enqueue_many", "enqueue_json", "enqueue_batch", "enqueue_unique"]
+)
 def test_10_001_jobs_in_one_call_are_refused(door, refused, function):
     calls = {
         "enqueue_many": "select * from howdah.enqueue_many((select array_agg("
@@ -144,6 +146,8 @@ def test_10_001_jobs_in_one_call_are_refused(door, refused, function):
         "'task', 't')) from generate_series(1, 10001)))",
         "enqueue_batch": "select howdah.enqueue_batch('t', array_agg(gen_random_uuid()),"
         " array_agg('{}'::text)) from generate_series(1, 10001)",
+        "enqueue_unique": "select howdah.enqueue_unique('t', array_agg(gen_random_uuid()),"
+        " array_agg('{}'::text), array_agg(n::text)) from generate_series(1, 10001) n",
     }
 
     with refused("JQ001", mentions="10001"):
@@ -183,6 +187,19 @@ def test_a_batch_refuses_args_that_are_no_objects(door, args):
 def test_a_batch_refuses_arrays_that_do_not_fit(door, refused, ids, args):
     with refused("JQ001"):
         door.rows("select howdah.enqueue_batch('t', %s::uuid[], %s::text[])", ids, args)
+
+    assert door.counts() == (0, 0)
+
+
+@pytest.mark.parametrize("keys", [None, [], ["k", "l"], [None], [""], ["k" * 201]], ids=str)
+def test_a_unique_batch_needs_a_good_key_for_each(door, refused, keys):
+    ids = ["01900000-0000-7000-8000-000000000001"]
+
+    with refused("JQ001", mentions="1 to 200 bytes"):
+        door.rows(
+            "select howdah.enqueue_unique('t', %s::uuid[], %s::text[], %s::text[])",
+            ids, ["{}"], keys,
+        )  # fmt: skip
 
     assert door.counts() == (0, 0)
 

@@ -15,6 +15,13 @@ VERBS = {
     "enqueue_batch": lambda door, _: door.call(
         "enqueue_batch", task="t", ids=["01900000-0000-7000-8000-000000000001"], args=["{}"]
     ),
+    "enqueue_unique": lambda door, _: door.call(
+        "enqueue_unique",
+        task="t",
+        ids=["01900000-0000-7000-8000-000000000001"],
+        args=["{}"],
+        unique_keys=["k"],
+    ),
     "insert": lambda door, _: door.rows("insert into howdah.jobs (task) values ('t')"),
     "ack": lambda door, job: door.ack(job),
     "nack": lambda door, job: door.nack(job),

@@ -22,6 +22,7 @@ MAY = {
         "enqueue_many",
         "enqueue_json",
         "enqueue_batch",
+        "enqueue_unique",
         "outcome",
         "emit",
         "http",

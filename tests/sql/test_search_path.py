@@ -120,6 +120,9 @@ def run_everything(door, clock):
     door.rows("select howdah.enqueue_batch('e',"
     " array['01900000-0000-7000-8000-000000000001']::pg_catalog.uuid[],"
               " array['{}'])")  # fmt: skip
+    door.rows("select howdah.enqueue_unique('e',"
+    " array['01900000-0000-7000-8000-000000000002']::pg_catalog.uuid[],"
+              " array['{}'], array['k2'])")  # fmt: skip
     door.rows("insert into howdah.jobs (task) values ('f')")
     worker = "00000000-0000-4000-8000-00000000000a"
     door.rows("select howdah.heartbeat(%s, name => 'w', queues => '{*}')", worker)

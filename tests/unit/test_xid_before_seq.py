@@ -24,4 +24,4 @@ def test_a_function_takes_its_xid_in_a_statement_before_the_one_that_draws(name:
 
 
 def test_the_functions_that_draw_are_known() -> None:
-    assert {"enqueue.sql", "enqueue_batch.sql", "put.sql"} <= DRAWS.keys()
+    assert {"enqueue.sql", "enqueue_batch.sql", "enqueue_unique.sql", "put.sql"} <= DRAWS.keys()

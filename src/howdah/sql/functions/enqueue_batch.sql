@@ -24,23 +24,8 @@ declare
     due       timestamptz := coalesce(enqueue_batch.run_at, moment + enqueue_batch.delay);
     own       xid8;
     parsed    jsonb[] := array(select a::jsonb from unnest(enqueue_batch.args) a);
-    flaw      text := _howdah.flaw(enqueue_batch.task, null, enqueue_batch.queue, enqueue_batch.priority, enqueue_batch.run_at,
-                                   enqueue_batch.delay, enqueue_batch.max_attempts, enqueue_batch.timeout,
-                                   enqueue_batch.no_timeout, enqueue_batch.delivery, null, enqueue_batch.headers,
-                                   enqueue_batch.tags);
 begin
-    flaw := case
-        when flaw is not null then flaw
-        when ids is null or cardinality(ids) is distinct from cardinality(args) then 'ids and args differ in length'
-        when cardinality(ids) > 10000 then cardinality(ids) || ' jobs in one call, at most 10,000 are taken'
-        when array_position(ids, null) is not null or array_position(args, null) is not null then 'an id, or the args of one, are NULL'
-        else (select format('job %s of the batch: %s', a.ordinal, _howdah.args_flaw(a.args))
-              from unnest(parsed) with ordinality a (args, ordinal) where _howdah.args_flaw(a.args) is not null limit 1)
-    end;
-    if flaw is not null then
-        perform _howdah.refuse('JQ001', flaw, 'Nothing was enqueued. Correct this and enqueue again.');
-    end if;
-
+    perform _howdah.check_batch(task, ids, parsed, queue, priority, run_at, delay, max_attempts, timeout, no_timeout, delivery, headers, tags);
     select t.* into declared from _howdah.task t where t.name = enqueue_batch.task;
     if declared.keys is not null or _howdah.any_limits() and _howdah.is_limited(coalesce(enqueue_batch.queue, declared.queue, 'default'), enqueue_batch.task) then
         return count(*) from _howdah.put_keyed(array(
@@ -71,4 +56,29 @@ begin
         perform _howdah.wake(enqueue_batch.queue, enqueue_batch.task, cardinality(ids));
     end if;
     return cardinality(ids);
+end $$;
+
+-- Refuses a batch that cannot be stored as it is.
+create or replace function _howdah.check_batch(
+    task text, ids uuid[], args jsonb[], queue text, priority bigint, run_at timestamptz, delay interval, max_attempts bigint,
+    timeout interval, no_timeout boolean, delivery text, headers jsonb, tags text[]
+) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    flaw  text := _howdah.flaw(check_batch.task, null, check_batch.queue, check_batch.priority, check_batch.run_at, check_batch.delay,
+                               check_batch.max_attempts, check_batch.timeout, check_batch.no_timeout, check_batch.delivery, null,
+                               check_batch.headers, check_batch.tags);
+begin
+    flaw := case
+        when flaw is not null then flaw
+        when ids is null or cardinality(ids) is distinct from cardinality(args) then 'ids and args differ in length'
+        when cardinality(ids) > 10000 then cardinality(ids) || ' jobs in one call, at most 10,000 are taken'
+        when array_position(ids, null) is not null or array_position(args, null) is not null then 'an id, or the args of one, are NULL'
+        else (select format('job %s of the batch: %s', a.ordinal, _howdah.args_flaw(a.args))
+              from unnest(check_batch.args) with ordinality a (args, ordinal) where _howdah.args_flaw(a.args) is not null limit 1)
+    end;
+    if flaw is not null then
+        perform _howdah.refuse('JQ001', flaw, 'Nothing was enqueued. Correct this and enqueue again.');
+    end if;
 end $$;

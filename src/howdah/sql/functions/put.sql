@@ -51,7 +51,7 @@ begin
                    n.unique_key, n.headers, n.tags
             from numbered n
             where n.is_first and (n.given is null or exists (select from fresh where fresh.id = n.given))
-            order by n.unique_key nulls first, n.seq
+            order by n.unique_key collate "C" nulls first, n.seq
             on conflict do nothing returning id
         )
         select n.ordinal, n.id, n.given, n.unique_key, n.is_first, n.is_first and inserted.id is not null as created,

@@ -70,7 +70,7 @@ begin
         select d.*, d.given is null or row_number() over (partition by d.given order by d.ordinal) = 1 as is_first,
                simple.id is not null as is_stored
         from drawn d left join simple on simple.id = d.id
-        order by (d.keys).unique_key nulls first, (d.keys).waiting_key nulls first, (d.keys).until_key nulls first, d.seq
+        order by (d.keys).unique_key collate "C" nulls first, (d.keys).waiting_key nulls first, (d.keys).until_key nulls first, d.seq
     loop
         ordinal := new_one.ordinal; id := new_one.given; created := false;
         if new_one.is_stored then
