@@ -27,7 +27,7 @@ as $$
 #variable_conflict use_column
 declare
     -- In this order: how far seqs are given out, who is in flight, and only then what there is.
-    hi       bigint := case when claim.floors is not null then (select s.last_value from _howdah.seq s) end;
+    hi       bigint := case when claim.floors is not null then coalesce(pg_sequence_last_value('_howdah.seq'::regclass), 0) end;
     flying   pg_snapshot := case when claim.floors is not null then pg_current_snapshot() end;
     above    _howdah.floor[] := coalesce(_howdah.floors_of(claim.floors), '{}');
     sources  text[];
@@ -37,9 +37,11 @@ declare
     doubted  tid[];  -- those of them that are suspects
     unlimited tid[];  -- those of them that go back to wait for a limit
     is_full  boolean;
-    names    text[] := array(select t from unnest(claim.tasks) t where t not like '%*');
-    likes    text[] := case when array_to_string(claim.tasks, ',') like '%*%' then _howdah.like_patterns(array(select t from unnest(claim.tasks) t where t like '%*')) else '{}' end;
-    ranged   text[] := case when array_to_string(claim.tasks, ',') like '%@%' then _howdah.versions_of(claim.tasks) end;
+    given    text := chr(1) || array_to_string(claim.queues || claim.tasks, chr(1), '') || chr(1);
+    known    text[];  -- queues with floors
+    names    text[] := claim.tasks;
+    likes    text[] := '{}';
+    ranged   text[];
     looks    boolean := above = '{}' or coalesce((claim.floors ->> 'look')::boolean, true);  -- for queues without floors
     overdue  boolean := false;
     token    uuid;
@@ -53,10 +55,25 @@ begin
     if claim.suspects < 0 then
         perform _howdah.refuse('JQ001', format('cannot claim %s suspects', claim.suspects), 'Ask for 0 or more.');
     end if;
-    if exists (select from unnest(claim.queues || claim.tasks) p
-               where p is null or p = '' or length(p) > 121 or strpos(left(p, -1), '*') > 0) then
-        perform _howdah.refuse('JQ001', 'a queue or task to claim from is no name and no pattern',
-                               'Write a name, or a prefix with one * behind it.');
+    -- Whatever holds a sub-select is run as a statement of its own, in each transaction: so such stands behind an if that holds none.
+    if length(given) > 121 or strpos(given, chr(1) || chr(1)) > 0 or given ~ ('[*][^' || chr(1) || ']') then
+        if exists (select from unnest(claim.queues || claim.tasks) p
+                   where p is null or p = '' or length(p) > 121 or strpos(left(p, -1), '*') > 0) then
+            perform _howdah.refuse('JQ001', 'a queue or task to claim from is no name and no pattern',
+                                   'Write a name, or a prefix with one * behind it.');
+        end if;
+    end if;
+    if claim.tasks is not null and strpos(given, '*') > 0 then
+        names := array(select t from unnest(claim.tasks) t where t not like '%*');
+        likes := _howdah.like_patterns(array(select t from unnest(claim.tasks) t where t like '%*'));
+    end if;
+    if array_to_string(claim.tasks, ',') like '%@%' then
+        ranged := _howdah.versions_of(claim.tasks);
+    end if;
+    if cardinality(above) = 1 then
+        known := array[(above[1]).queue];
+    elsif above <> '{}' then
+        known := array(select distinct f.queue from unnest(above) f);
     end if;
     if claim.floors is not null
        and (pg_current_xact_id_if_assigned() is not null or current_setting('transaction_isolation') <> 'read committed') then
@@ -71,7 +88,7 @@ begin
     end if;
 
     loop
-        sources := _howdah.sources(claim.queues, claim.except_queues, case when above <> '{}' then array(select distinct f.queue from unnest(above) f) end, looks);
+        sources := _howdah.sources(claim.queues, claim.except_queues, known, looks);
         heads := array(select h from _howdah.heads(sources, above, most) h);
         select coalesce(array_agg(h.row), '{}'), array_agg(h.row) filter (where h.suspect) into picked, doubted
         from (select job.row, job.suspect
@@ -87,10 +104,11 @@ begin
                   limit claim.n for update skip locked) job
               limit claim.n) h;
         -- A priority may hold only what is not wanted, or locked: then there may be more behind those looked at.
-        if cardinality(picked) < claim.n
-           and exists (select from unnest(heads) h group by h.queue having count(*) >= most) then
-            most := most * 10;
-            continue;
+        if cardinality(picked) < claim.n and cardinality(heads) >= most then
+            if exists (select from unnest(heads) h group by h.queue having count(*) >= most) then
+                most := most * 10;
+                continue;
+            end if;
         end if;
         exit when picked <> '{}';
         if not looks then  -- known queues only, so far
@@ -128,9 +146,10 @@ begin
             delete from _howdah.idle i where i.worker = claim.worker and i.mark > (select f.last_value from _howdah.idle_floor f);
         end if;
         -- A claim that must not be repeated has to survive a crash of the server.
-        if current_setting('synchronous_commit') = 'off'
-           and exists (select from _howdah.job j where j.ctid = any (picked) and j.delivery = 'm') then
-            perform set_config('synchronous_commit', 'on', true);
+        if current_setting('synchronous_commit') = 'off' then
+            if exists (select from _howdah.job j where j.ctid = any (picked) and j.delivery = 'm') then
+                perform set_config('synchronous_commit', 'on', true);
+            end if;
         end if;
         return query
         with leased as (

@@ -23,9 +23,12 @@ declare
     moment    timestamptz := _howdah.clock();
     due       timestamptz := coalesce(enqueue_batch.run_at, moment + enqueue_batch.delay);
     own       xid8;
-    parsed    jsonb[] := array(select a::jsonb from unnest(enqueue_batch.args) a);
+    parsed    jsonb[];
+    bad       bigint;
 begin
-    perform _howdah.check_batch(task, ids, parsed, queue, priority, run_at, delay, max_attempts, timeout, no_timeout, delivery, headers, tags);
+    select coalesce(array_agg(a.args), '{}'), min(a.place) filter (where _howdah.args_flaw(a.args) is not null) into parsed, bad
+    from (select a::jsonb as args, place from unnest(enqueue_batch.args) with ordinality a (a, place) offset 0) a;
+    perform _howdah.check_batch(task, ids, parsed, bad, queue, priority, run_at, delay, max_attempts, timeout, no_timeout, delivery, headers, tags);
     select t.* into declared from _howdah.task t where t.name = enqueue_batch.task;
     if declared.keys is not null or _howdah.any_limits() and _howdah.is_limited(coalesce(enqueue_batch.queue, declared.queue, 'default'), enqueue_batch.task) then
         return count(*) from _howdah.put_keyed(array(
@@ -58,9 +61,9 @@ begin
     return cardinality(ids);
 end $$;
 
--- Refuses a batch that cannot be stored as it is.
+-- Refuses a batch that cannot be stored as it is; `bad` is the place of the first args that have a flaw.
 create or replace function _howdah.check_batch(
-    task text, ids uuid[], args jsonb[], queue text, priority bigint, run_at timestamptz, delay interval, max_attempts bigint,
+    task text, ids uuid[], args jsonb[], bad bigint, queue text, priority bigint, run_at timestamptz, delay interval, max_attempts bigint,
     timeout interval, no_timeout boolean, delivery text, headers jsonb, tags text[]
 ) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -75,8 +78,7 @@ begin
         when ids is null or cardinality(ids) is distinct from cardinality(args) then 'ids and args differ in length'
         when cardinality(ids) > 10000 then cardinality(ids) || ' jobs in one call, at most 10,000 are taken'
         when array_position(ids, null) is not null or array_position(args, null) is not null then 'an id, or the args of one, are NULL'
-        else (select format('job %s of the batch: %s', a.ordinal, _howdah.args_flaw(a.args))
-              from unnest(check_batch.args) with ordinality a (args, ordinal) where _howdah.args_flaw(a.args) is not null limit 1)
+        when bad is not null then format('job %s of the batch: %s', bad, _howdah.args_flaw(args[bad]))
     end;
     if flaw is not null then
         perform _howdah.refuse('JQ001', flaw, 'Nothing was enqueued. Correct this and enqueue again.');

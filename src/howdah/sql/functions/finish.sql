@@ -28,27 +28,30 @@ declare
     busy      uuid[];
     by_kind   record;
     moment    timestamptz := _howdah.clock();
+    n         int := cardinality(ids);
 begin
-    if ids is null or exists (
-           select from unnest(array[cardinality(leases), cardinality(outcomes), cardinality(results), cardinality(errors),
-                                    cardinality(reasons), cardinality(retry_in), cardinality(retry_at), cardinality(cursors),
-                                    cardinality(steps)])
-                       with ordinality a (n, place)
-           where a.n <> cardinality(ids) or (a.n is null and a.place = 1)) then
+    -- Whatever holds a sub-select is run as a statement of its own, in each transaction: so such stands behind an if that holds none.
+    if ids is null or leases is null or cardinality(leases) <> n or cardinality(outcomes) <> n or cardinality(results) <> n
+       or cardinality(errors) <> n or cardinality(reasons) <> n or cardinality(retry_in) <> n or cardinality(retry_at) <> n
+       or cardinality(cursors) <> n or cardinality(steps) <> n then
         perform _howdah.refuse('JQ001', 'the arrays differ in length', 'They run in parallel: one element for each id.');
     end if;
-    if exists (select from unnest(outcomes) o
-               where o is null or o not in ('succeeded', 'retry', 'failed', 'cancelled', 'snoozed', 'released', 'crashed', 'hung'))
-       or exists (select from unnest(retry_in) r where r < interval '0' or r > interval '10 years')
-       or exists (select from unnest(retry_at) r where r > now() + interval '10 years' or r = '-infinity') then
-        perform _howdah.refuse('JQ001', 'an outcome or a time to come back is none',
-            'An outcome is succeeded, retry, failed, cancelled, snoozed, released, crashed or hung; times lie within ten years.');
+    if outcomes is not null or retry_in is not null or retry_at is not null then
+        if exists (select from unnest(outcomes) o
+                   where o is null or o not in ('succeeded', 'retry', 'failed', 'cancelled', 'snoozed', 'released', 'crashed', 'hung'))
+           or exists (select from unnest(retry_in) r where r < interval '0' or r > interval '10 years')
+           or exists (select from unnest(retry_at) r where r > now() + interval '10 years' or r = '-infinity') then
+            perform _howdah.refuse('JQ001', 'an outcome or a time to come back is none',
+                'An outcome is succeeded, retry, failed, cancelled, snoozed, released, crashed or hung; times lie within ten years.');
+        end if;
     end if;
     if current_setting('synchronous_commit') = 'off' then
         perform _howdah.durable((select array_agg(distinct j.queue::text) from _howdah.job j where j.id = any (finish.ids)));
     end if;
-    if exists (select from unnest(cursors) c where jsonb_typeof(c) <> 'object' or pg_column_size(c) > 1048576) then
-        perform _howdah.refuse('JQ001', 'a cursor must be a JSON object of at most 1 MiB', 'Nothing was changed.');
+    if cursors is not null then
+        if exists (select from unnest(cursors) c where jsonb_typeof(c) <> 'object' or pg_column_size(c) > 1048576) then
+            perform _howdah.refuse('JQ001', 'a cursor must be a JSON object of at most 1 MiB', 'Nothing was changed.');
+        end if;
     end if;
     if skip_locked then
         busy := array(select j.id from _howdah.job j where j.id = any (finish.ids)
@@ -111,10 +114,11 @@ begin
         where u.steps is not null and u.id = any (moved) and coalesce(u.kind, 'succeeded') = 'succeeded';
     end if;
     -- Leases of which no job is left. A caller that does not say leaves large ones to the chores: to look through them at each
-    -- of their finishes would be quadratic.
+    -- of their finishes would be quadratic. One that has ended whole, in this very call, need not be looked through.
     delete from _howdah.lease l
     where l.lease = any (coalesce(finish.done, finish.leases)) and (finish.done is not null or cardinality(l.ids) <= 50)
-      and not exists (select from _howdah.job j where j.id = any (l.ids) and j.lease = l.lease);
+      and (cardinality(l.ids) = cardinality(moved) and l.lease = all (finish.leases)
+           or not exists (select from _howdah.job j where j.id = any (l.ids) and j.lease = l.lease));
     if cardinality(moved) < cardinality(ids) then
         return query
         select o.id, case when o.id = any (busy) then 'busy'

@@ -17,9 +17,9 @@ as $$
 #variable_conflict use_column
 declare
     moment  timestamptz := _howdah.clock();
-    keeps_none  text[] := array(select q.name from _howdah.queue q where not q.keep_history);
+    keeps_none  text[];  -- queues without history
     held    record;  -- the leases, each once, in parallel arrays
-    tokens  uuid[] := array(select distinct l from unnest(settle.leases) l);
+    tokens  uuid[] := settle.leases[1:1];  -- each lease once
     rows    tid[];
     owners  uuid[];  -- their ids, and
     places  bigint[];  -- their places in what was given
@@ -32,13 +32,20 @@ declare
     serial  text[] := '{}';  -- their serial keys, and
     hanging int := 0;        -- what hangs on any of them (see job.hooks)
     parted  record;
+    others  record;  -- whether anybody wants to cancel, or waits for, any job
     told    text;
     ends    jsonb[];  -- of those that somebody listens to
     watched  record;
 begin
-    select array_agg(l.lease) as leases, array_agg(l.claimed_at) as claimed_at, array_agg(l.worker) as workers into held
-    from _howdah.lease l where l.lease = any (settle.leases);
-    if exists (select from _howdah.listener l where l.hears_jobs and not l.paused) then
+    if settle.leases[1] <> any (settle.leases) or array_position(settle.leases, null) > 0 then
+        tokens := array(select distinct l from unnest(settle.leases) l);
+    end if;
+    select array_agg(l.lease) as leases, array_agg(l.claimed_at) as claimed_at, array_agg(l.worker) as workers,
+           array(select q.name from _howdah.queue q where not q.keep_history) as keeps_none,
+           exists (select from _howdah.listener l where l.hears_jobs and not l.paused) as is_heard
+    into held from _howdah.lease l where l.lease = any (settle.leases);
+    keeps_none := held.keeps_none;
+    if held.is_heard then
         ends := array(
             select _howdah.end_of(j, settle.state, o.result, o.error, held.claimed_at[array_position(held.leases, j.lease)])
             from unnest(settle.ids, settle.results, settle.errors) o (id, result, error) join _howdah.job j on j.id = o.id);
@@ -62,27 +69,30 @@ begin
             where j.ctid = any (rows) and (j.lease = any (tokens) or (settle.leases is null and j.lease is null))
             returning j.created_at, j.run_at, j.timeout_ms, j.priority, j.attempt, j.base_attempt, j.max_attempts, j.crashes, j.id,
                       j.lease, j.delivery, j.queue, j.task, j.args, j.unique_key, j.headers, j.tags, j.hooks, j.serial_key, j.limit_keys,
-                      j.on_failure, j.cursor, j.fair_key
+                      j.on_failure, j.cursor, j.fair_key, array_position(held.leases, j.lease) as nth
         ), kept as (
             insert into _howdah.finished
                 (created_at, started_at, finished_at, run_at, timeout_ms, priority, attempt, base_attempt, max_attempts, crashes, id,
                  lease, worker, state, delivery, queue, task, args, result, error, unique_key, headers, tags, hooks, serial_key,
                  limit_keys, on_failure, cursor, fair_key)
-            select g.created_at, held.claimed_at[array_position(held.leases, g.lease)], moment, g.run_at, g.timeout_ms, g.priority,
+            select g.created_at, held.claimed_at[g.nth], moment, g.run_at, g.timeout_ms, g.priority,
                    g.attempt, g.base_attempt, g.max_attempts, g.crashes, g.id, g.lease,
-                   held.workers[array_position(held.leases, g.lease)], settle.state, g.delivery, g.queue, g.task, g.args,
+                   held.workers[g.nth], settle.state, g.delivery, g.queue, g.task, g.args,
                    settle.results[places[array_position(owners, g.id)]], settle.errors[places[array_position(owners, g.id)]],
                    g.unique_key, g.headers, g.tags, g.hooks, g.serial_key, g.limit_keys, g.on_failure, g.cursor,
                    g.fair_key
             from gone g
             where settle.state = 'F' or g.queue <> all (keeps_none) or g.hooks & 32 <> 0
         )
-        select moved || array_agg(g.id) as moved, count(*) as n, array_agg(g.id) filter (where g.hooks is not null) as keyed,
-               array_agg(g.hooks) filter (where g.hooks is not null) as hooks,
-               array_agg(places[array_position(owners, g.id)]) filter (where g.hooks is not null) as spots,
-               array_agg(distinct g.serial_key::text) filter (where g.serial_key is not null) as serial, bit_or(g.hooks) as hanging,
-               array_agg(g.id) filter (where g.task = 'http' and (g.args -> 'notify') is distinct from 'false') as urls
-        into parted from gone g;
+        select moved || every.ids as moved, every.n, special.* into parted
+        from (select array_agg(g.id) as ids, count(*) as n from gone g) every
+        cross join (
+            select array_agg(g.id) filter (where g.hooks is not null) as keyed,
+                   array_agg(g.hooks) filter (where g.hooks is not null) as hooks,
+                   array_agg(places[array_position(owners, g.id)]) filter (where g.hooks is not null) as spots,
+                   array_agg(distinct g.serial_key::text) filter (where g.serial_key is not null) as serial, bit_or(g.hooks) as hanging,
+                   array_agg(g.id) filter (where g.task = 'http' and (g.args -> 'notify') is distinct from 'false') as urls
+            from gone g where g.hooks is not null or g.task = 'http') special;
         moved := parted.moved; n := parted.n; keyed := keyed || parted.keyed; hooks := hooks || parted.hooks; spots := spots || parted.spots;
         serial := serial || parted.serial; hanging := hanging | coalesce(parted.hanging, 0); urls := urls || parted.urls;
         exit when n = cardinality(rows);  -- else somebody has changed one meanwhile: look again
@@ -103,10 +113,11 @@ begin
         update _howdah.given_id g set created_at = moment
         where g.id = any (moved) and not exists (select from _howdah.finished f where f.id = g.id);
     end if;
-    if exists (select from _howdah.cancel_request) then
+    select exists (select from _howdah.cancel_request) as to_cancel, exists (select from _howdah.waiter) as to_tell into others;
+    if others.to_cancel then
         delete from _howdah.cancel_request c where c.job_id = any (moved);
     end if;
-    if exists (select from _howdah.waiter) then
+    if others.to_tell then
         with met as (delete from _howdah.waiter w where w.job_id = any (moved) returning w.job_id)
         select string_agg(distinct m.job_id::text, ',') into told from (select met.job_id from met limit 200) m;
         if told is not null then

@@ -9,7 +9,9 @@ declare
     likes    text[];
     unlikes  text[];
 begin
-    if patterns is null or exists (select from unnest(patterns) p where p like '%*') then
+    if patterns is null and excluded is null then
+        names := coalesce(known || case when look then _howdah.ready_queues('{*}', known) end, '{}');  -- which jumps over those
+    elsif patterns is null or array_to_string(patterns, ',') like '%*%' then
         likes := _howdah.like_patterns(patterns);
         if excluded <> '{}' then
             unlikes := _howdah.like_patterns(excluded);
