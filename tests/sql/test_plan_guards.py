@@ -23,6 +23,17 @@ select nextval('_howdah.seq'), now(),
        'q' || n %% 4, 't' || n %% 5, '{{}}'
 from generate_series(1, %s) n
 """
+BLOCKED = """
+insert into _howdah.job (seq, created_at, priority, id, state, queue, task, args, serial_key, hooks)
+select
+    nextval('_howdah.seq'), now(), 0, _howdah.new_id(), 'b', 'q' || n %% 4, 't', '{}', 'blocked', 1
+from generate_series(1, %s / 5) n
+"""
+DEPENDENT = """
+insert into _howdah.job (seq, created_at, priority, id, state, queue, task, args)
+select nextval('_howdah.seq'), now(), 0, _howdah.new_id(), 'w', 'q' || n %% 4, 't', '{}'
+from generate_series(1, %s / 5) n
+"""
 MIXED, SCHEDULED, READY = "n % 5 = 0", "true", "false"
 ANALYZE = "analyze _howdah.job, _howdah.lease, _howdah.finished"
 TEN_MILLION = """
@@ -44,6 +55,8 @@ FLOORS = '{"floors": [["q1", 0, 5], ["q1", 2, 5], ["q2", 1, 5]]}'
 
 def fill(door, scheduled=MIXED, count=COUNT):
     door.rows(FILL.format(scheduled=scheduled.replace("%", "%%")), count)
+    door.rows(BLOCKED, count)
+    door.rows(DEPENDENT, count)
 
 
 def analyzed_as_it_is(door):
@@ -159,6 +172,48 @@ def due(since):
     return prepare
 
 
+def waiting(**keys):
+    """Twenty jobs of ten keys, of which one each may run."""
+
+    def prepare(door):
+        door.rows("select howdah.put_limit('l*', 1)")
+        for n in range(20):
+            given = {name: key.format(n % 10) for name, key in keys.items()}
+            limits = {"limit_keys": [given.pop("limit_key")]} if "limit_key" in given else {}
+            door.enqueue("s", queue="keyed", **given, **limits)
+
+    return prepare
+
+
+def running(**keys):
+    """The ten of those that may."""
+
+    def prepare(door):
+        waiting(**keys)(door)
+        admit(door, None)
+        return door.claim(20, queues=["keyed"])
+
+    return prepare
+
+
+def parents(door):
+    """Five that run, for each of which two others wait."""
+    for _ in range(5):
+        parent = door.enqueue("s", queue="keyed")
+        for _ in range(2):
+            door.enqueue("s", queue="keyed", after=[parent])
+    return door.claim(20, queues=["keyed"])
+
+
+def admit(door, _):
+    return door.one("select howdah.admit()")
+
+
+def finish_and_admit(door, jobs):
+    door.finish(jobs)
+    return admit(door, None)
+
+
 def one_of(state):
     def prepare(door):
         return door.one(f"select id from _howdah.job where state = '{state}' limit 1") or uuid4()
@@ -212,6 +267,13 @@ WORK = {
         ),
         jobs=100,
     ),
+    "enqueue with a serial key": Work(lambda door, _: door.enqueue(serial_key="new")),
+    "enqueue with a limit": Work(lambda door, _: door.enqueue(limit_keys=["new"])),
+    "admit to serial keys": Work(admit, waiting(serial_key="k{}"), jobs=20),
+    "admit to limits": Work(admit, waiting(limit_key="l{}"), jobs=20),
+    "finish, and admit to serial keys": Work(finish_and_admit, running(serial_key="k{}"), jobs=20),
+    "finish of parents": Work(finish_and_admit, parents, jobs=15),
+    "finish, and admit to limits": Work(finish_and_admit, running(limit_key="l{}"), jobs=20),
     "list": Work(lambda door, _: door.call("list_jobs", n=20), jobs=20),
     "list of what runs": Work(
         lambda door, _: door.call("list_jobs", state="running"), held(20), jobs=20
@@ -274,6 +336,7 @@ FORBIDDEN = {  # some of it nothing above lures them into, today
     "settle": "seqscan hashjoin mergejoin",
     "make_ready": "seqscan hashjoin mergejoin",
     "finish": "seqscan",
+    "turns_of": "seqscan bitmapscan hashjoin mergejoin sort",
     "end_lease": "seqscan",
     "expire": "seqscan",
     "count_ready": "seqscan bitmapscan",

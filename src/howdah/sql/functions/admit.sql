@@ -85,6 +85,32 @@ create or replace function _howdah.keeps_turn(state "char", on_failure "char", c
 language sql immutable parallel safe
 return state is not null and (state <> 's' or (cursor is not null and on_failure is distinct from 'k'));
 
+-- Whose turn it is of each key, in parallel arrays: the one that keeps it, if it waits, or the first in line.
+-- One descent for each, whatever the statistics say: those of a table that was empty when they were taken would have every job looked at.
+create or replace function _howdah.turns_of(locked text[], out keys text[], out ids uuid[], out limits text[], out fair boolean)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+    select array_agg(w.key), array_agg(w.id), array_agg(w.limits), bool_or(w.fair) into keys, ids, limits, fair
+    from (
+        select s.key, next.id, next.limit_keys[1] as limits, next.fair_key is not null as fair
+        from _howdah.serial_key s
+        left join lateral (
+            select held.* from (
+                select h.id, h.state, h.waits_for, h.limit_keys, h.fair_key, h.serial_key, h.on_failure, h.cursor
+                from _howdah.job h where h.id = s.holder limit 1) held
+            where held.serial_key = s.key and _howdah.keeps_turn(held.state, held.on_failure, held.cursor)) held on true
+        cross join lateral (
+            select held.id, held.limit_keys, held.fair_key where held.id is not null
+            union all
+            (select j.id, j.limit_keys, j.fair_key from _howdah.job j
+             where held.id is null and j.state = 'b' and j.serial_key = s.key order by j.seq limit 1)) next
+        where s.key = any (turns_of.locked) and (held.id is null or (held.state = 'b' and held.waits_for is null))) w;
+end $$;
+
 -- Gives each of these serial keys to the next of its jobs, unless the one whose turn it is is still alive. A holder that came back to
 -- waiting (its worker died, it was given back, or its retry is due) goes first, whatever waits beside it. In a transaction that may
 -- last, those that have limits as well wait for the next look: the limits would be locked until its end.
@@ -115,25 +141,15 @@ begin
         perform _howdah.note('s', array(select unnest(admit_serial.keys) except select unnest(locked)));
     end if;
 
-    select array_agg(w.key) as keys, array_agg(w.id) as ids, array_agg(w.limits) as limits, bool_or(w.fair) as fair into turn
-    from (
-        select s.key, next.id, next.limit_keys[1] as limits, next.fair_key is not null as fair
-        from _howdah.serial_key s
-        left join lateral (
-            select h.id, h.state, h.waits_for, h.limit_keys, h.fair_key from _howdah.job h
-            where h.id = s.holder and h.serial_key = s.key and _howdah.keeps_turn(h.state, h.on_failure, h.cursor)) held on true
-        cross join lateral (
-            select held.id, held.limit_keys, held.fair_key where held.id is not null
-            union all
-            (select j.id, j.limit_keys, j.fair_key from _howdah.job j
-             where held.id is null and j.state = 'b' and j.serial_key = s.key order by j.seq limit 1)) next
-        where s.key = any (locked) and (held.id is null or (held.state = 'b' and held.waits_for is null))) w;
+    turn := _howdah.turns_of(locked);
     if turn.ids is null then
         return 0;
     end if;
     -- Whom somebody has locked (to cancel it) is waited for, at a later look: the next one must not overtake it.
-    with unlocked as materialized (
-        select j.id, j.serial_key from _howdah.job j where j.id = any (turn.ids) and j.state = 'b' order by j.id for update skip locked
+    with had as materialized (  -- by id alone: a state beside it would lead to an index of states, whatever the statistics say
+        select j.id, j.serial_key, j.state from _howdah.job j where j.id = any (turn.ids) order by j.id for update skip locked
+    ), unlocked as (
+        select h.id, h.serial_key from had h where h.state = 'b'
     ), turned as (
         update _howdah.serial_key s set holder = u.id from unlocked u where s.key = u.serial_key and s.holder is distinct from u.id
     )

@@ -194,8 +194,8 @@ begin
     from _howdah.step s
     cross join lateral (select o.job_id, o.step, o.place from _howdah.member o
                         where o.step = s.id and o.place > s.opened and o.state is null order by o.place limit 2000) m
-    join _howdah.job j on j.id = m.job_id and j.state = 'w'
-    where s.id = any (looked);
+    cross join lateral (select h.state, h.run_at from _howdah.job h where h.id = m.job_id limit 1) j  -- by id alone: see edges.sql
+    where s.id = any (looked) and j.state = 'w';
 
     update _howdah.step s
     set opened = coalesce((select m.place - 1 from _howdah.member m

@@ -110,12 +110,16 @@ begin
     if children = '{}' then
         return 0;
     end if;
-    locked := array(select j.id from _howdah.job j where j.id = any (children) and j.state = 'w' order by j.id for update skip locked);
-    rest := array(select j.id::text from _howdah.job j where j.id = any (children) and j.state = 'w' and j.id <> all (locked));
+    -- By id alone, and then by state: together they would lead to an index of states, whatever the statistics say.
+    locked := array(select h.id from (select j.id, j.state from _howdah.job j where j.id = any (children) order by j.id offset 0 for update skip locked) h
+                    where h.state = 'w');
+    rest := array(select h.id::text from (select j.id, j.state from _howdah.job j where j.id = any (children) offset 0) h
+                  where h.state = 'w' and h.id <> all (locked));
     if rest <> '{}' then
         perform _howdah.note_later('c', rest);
     end if;
-    perform _howdah.drop_edges(array(select c from unnest(children) c where not exists (select from _howdah.job j where j.id = c and j.state = 'w')));
+    perform _howdah.drop_edges(array(select c from unnest(children) c where not exists (
+        select from (select j.state from _howdah.job j where j.id = c offset 0) h where h.state = 'w')));
     perform _howdah.arm_edges(locked);
     return _howdah.judge(locked);
 end $$;
@@ -182,8 +186,8 @@ begin
     end if;
     -- From the last: parents mostly end in order, so it is the last that is still there, and no dead rows lie before it.
     select array_agg(j.id order by j.seq) as ids, array_agg(j.run_at order by j.seq) as times into free
-    from _howdah.job j
-    where j.id = any (judge.children) and j.state = 'w'
+    from (select h.id, h.seq, h.run_at, h.state from _howdah.job h where h.id = any (judge.children) offset 0) j
+    where j.state = 'w'
       and (select true from _howdah.edge e where e.child = j.id order by e.place desc limit 1) is null;
     return case when free.ids is null then 0 else cardinality(_howdah.make_ready(free.ids, null, free.times)) end;
 end $$;
