@@ -205,7 +205,6 @@ DEFECTS = {
                 "moved := _howdah.settle(ids, leases, 'S', results, errors, soon => true);",
                 SETTLE_LESS,
             ),
-            ("howdah.finish", "declare\n", "declare\n    n  int;\n"),
         ),
     ),
 }  # fmt: skip
