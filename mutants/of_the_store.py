@@ -13,7 +13,7 @@ NEXT_OF_KEY = "held.id is null and j.state = 'b' and j.serial_key = s.key"
 TOKEN = "token := gen_random_uuid();"
 ANYBODYS = "(j.lease = o.lease or (settle.leases is null and j.lease is null))"
 DELETED = "(j.lease = any (tokens) or (settle.leases is null and j.lease is null))"
-MADE = "            order by n.unique_key nulls first, n.seq\n            on conflict"
+MADE = '            order by n.unique_key collate "C" nulls first, n.seq\n            on conflict'
 
 MUTANTS = (
     mutant(
@@ -112,7 +112,7 @@ MUTANTS = (
     mutant(
         "31", "a claim of few does not look behind a priority that holds none for it",
         "tests/sql/test_claim_behind_others.py",
-        (CLAIM, "if cardinality(picked) < claim.n\n", "if false and cardinality(picked) < claim.n\n"),
+        (CLAIM, "if cardinality(picked) < claim.n and", "if false and cardinality(picked) < claim.n and"),
     ),
     mutant(
         "32", "an id that came twice in a batch is answered with a job that is not there",
