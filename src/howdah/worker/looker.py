@@ -1,4 +1,4 @@
-"""Looks around once a second: says that the worker lives, hears what to do, stages what is due."""
+"""Looks around once a second: says that the worker lives, hears what to do, readies what is due."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 
 from howdah import store, workers
 from howdah.call import Call
@@ -16,6 +17,7 @@ from howdah.worker.link import Link, Patience
 from howdah.workers import Control
 
 FIRST_AGAIN = 0.02  # seconds until what is due and could not be staged is tried again, then twice
+ADMITTED = 100  # jobs of a queue that is served in shares, at a time
 
 
 class Looker:
@@ -60,29 +62,38 @@ class Looker:
             self._ticks(control.next_tick_in)
             if control.work:
                 self._work()
-            await self._sleep(await self._stage(control))
+            await self._rest(control)
 
     def _beat(self) -> Call[Control]:
         return workers.heartbeat(
             self._identity.id, queues=self._identity.queues, floors=self._floors()
         )
 
-    async def _stage(self, control: Control) -> float:
-        """Seconds until the next look."""
+    async def _rest(self, control: Control) -> None:
+        """Sleep until the next look; what is due by then is made ready at once, before it."""
         usual = min(self._every * self._turns(), self._longest) * random.uniform(0.9, 1.1)
         if control.next_tick_in:  # at zero the ticker is told, and the next look is not urgent
             usual = min(usual, control.next_tick_in.total_seconds())
-        if control.next_due_in is None:
-            return usual
-        due_in = control.next_due_in.total_seconds()
-        if due_in > 0:
-            return min(usual, due_in)
-        if await self._patience.until_done(lambda: self._link.run(store.stage())):
+        due_in = usual if control.next_due_in is None else control.next_due_in.total_seconds()
+        if due_in >= usual:
+            await self._sleep(usual)
+        elif due_in > 0:
+            await self._sleep(due_in)
+            if not self._poked.is_set():
+                await self._make_ready()
+        elif not await self._make_ready():
+            self._again *= 2  # another worker is at it, or somebody holds the row
+            await self._sleep(min(usual, self._again))
+
+    async def _make_ready(self) -> bool:
+        """Let in what a rate kept waiting, and stage what was scheduled; whether there was any."""
+        found = 0
+        for call in (store.admit(ADMITTED), store.stage()):
+            found += await self._patience.until_done(partial(self._link.run, call))
+        if found:
             self._again = FIRST_AGAIN
             self._work()
-            return 0.0
-        self._again *= 2  # another worker is at it, or somebody holds the row
-        return min(usual, self._again)
+        return found > 0
 
     async def _sleep(self, length: float) -> None:
         with suppress(TimeoutError):
