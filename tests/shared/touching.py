@@ -1,4 +1,4 @@
-"""What a piece of work touches of the live jobs, as the server counts it: whatever the plan is."""
+"""What a piece of work touches of a table, as the server counts it: whatever the plan is."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 VACUUM = "vacuum (index_cleanup on) _howdah.job"  # what other tests left would be counted
 COUNT = """
 with part (r) as (
-    select '_howdah.job'::regclass::oid
-    union all select indexrelid from pg_index where indrelid = '_howdah.job'::regclass)
-select pg_stat_get_xact_numscans('_howdah.job'::regclass)::int as scans,
+    select '{table}'::regclass::oid
+    union all select indexrelid from pg_index where indrelid = '{table}'::regclass)
+select pg_stat_get_xact_numscans('{table}'::regclass)::int as scans,
        sum(pg_stat_get_xact_tuples_returned(r))::int as rows,
        sum(pg_stat_get_xact_blocks_fetched(r))::int as blocks
 from part
@@ -18,17 +18,18 @@ from part
 
 
 class Touched(NamedTuple):
-    """Sequential scans of the live jobs, rows and index entries read from them, and blocks."""
+    """Sequential scans, rows and index entries that were read, and blocks."""
 
     scans: int
     rows: int
     blocks: int
 
 
-def touched(door: Any, work: Callable[[], object]) -> Touched:
-    """What the work touches on the door's connection."""
+def touched(door: Any, work: Callable[[], object], table: str = "_howdah.job") -> Touched:
+    """What the work touches of the table on the door's connection."""
+    count = COUNT.format(table=table)
     with door.transaction():
-        [before] = door.rows(COUNT)
+        [before] = door.rows(count)
         work()
-        [after] = door.rows(COUNT)
+        [after] = door.rows(count)
     return Touched(*(int(now - then) for now, then in zip(after, before, strict=True)))

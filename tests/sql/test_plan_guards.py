@@ -326,6 +326,31 @@ def test_no_call_touches_more_than_its_jobs_of_ten_million(own_door):
     assert beyond(own_door) == {}
 
 
+def test_a_look_at_a_workflow_reads_only_its_own(door):
+    door.rows('select howdah.put_pipeline(\'p\', \'1\', 0, \'[{"name": "s", "task": "s"}]\')')
+    workflow = door.one("select howdah.start_request(array['p', 'p'])")
+    door.rows(
+        "insert into _howdah.member (job_id, step, place)"
+        " select gen_random_uuid(), gen_random_uuid(), 0 from generate_series(1, %s)",
+        COUNT,
+    )
+    door.rows(
+        "insert into _howdah.tally (workflow, step, state, n)"
+        " select gen_random_uuid(), gen_random_uuid(), 'S', 1 from generate_series(1, %s)",
+        COUNT,
+    )
+
+    def show():
+        door.rows("select * from howdah.workflows where id = %s", workflow)
+        assert len(door.rows("select * from howdah.steps where workflow = %s", workflow)) == 2
+
+    for table in ("_howdah.tally", "_howdah.member"):
+        did = touched(door, show, table)
+        assert did.scans == 0
+        assert did.rows <= 10
+        assert did.blocks <= 20
+
+
 FORBIDDEN = {  # some of it nothing above lures them into, today
     "claim": "seqscan bitmapscan sort",
     "heads": "seqscan bitmapscan",

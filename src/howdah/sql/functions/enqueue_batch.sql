@@ -25,10 +25,14 @@ declare
     own       xid8;
     parsed    jsonb[];
     bad       bigint;
+    flaw      text;
 begin
     select coalesce(array_agg(a.args), '{}'), min(a.place) filter (where _howdah.args_flaw(a.args) is not null) into parsed, bad
     from (select a::jsonb as args, place from unnest(enqueue_batch.args) with ordinality a (a, place) offset 0) a;
-    perform _howdah.check_batch(task, ids, parsed, bad, queue, priority, run_at, delay, max_attempts, timeout, no_timeout, delivery, headers, tags);
+    flaw := _howdah.batch_flaw(task, ids, parsed, bad, queue, priority, run_at, delay, max_attempts, timeout, no_timeout, delivery, headers, tags);
+    if flaw is not null then
+        perform _howdah.refuse('JQ001', flaw, 'Nothing was enqueued. Correct this and enqueue again.');
+    end if;
     select t.* into declared from _howdah.task t where t.name = enqueue_batch.task;
     if declared.keys is not null or _howdah.any_limits() and _howdah.is_limited(coalesce(enqueue_batch.queue, declared.queue, 'default'), enqueue_batch.task) then
         return count(*) from _howdah.put_keyed(array(
@@ -59,28 +63,4 @@ begin
         perform _howdah.wake(enqueue_batch.queue, enqueue_batch.task, cardinality(ids));
     end if;
     return cardinality(ids);
-end $$;
-
--- Refuses a batch that cannot be stored as it is; `bad` is the place of the first args that have a flaw.
-create or replace function _howdah.check_batch(
-    task text, ids uuid[], args jsonb[], bad bigint, queue text, priority bigint, run_at timestamptz, delay interval, max_attempts bigint,
-    timeout interval, no_timeout boolean, delivery text, headers jsonb, tags text[]
-) returns void
-language plpgsql stable set search_path = pg_catalog, pg_temp
-as $$
-declare
-    flaw  text := _howdah.flaw(check_batch.task, null, check_batch.queue, check_batch.priority, check_batch.run_at, check_batch.delay,
-                               check_batch.max_attempts, check_batch.timeout, check_batch.no_timeout, check_batch.delivery, null,
-                               check_batch.headers, check_batch.tags);
-begin
-    flaw := case
-        when flaw is not null then flaw
-        when ids is null or cardinality(ids) is distinct from cardinality(args) then 'ids and args differ in length'
-        when cardinality(ids) > 10000 then cardinality(ids) || ' jobs in one call, at most 10,000 are taken'
-        when array_position(ids, null) is not null or array_position(args, null) is not null then 'an id, or the args of one, are NULL'
-        when bad is not null then format('job %s of the batch: %s', bad, _howdah.args_flaw(args[bad]))
-    end;
-    if flaw is not null then
-        perform _howdah.refuse('JQ001', flaw, 'Nothing was enqueued. Correct this and enqueue again.');
-    end if;
 end $$;

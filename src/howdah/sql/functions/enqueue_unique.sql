@@ -26,6 +26,7 @@ declare
     own       xid8;
     parsed    jsonb[];
     bad       bigint;
+    flaw      text;
     all_jobs  howdah.new_job[];
     made      uuid[];
     places    bigint[];  -- of those whose keys were taken
@@ -33,7 +34,10 @@ declare
 begin
     select coalesce(array_agg(a.args), '{}'), min(a.place) filter (where _howdah.args_flaw(a.args) is not null) into parsed, bad
     from (select a::jsonb as args, place from unnest(enqueue_unique.args) with ordinality a (a, place) offset 0) a;
-    perform _howdah.check_batch(task, ids, parsed, bad, queue, priority, run_at, delay, max_attempts, timeout, no_timeout, delivery, headers, tags);
+    flaw := _howdah.batch_flaw(task, ids, parsed, bad, queue, priority, run_at, delay, max_attempts, timeout, no_timeout, delivery, headers, tags);
+    if flaw is not null then
+        perform _howdah.refuse('JQ001', flaw, 'Nothing was enqueued. Correct this and enqueue again.');
+    end if;
     if unique_keys is null or cardinality(unique_keys) is distinct from cardinality(ids) or array_position(unique_keys, null) is not null
        or exists (select from unnest(unique_keys) k where octet_length(k) not between 1 and 200) then
         perform _howdah.refuse('JQ001', 'a batch of unique jobs needs a key of 1 to 200 bytes for each', 'Nothing was enqueued. Correct this and enqueue again.');

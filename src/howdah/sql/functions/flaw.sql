@@ -57,3 +57,19 @@ return coalesce(
         when pg_catalog.pg_column_size(headers) > 65536 then 'headers are larger than 64 KiB'
         when tags is not null then _howdah.tags_flaw(tags)
     end);
+
+-- Why a batch cannot be stored as it is; NULL: it can. `bad` is the place of the first args that have a flaw.
+create or replace function _howdah.batch_flaw(
+    task text, ids uuid[], args jsonb[], bad bigint, queue text, priority bigint, run_at timestamptz, delay interval, max_attempts bigint,
+    timeout interval, no_timeout boolean, delivery text, headers jsonb, tags text[]
+) returns text
+language sql stable parallel safe
+return coalesce(
+    _howdah.flaw(task, null, queue, priority, run_at, delay, max_attempts, timeout, no_timeout, delivery, null, headers, tags),
+    case
+        when ids is null or pg_catalog.cardinality(ids) is distinct from pg_catalog.cardinality(args) then 'ids and args differ in length'
+        when pg_catalog.cardinality(ids) > 10000 then pg_catalog.cardinality(ids) || ' jobs in one call, at most 10,000 are taken'
+        when pg_catalog.array_position(ids, null) is not null or pg_catalog.array_position(args, null) is not null
+            then 'an id, or the args of one, are NULL'
+        when bad is not null then pg_catalog.format('job %s of the batch: %s', bad, _howdah.args_flaw(args[bad]))
+    end);

@@ -124,26 +124,20 @@ create or replace function _howdah.count_blocked(queue text, cap int) returns bi
 language sql stable security definer
 set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
 as $$
-    select count(*) from (
-        (select from _howdah.job j where j.state = 'b' and j.queue = count_blocked.queue limit count_blocked.cap)
-        union all
-        (select from _howdah.job j where j.state = 'w' and j.queue = count_blocked.queue limit count_blocked.cap)) b
+    select count(*) from (select from _howdah.job j where j.state in ('b', 'w') and j.queue = count_blocked.queue limit count_blocked.cap) b
 $$;
 
--- The queues that hold blocked jobs: one descent of job_blocked and of job_dependent for each.
+-- The queues that hold blocked jobs: one descent of job_blocked for each.
 create or replace function _howdah.blocked_queues() returns text[]
 language sql stable security definer
 set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
     with recursive found (queue) as (
-        (select b.queue from (
-            (select j.queue from _howdah.job j where j.state = 'b' order by j.queue limit 1) union all
-            (select j.queue from _howdah.job j where j.state = 'w' order by j.queue limit 1)) b order by b.queue limit 1)
+        (select j.queue from _howdah.job j where j.state in ('b', 'w') order by j.queue limit 1)
         union all
         select next.queue from found
-        cross join lateral (select b.queue from (
-            (select j.queue from _howdah.job j where j.state = 'b' and j.queue > found.queue order by j.queue limit 1) union all
-            (select j.queue from _howdah.job j where j.state = 'w' and j.queue > found.queue order by j.queue limit 1)) b order by b.queue limit 1) next
+        cross join lateral (
+            select j.queue from _howdah.job j where j.state in ('b', 'w') and j.queue > found.queue order by j.queue limit 1) next
     )
     select coalesce(array_agg(f.queue::text), '{}') from found f
 $$;

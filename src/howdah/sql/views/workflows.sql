@@ -4,10 +4,10 @@ select s.id, s.workflow, s.name, s.place, s.state, s.verdict, s.error, s.total, 
        s.succeeded + coalesce(t.good, 0) as succeeded, s.failed + coalesce(t.bad, 0) as failed, s.cancelled + coalesce(t.cancelled, 0) as cancelled,
        s.succeeded + s.failed + s.cancelled + coalesce(t.n, 0) as done
 from _howdah.step s
-left join (
-    select c.step, sum(c.n) filter (where c.state = 'S') as good, sum(c.n) filter (where c.state = 'F') as bad,
+cross join lateral (
+    select sum(c.n) filter (where c.state = 'S') as good, sum(c.n) filter (where c.state = 'F') as bad,
            sum(c.n) filter (where c.state = 'C') as cancelled, sum(c.n) as n
-    from _howdah.tally c group by c.step) t on t.step = s.id;
+    from _howdah.tally c where c.workflow = s.workflow and c.step = s.id) t;
 
 -- Named runs of jobs. percent is the mean of the steps, and never falls.
 create or replace view howdah.workflows as
@@ -25,9 +25,13 @@ cross join lateral (
 create or replace view howdah.steps as
 select s.workflow, s.name::text as name, s.job ->> 'task' as task,
        case s.state when 'n' then 'blocked' when 'b' then 'blocked' when 'o' then 'running' else _howdah.state_name(s.state) end as state,
-       s.total as created, (select count(*) from _howdah.leased l join _howdah.member m on m.job_id = l.id where m.step = s.id) as running,
+       s.total as created, coalesce(r.n, 0) as running,
        s.done as finished, s.succeeded, s.failed, s.cancelled,
        array(select p.name::text from _howdah.step_edge e join _howdah.step p on p.id = e.parent where e.child = s.id order by p.place) as after,
        array(select p.name::text from _howdah.step_edge e join _howdah.step p on p.id = e.parent where e.child = s.id and e.state is null order by p.place) as waits_for,
        s.pipeline, s."order", s.error, s.started_at, s.finished_at, s.place, s.id
-from _howdah.step_counts s;
+from _howdah.step_counts s
+-- offset 0: one look for each job that runs, however many have been members
+left join (
+    select m.step, count(*) as n from _howdah.leased l
+    cross join lateral (select o.step from _howdah.member o where o.job_id = l.id offset 0) m group by m.step) r on r.step = s.id;
