@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -23,6 +25,7 @@ STUCK_AFTER = 600  # seconds for so many, on a machine that has other things to 
 JOBS = 100_000
 JOBS_A_SECOND = 10_000
 SHOWN_WITHIN = 0.2
+MEMORY = 128 << 20  # bytes, of a worker beyond what it began with, and of a backend of the server
 
 
 def put_pipeline(connection: psycopg.Connection, name: str, order: int, *steps: Any) -> None:
@@ -130,6 +133,21 @@ async def test_fan_outs_and_fan_ins_under_kills_lose_and_repeat_no_stage(
     record("fan-out and fan-in under kills", runs=runs, kills=kills, took=f"{seconds} s")
 
 
+def anonymous_memory(pid: int) -> int:
+    """Bytes that this process alone holds; 0: it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return next(int(line.split()[1]) << 10 for line in status.splitlines() if "RssAnon" in line)
+
+
+def backends(dsn: str) -> list[int]:
+    with psycopg.connect(dsn) as db:
+        found = "select pid from pg_stat_activity where datname = current_database()"
+        return [pid for (pid,) in db.execute(found)]
+
+
 @pytest.mark.timeout(300)
 async def test_a_hundred_thousand_jobs_in_one_workflow(dsn: str, scaled: Any, record: Any) -> None:
     jobs = scaled(JOBS, least=1_000)
@@ -145,12 +163,15 @@ async def test_a_hundred_thousand_jobs_in_one_workflow(dsn: str, scaled: Any, re
         )
         flow.add("last", Job("one", "{}"), after="each")
         shown: list[float] = []
+        held_before, held, backend = anonymous_memory(os.getpid()), 0, 0
         began = time.monotonic()
         run_id = await app.enqueue(flow)
         async with app.worker(slots=200):
             run = None
             while run is None or run.finished_at is None:
                 await asyncio.sleep(0.25)
+                held = max(held, anonymous_memory(os.getpid()) - held_before)
+                backend = max(backend, *map(anonymous_memory, backends(dsn)))
                 at = time.monotonic()
                 run = await app.run(workflows.get(run_id))
                 await app.run(workflows.steps(run_id))
@@ -158,6 +179,8 @@ async def test_a_hundred_thousand_jobs_in_one_workflow(dsn: str, scaled: Any, re
         pace = jobs / (time.monotonic() - began)
 
     assert (run.state, run.succeeded, run.percent) == ("succeeded", jobs, 100)
-    record("showing a workflow", shown, SHOWN_WITHIN, jobs=jobs, jobs_per_second=round(pace))
+    record("showing a workflow", shown, SHOWN_WITHIN, jobs=jobs, jobs_per_second=round(pace),
+           worker_held=f"{held >> 20} MiB", backend_held=f"{backend >> 20} MiB")  # fmt: skip
     assert max(shown) < SHOWN_WITHIN
+    assert max(held, backend) < MEMORY
     assert pace >= JOBS_A_SECOND
