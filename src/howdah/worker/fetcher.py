@@ -60,13 +60,18 @@ class Fetcher:
         self._turn = asyncio.Lock()
         self._admits = False  # somebody may wait for a key that has changed hands
         self._keyed_at = 0.0  # when jobs with keys were last claimed
-        self._stopping = False
+        self._stopping = self._is_hinted = False
         self.found_nothing = asyncio.Event()  # by a round over all queues, and no poke since
 
     def poke(self) -> None:
         """Look again: there may be work, or room."""
         self.found_nothing.clear()
         self._poked.set()
+
+    def hinted(self) -> None:
+        """Look again: somebody has said that there is work."""
+        self._is_hinted = True
+        self.poke()
 
     def has_room(self) -> None:
         """Look again, unless there was room before and nothing to fill it with."""
@@ -119,7 +124,12 @@ class Fetcher:
     async def _claim_for(self, slots: Slots) -> bool:
         """Whether it found something; marks this worker as idle when it did not."""
         if slots in self._marked:
-            return await self._claim(slots, idle=False)
+            if await self._claim(slots, idle=False):
+                return True
+            if self._is_hinted:  # it may be due in a moment
+                self._is_hinted = False
+                self._fell_idle()
+            return False
         if time.monotonic() - self._keyed_at < KEYED_FOR:
             with suppress(TimeoutError):
                 async with asyncio.timeout(KEYED_FOR):

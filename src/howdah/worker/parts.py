@@ -168,7 +168,7 @@ class Parts:
             turns=self.turns,
             ticks=self.ticker.look,
         )
-        self._work_hints, self._order_hints = Hints(self._look_again), Hints(self._look_around)
+        self._work_hints, self._order_hints = Hints(self.fetcher.hinted), Hints(self.looker.poke)
         self.listener = Listener(settings, self._heard, self._look_again)
 
     async def open(self) -> None:
@@ -251,9 +251,6 @@ class Parts:
                 self._work_hints.heard()
             elif payload.startswith("c"):
                 self._order_hints.heard()
-
-    def _look_around(self) -> None:
-        self.looker.poke()
 
     def _look_again(self) -> None:
         """Something may have been missed."""

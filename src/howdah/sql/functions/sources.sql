@@ -9,7 +9,7 @@ declare
     likes    text[];
     unlikes  text[];
 begin
-    if patterns is null and excluded is null then
+    if (patterns is null or patterns = '{*}') and excluded is null then
         names := coalesce(known || case when look then _howdah.ready_queues('{*}', known) end, '{}');  -- which jumps over those
     elsif patterns is null or array_to_string(patterns, ',') like '%*%' then
         likes := _howdah.like_patterns(patterns);
