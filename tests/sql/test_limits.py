@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from threading import Thread
 
+import pytest
 from psycopg.types.json import Jsonb
 
 
@@ -52,6 +53,56 @@ def test_a_limit_can_be_changed_and_taken_away_while_jobs_wait(door):
 
     door.call("put_limit", key="k", n=None)
     assert len(door.claim(10)) == 4
+
+
+@pytest.mark.parametrize("n", [2, 0])
+def test_a_limit_that_is_lowered_holds_for_jobs_that_were_let_in_already(door, n):
+    door.call("put_limit", key="k", n=4)
+    ids = [door.enqueue(limit_keys=["k"]) for _ in range(6)]
+    running = door.take()
+    assert door.one("select count(*) from howdah.ready") == 3
+
+    door.call("put_limit", key="k", n=n)
+    went_on = [job.id for job in door.claim(10)]
+    door.ack(running)
+    went_on += [job.id for job in door.claim(10)]
+
+    assert went_on == ids[1 : n + 1]
+
+
+def test_a_lowered_limit_holds_for_jobs_that_wait_for_their_share(door):
+    door.call("put_queue", queue="q", fair_by="{tenant}")
+    door.call("put_limit", key="queue:q", n=3)
+    for _ in range(5):
+        door.enqueue(queue="q", args=Jsonb({"tenant": "a"}))
+    door.take()
+
+    door.call("put_limit", key="queue:q", n=2)
+
+    assert len(door.claim(10)) == 1
+
+
+def test_a_limit_is_raised_while_its_first_job_is_looked_at(door, another_door):
+    other = another_door()
+    door.call("put_limit", key="k", n=0)
+    ids = {door.enqueue(limit_keys=["k"]), door.enqueue(limit_keys=["k"], serial_key="s")}
+    with other.transaction():
+        assert other.claim(10) == []
+        door.call("put_limit", key="k", n=5)
+
+    assert {job.id for job in door.claim(10)} == ids
+
+
+def test_a_limit_for_all_keys_is_none_of_shares(door):
+    door.call("put_queue", queue="q", fair_by="{tenant}")
+    for _ in range(2):
+        door.enqueue(queue="q", args=Jsonb({"tenant": "a"}))
+    door.take()
+
+    door.call("put_limit", key="*", n=5)
+    door.chores("admit")
+
+    assert door.one("select array_agg(key) from _howdah.share") == ["a"]
 
 
 def test_a_key_without_a_limit_is_none(door):

@@ -1,6 +1,6 @@
 -- At most `n` jobs of this key run at once, in the whole fleet; NULL takes the limit away. Keys are those that jobs name
 -- (limit_keys), and queue:NAME and task:NAME, which no job need name. A trailing * speaks for all keys that begin so. Holds at once: what runs
--- already is counted, and not stopped.
+-- already is counted, and not stopped; what was let in and has not started goes back to wait.
 create or replace function howdah.put_limit(key text, n int) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = on
 as $$
@@ -24,23 +24,60 @@ begin
     end if;
 end $$;
 
--- A limit was put, changed or taken away: whoever waits for it is looked at anew.
+-- A limit was put, changed or taken away.
 create or replace function _howdah.limit_changed(name text) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    fits  text := (_howdah.like_patterns(array[limit_changed.name]))[1];
+    keys  text[];
 begin
     delete from _howdah.limit l where l.name = limit_changed.name and l.most is null and l.rate is null;
     if not found then
         perform nextval('_howdah.has_limits');
+    end if;
+    keys := _howdah.apply_limit(limit_changed.name);
+    if _howdah.anybody_idle() then
+        perform _howdah.wake_for(null, keys[:1000]);
+    end if;
+end $$;
+
+-- Has the jobs that are there go by a limit as it is now, and whoever waits for it looked at anew. Returns the keys of those that wait.
+create or replace function _howdah.apply_limit(name text) returns text[]
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = on set enable_sort = on
+as $$
+#variable_conflict use_column
+declare
+    fits  text := (_howdah.like_patterns(array[apply_limit.name]))[1];
+    keys  text[];
+begin
+    if exists (select from _howdah.limit l where l.name = apply_limit.name) then
         perform _howdah.limit_jobs(fits);
     end if;
-    perform _howdah.note('l', array(select g.key::text from _howdah.gate g where g.key like fits));
-    if _howdah.anybody_idle() then
-        perform _howdah.wake_for(null, array(select g.key::text from _howdah.gate g where g.key like fits limit 1000));
-    end if;
+    perform _howdah.send_back(fits);
+    keys := array(select distinct j.waits_for::text from _howdah.job j  -- a name that begins with chr(1) is no limit's
+                  where j.state = 'b' and j.waits_for like fits and left(j.waits_for, 1) <> chr(1));
+    perform _howdah.note('l', keys);
+    return keys;
+end $$;
+
+-- Jobs that were let in, and have not started, go back to wait where there are more of them than may start now: last come first. Whom
+-- somebody has locked is not waited for: a claim may have it.
+create or replace function _howdah.send_back(fits text) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    over  record;
+begin
+    for over in
+        select r.key, -r.free as n from _howdah.rooms(array(select distinct p.key::text from _howdah.place p where p.key like send_back.fits)) r where r.free < 0
+    loop
+        perform _howdah.make_ready(array(
+            select j.id from _howdah.place p join _howdah.job j on j.id = p.job_id
+            where p.key = over.key and j.state <> 'x'
+            order by j.state = 'r', j.priority, j.seq desc limit over.n for update of j skip locked), front => true);
+    end loop;
 end $$;
 
 -- Jobs that are there already when a queue or a task gets its limit: those that wait are to be let in; those that run have places.
@@ -54,6 +91,7 @@ declare
     ready  uuid[];
 begin
     foreach kind in array array['queue:', 'task:'] loop
+        continue when not (limit_jobs.fits like kind || '%' or kind like limit_jobs.fits);  -- it speaks of others: no look at all jobs
         for name in
             select distinct case kind when 'queue:' then j.queue else j.task end from _howdah.job j
             where kind || case kind when 'queue:' then j.queue else j.task end like limit_jobs.fits
