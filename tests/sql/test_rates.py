@@ -72,6 +72,52 @@ def test_a_rate_taken_away_lets_all_go_on(door):
     assert len(door.claim(10)) == 2
 
 
+def test_a_lowered_rate_holds_for_jobs_that_were_let_in_and_keeps_nobody_else_waiting(door):
+    door.call("put_rate", key="a", n=50, burst=50)
+    for _ in range(30):
+        door.enqueue(limit_keys=["a"])
+    door.one("select howdah.admit()")
+    door.call("put_rate", key="a", n=1, per="1 hour")
+    plain = door.enqueue()
+
+    claimed = [job.id for job in door.claim(10)]
+
+    assert len(claimed) == 2
+    assert plain in claimed
+    assert door.claim(10) == []
+
+
+def test_who_may_not_start_yet_goes_back_and_others_pass_by(own_door, another_door):
+    door, other = own_door, another_door(own_door.connection.info.dsn)
+    door.call("put_rate", key="a", n=5, burst=5)
+    ids = [door.enqueue(queue=f"q{n}", limit_keys=["a"]) for n in range(3)]
+    door.one("select howdah.admit()")
+    with other.transaction():
+        other.take(queues=["q0"])  # and the key is locked
+        behind = door.enqueue(queue="q1")
+        assert door.state(ids[1]) == "ready"
+        assert door.take(queues=["q1"]).id == behind
+
+    assert {job.id for job in door.claim(10)} == {*ids[1:]}
+
+
+def test_a_job_that_is_late_for_one_rate_does_not_count_for_another(own_door, another_door):
+    door, other = own_door, another_door(own_door.connection.info.dsn)
+    door.call("put_rate", key="a", n=1, per="2 seconds")
+    door.call("put_rate", key="b", n=5, burst=5)
+    door.enqueue(queue="other", limit_keys=["b"])
+    both = door.enqueue(queue="q", limit_keys=["a", "b"])
+    while door.state(both) != "ready":
+        door.one("select howdah.admit()")
+    with other.transaction():
+        other.take(queues=["other"])
+        assert door.claim(10, queues=["q"]) == []
+        door.forward("3 seconds")
+    door.enqueue(queue="q", limit_keys=["a"])
+
+    assert len(door.claim(10) + door.claim(10)) == 1
+
+
 @pytest.mark.parametrize(
     "options",
     [{"n": 0}, {"n": 5, "burst": 6}, {"n": 1, "per": "-1 s"}, {"n": 1, "key": "a*b"}],

@@ -35,7 +35,7 @@ declare
     most     int := claim.n;  -- priorities to look at: enough, if each gives a job
     picked   tid[];
     doubted  tid[];  -- those of them that are suspects
-    unlimited tid[];  -- those of them that go back to wait for a limit
+    late     tid[];  -- those of them that go back to wait for a limit or a rate
     is_full  boolean;
     given    text := chr(1) || array_to_string(claim.queues || claim.tasks, chr(1), '') || chr(1);
     known    text[];  -- queues with floors
@@ -110,7 +110,25 @@ begin
                 continue;
             end if;
         end if;
-        exit when picked <> '{}';
+        is_full := cardinality(picked) = claim.n;
+        if cardinality(doubted) > claim.suspects then
+            picked := array(select unnest(picked) except select unnest(doubted[claim.suspects + 1:]));
+            exit when picked = '{}';
+        end if;
+        moment := _howdah.clock();
+        if picked <> '{}' then
+            exit when not _howdah.any_limits();
+            late := _howdah.limit_late(picked);
+            if late is not null then
+                picked := array(select unnest(picked) except select unnest(late));
+            end if;
+            if exists (select from _howdah.limit l where l.rate is not null) then
+                late := late || _howdah.not_yet(picked, moment);
+                picked := array(select unnest(picked) except select unnest(late));
+            end if;
+            exit when picked <> '{}';
+            continue;  -- all of them went back, and so are in nobody's way
+        end if;
         if not looks then  -- known queues only, so far
             looks := true;
             continue;
@@ -120,20 +138,6 @@ begin
         perform _howdah.stage(1000);
         overdue := true;
     end loop;
-    is_full := cardinality(picked) = claim.n;
-    if cardinality(doubted) > claim.suspects then
-        picked := array(select unnest(picked) except select unnest(doubted[claim.suspects + 1:]));
-    end if;
-    moment := _howdah.clock();
-    if _howdah.any_limits() and picked <> '{}' then
-        unlimited := _howdah.limit_late(picked);
-        if unlimited is not null then
-            picked := array(select unnest(picked) except select unnest(unlimited));
-        end if;
-        if exists (select from _howdah.limit l where l.rate is not null) then
-            picked := array(select unnest(picked) except select unnest(_howdah.not_yet(picked, moment)));
-        end if;
-    end if;
 
     if picked <> '{}' then
         token := gen_random_uuid();

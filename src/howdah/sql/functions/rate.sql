@@ -62,32 +62,45 @@ begin
 end $$;
 
 -- Counts the starts of these jobs, which a claim is about to take, against the rates of their keys; returns the rows that may not start
--- yet, because somebody was faster or the key is locked. The moment is what attempts will say: the bound holds for these times.
+-- yet, because somebody was faster or the key is locked: they go back, to wait for it. The moment is what attempts will say: the bound holds
+-- for these times. Who is late is decided over all keys before any start is counted: a job that is late for one starts for none.
 create or replace function _howdah.not_yet(rows tid[], moment timestamptz) returns tid[]
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
     rated   record;
-    late    tid[] := '{}';
-    n       int;
+    locked  text[];
+    late    record;
 begin
-    for rated in
-        select p.key, array_agg(j.ctid order by j.priority desc, j.seq) as rows, array_agg(j.id order by j.priority desc, j.seq) as ids
+    locked := _howdah.lock_gates(array(
+        select distinct p.key::text from _howdah.job j join _howdah.place p on p.job_id = j.id and p.unstarted
+        where j.ctid = any (not_yet.rows) and j.hooks is not null));
+    with started as materialized (
+        select p.key, j.ctid as row, j.id, row_number() over (partition by p.key order by j.priority desc, j.seq) as nth
         from _howdah.job j join _howdah.place p on p.job_id = j.id and p.unstarted
         where j.ctid = any (not_yet.rows) and j.hooks is not null
-        group by p.key order by p.key
+    ), free as materialized (
+        select k as key, coalesce(_howdah.starts_left(k, not_yet.moment), 10000) as n from unnest(locked) k
+    )
+    select array_agg(distinct s.row) as rows, array_agg(distinct s.id) as ids into late
+    from started s left join free f on f.key = s.key where s.nth > coalesce(f.n, 0);
+
+    for rated in
+        select p.key, array_agg(j.id) as ids
+        from _howdah.job j join _howdah.place p on p.job_id = j.id and p.unstarted
+        where j.ctid = any (not_yet.rows) and j.hooks is not null and j.id <> all (coalesce(late.ids, '{}'))
+        group by p.key
     loop
-        n := case when _howdah.lock_gates(array[rated.key]) = '{}' then 0
-                  else least(cardinality(rated.ids), greatest(coalesce(_howdah.starts_left(rated.key, moment), 1000), 0)) end;
-        late := late || rated.rows[n + 1:];
-        continue when n = 0;
-        insert into _howdah.start (key, at, n) values (rated.key, moment, n);
-        delete from _howdah.start s where s.key = rated.key and s.at <= moment - (_howdah.rate_of(rated.key)).per;
-        update _howdah.place p set unstarted = null where p.key = rated.key and p.job_id = any (rated.ids[:n]);
+        insert into _howdah.start (key, at, n) values (rated.key, not_yet.moment, cardinality(rated.ids));
+        delete from _howdah.start s where s.key = rated.key and s.at <= not_yet.moment - (_howdah.rate_of(rated.key)).per;
+        update _howdah.place p set unstarted = null where p.key = rated.key and p.job_id = any (rated.ids);
         perform _howdah.note_rate(rated.key);
     end loop;
-    return late;
+    if late.ids is not null then
+        perform _howdah.make_ready(late.ids, front => true);
+    end if;
+    return late.rows;
 end $$;
 
 -- At most `n` jobs of this key start in any span of `per`, in the whole fleet, and at most `burst` of them (default: a quarter) at once; n NULL takes the
