@@ -118,6 +118,44 @@ def test_a_job_that_is_late_for_one_rate_does_not_count_for_another(own_door, an
     assert len(door.claim(10) + door.claim(10)) == 1
 
 
+def test_a_start_that_is_reserved_keeps_the_rest_no_longer_waiting_than_it_must(own_door):
+    door = own_door
+    door.call("put_rate", key="a", n=2, per="10 seconds", burst=2)
+    ids = [door.enqueue(limit_keys=["a"]) for _ in range(5)]
+    door.take()
+    assert [door.state(id) for id in ids].count("ready") == 1
+    assert "have not started: " + str(ids[1]) in door.why(ids[2])
+
+    door.forward("11 seconds")
+    door.chores("admit")
+
+    assert [door.state(id) for id in ids].count("ready") == 2
+    door.claim(1)
+    door.forward("11 seconds")
+    assert len(door.claim(10)) == 2
+
+
+def test_a_rate_that_was_too_low_for_what_was_reserved_goes_on_after_the_claim(own_door):
+    door = own_door
+    door.call("put_rate", key="a", n=2, per="10 seconds", burst=2)
+    ids = [door.enqueue(limit_keys=["a"]) for _ in range(4)]
+    for _ in range(2):
+        door.take()
+        door.forward("11 seconds")
+
+    assert len(door.claim(10)) == 2
+    assert [door.state(id) for id in ids] == ["running"] * 4
+
+
+def test_a_used_up_rate_is_noted_once_however_many_ask(door):
+    door.call("put_rate", key="a", n=1, per="1 hour")
+    for _ in range(20):
+        door.enqueue(limit_keys=["a"])
+        door.claim(10)
+
+    assert door.one("select count(*) from _howdah.pending where due is not null") == 1
+
+
 @pytest.mark.parametrize(
     "options",
     [{"n": 0}, {"n": 5, "burst": 6}, {"n": 1, "per": "-1 s"}, {"n": 1, "key": "a*b"}],

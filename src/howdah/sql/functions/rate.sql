@@ -31,8 +31,8 @@ begin
                          where s.key = starts_left.key and s.at > moment - r.per * r.burst / r.rate)) end;
 end $$;
 
--- When the next one may start; NULL: now, or the key has no rate.
-create or replace function _howdah.next_start(key text) returns timestamptz
+-- When one more may start beside those that are reserved: let in, and not started; NULL: now, or no time brings it, or the key has no rate.
+create or replace function _howdah.next_start(key text, reserved bigint default 0) returns timestamptz
 language plpgsql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -46,17 +46,25 @@ begin
             select s.at + bound.span as free_at
             from (select o.at, sum(o.n) over (order by o.at desc) as later from _howdah.start o
                   where o.key = next_start.key and o.at > moment - bound.span) s
-            where s.later >= bound.most order by s.at desc limit 1) t);
+            where s.later >= bound.most - next_start.reserved order by s.at desc limit 1) t);
 end $$;
 
--- Has the key looked at when its next job may start, if jobs wait for that.
+-- Has the key looked at when its next job may be let in, if jobs wait for that and nobody looks before. Under the lock of the key.
 create or replace function _howdah.note_rate(key text) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 declare
-    at  timestamptz := _howdah.next_start(note_rate.key);
+    at  timestamptz;
 begin
-    if at is not null and exists (select from _howdah.job j where j.state = 'b' and j.waits_for = note_rate.key) then
+    if not exists (select from _howdah.job j where j.state = 'b' and j.waits_for = note_rate.key) then
+        return;
+    end if;
+    if _howdah.free_places(note_rate.key) > 0 then
+        perform _howdah.note('l', array[note_rate.key]);
+        return;
+    end if;
+    at := _howdah.next_start(note_rate.key, (select count(*) from _howdah.place p where p.key = note_rate.key and p.unstarted));
+    if at is not null and not exists (select from _howdah.pending p where p.key = note_rate.key and p.due <= at and p.kind = 'l') then
         insert into _howdah.pending (kind, key, due) values ('l', note_rate.key, at);
     end if;
 end $$;

@@ -85,6 +85,11 @@ begin
             return format('the rate of key %s is used up: next at %s', job.waits_for,
                           to_char(_howdah.next_start(job.waits_for), 'YYYY-MM-DD HH24:MI:SS TZ'));
         end if;
+        places := array(select p.job_id from _howdah.place p where p.key = job.waits_for and p.unstarted order by p.job_id limit 3);
+        if _howdah.starts_left(job.waits_for) <= (select count(*) from _howdah.place p where p.key = job.waits_for and p.unstarted) then
+            return format('the rate of key %s is reserved for jobs that were let in and have not started: %s', job.waits_for,
+                          array_to_string(places, ', ') || case when cardinality(places) = 3 then ' and perhaps others' else '' end);
+        end if;
         places := array(select p.job_id from _howdah.place p where p.key = job.waits_for order by p.job_id limit 3);
         return case when most <= (select count(*) from _howdah.place p where p.key = job.waits_for) then
             format('limit %s of key %s is reached%s', most, job.waits_for,
