@@ -156,6 +156,37 @@ def test_a_used_up_rate_is_noted_once_however_many_ask(door):
     assert door.one("select count(*) from _howdah.pending where due is not null") == 1
 
 
+def test_a_rate_that_is_taken_away_and_put_back_counts_from_then(own_door):
+    door = own_door
+    door.call("put_rate", key="a", n=1)
+    door.enqueue(limit_keys=["a"])
+    door.one("select howdah.admit()")
+    door.call("put_rate", key="a", n=None)
+    door.take()
+
+    door.call("put_rate", key="a", n=1)
+    door.enqueue(limit_keys=["a"])
+
+    assert len(door.claim(10)) == 1
+
+
+def test_a_rate_that_is_put_while_a_claim_is_under_way_reserves_nothing_for_it(
+    door, another_door, eventually
+):
+    other = another_door()
+    door.call("put_limit", key="a", n=5)
+    door.enqueue(limit_keys=["a"])
+    door.one("select howdah.admit()")
+    with other.transaction():
+        other.take()
+        door.connection.execute("set statement_timeout = '5s'")
+        door.call("put_rate", key="a", n=1)
+    door.enqueue(limit_keys=["a"])
+
+    eventually(lambda: door.claim(10))
+    assert door.one("select count(*) from _howdah.place where unstarted") == 0
+
+
 @pytest.mark.parametrize(
     "options",
     [{"n": 0}, {"n": 5, "burst": 6}, {"n": 1, "per": "-1 s"}, {"n": 1, "key": "a*b"}],

@@ -54,6 +54,7 @@ begin
     if exists (select from _howdah.limit l where l.name = apply_limit.name) then
         perform _howdah.limit_jobs(fits);
     end if;
+    perform _howdah.reserve_starts(fits);
     perform _howdah.send_back(fits);
     keys := array(select distinct j.waits_for::text from _howdah.job j  -- a name that begins with chr(1) is no limit's
                   where j.state = 'b' and j.waits_for like fits and left(j.waits_for, 1) <> chr(1));

@@ -111,6 +111,22 @@ begin
     return late.rows;
 end $$;
 
+-- Which places are reserved starts: of jobs that were let in and have not started, while their key has a rate. Who holds the job alone
+-- changes its places; whom somebody has locked is not waited for.
+create or replace function _howdah.reserve_starts(fits text) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    with changed as materialized (
+        select p.key, p.job_id, case when r.is_rated and j.state <> 'x' then true end as unstarted
+        from _howdah.place p join _howdah.job j on j.id = p.job_id
+        cross join lateral (select (_howdah.rate_of(p.key)).rate is not null as is_rated) r
+        where p.key like reserve_starts.fits and p.unstarted is distinct from case when r.is_rated and j.state <> 'x' then true end
+        for update of j skip locked)
+    update _howdah.place p set unstarted = c.unstarted from changed c where p.key = c.key and p.job_id = c.job_id;
+end $$;
+
 -- At most `n` jobs of this key start in any span of `per`, in the whole fleet, and at most `burst` of them (default: a quarter) at once; n NULL takes the
 -- rate away. Keys and patterns are those of howdah.put_limit; a key may have both. A start is a claim.
 create or replace function howdah.put_rate(key text, n int, per interval default '1 second', burst int default null) returns void
@@ -128,8 +144,5 @@ begin
     values (put_rate.key, put_rate.n, case when put_rate.n is not null then put_rate.per end,
             case when put_rate.n is not null then coalesce(put_rate.burst, ceil(put_rate.n / 4.0)::int) end, _howdah.clock())
     on conflict (name) do update set rate = excluded.rate, per = excluded.per, burst = excluded.burst;
-    update _howdah.place p set unstarted = true  -- those that were let in without it
-    from _howdah.job j
-    where j.id = p.job_id and j.state <> 'x' and p.unstarted is null and p.key like (_howdah.like_patterns(array[put_rate.key]))[1] and put_rate.n is not null;
     perform _howdah.limit_changed(put_rate.key);
 end $$;
