@@ -25,6 +25,8 @@ class Store:
     async def run(self, call):
         [asked] = (n for n in ("heartbeat", "admit", "stage") if f".{n}(" in call.text)
         self.asked.append(asked)
+        if asked == "admit":
+            assert call.values == (0,)  # no shares are given out where nobody has room
         if asked != "heartbeat":
             return self._ready.get(asked, 0)
         self.beats += 1
@@ -78,4 +80,15 @@ async def test_what_is_due_and_cannot_be_had_is_tried_again_at_growing_distances
 
     assert asked == ["heartbeat", "admit", "stage"] * ROUNDS + ["heartbeat"]
     assert told == 0
+    assert loop.time() - began > 0.04 + 0.08 + 0.16 - 0.01
+
+
+async def test_what_is_let_in_meanwhile_does_not_hurry_what_is_due_and_cannot_be_had():
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+
+    asked, told = await asked_of(0.0, admit=1)
+
+    assert asked == ["heartbeat", "admit", "stage"] * ROUNDS + ["heartbeat"]
+    assert told == ROUNDS
     assert loop.time() - began > 0.04 + 0.08 + 0.16 - 0.01

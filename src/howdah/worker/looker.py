@@ -17,7 +17,7 @@ from howdah.worker.link import Link, Patience
 from howdah.workers import Control
 
 FIRST_AGAIN = 0.02  # seconds until what is due and could not be staged is tried again, then twice
-ADMITTED = 100  # jobs of a queue that is served in shares, at a time
+ADMITTED = 0  # jobs of queues that are served in shares: those are let in as somebody has room
 
 
 class Looker:
@@ -78,6 +78,7 @@ class Looker:
         if due_in >= usual:
             await self._sleep(usual)
         elif due_in > 0:
+            self._again = FIRST_AGAIN
             await self._sleep(due_in)
             if not self._poked.is_set():
                 await self._make_ready()
@@ -86,14 +87,17 @@ class Looker:
             await self._sleep(min(usual, self._again))
 
     async def _make_ready(self) -> bool:
-        """Let in what a rate kept waiting, and stage what was scheduled; whether there was any."""
-        found = 0
-        for call in (store.admit(ADMITTED), store.stage()):
-            found += await self._patience.until_done(partial(self._link.run, call))
-        if found:
-            self._again = FIRST_AGAIN
+        """Let in what a rate kept waiting, and stage what was scheduled; whether any was scheduled."""
+        let_in = await self._ask(store.admit(ADMITTED))
+        staged = await self._ask(store.stage())
+        if let_in or staged:
             self._work()
-        return found > 0
+        if staged:  # who was let in may be somebody else, and what is due be locked for long
+            self._again = FIRST_AGAIN
+        return staged > 0
+
+    async def _ask(self, call: Call[int]) -> int:
+        return await self._patience.until_done(partial(self._link.run, call))
 
     async def _sleep(self, length: float) -> None:
         with suppress(TimeoutError):
