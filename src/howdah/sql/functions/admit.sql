@@ -24,6 +24,7 @@ declare
     serial   text[];
     limited  text[];
     shared   text[];
+    put      text[];
     ended    text[];
     waiting  uuid[];
     flows    uuid[];
@@ -35,8 +36,12 @@ begin
         returning p.kind, p.key)
     select array_agg(distinct t.key) filter (where t.kind = 's'), array_agg(distinct t.key) filter (where t.kind = 'l'),
            array_agg(distinct t.key) filter (where t.kind = 'f'), array_agg(distinct t.key) filter (where t.kind = 'd'),
-           array_agg(distinct t.key::uuid) filter (where t.kind = 'c'), array_agg(distinct t.key::uuid) filter (where t.kind = 'w')
-    into serial, limited, shared, ended, waiting, flows from taken t;
+           array_agg(distinct t.key::uuid) filter (where t.kind = 'c'), array_agg(distinct t.key::uuid) filter (where t.kind = 'w'),
+           array_agg(distinct t.key) filter (where t.kind = 'p')
+    into serial, limited, shared, ended, waiting, flows, put from taken t;
+    if put is not null then
+        perform _howdah.apply_again(put);
+    end if;
     if shared is not null then
         perform _howdah.begin_shares(shared);
     end if;

@@ -37,9 +37,66 @@ begin
         perform nextval('_howdah.has_limits');
     end if;
     keys := _howdah.apply_limit(limit_changed.name);
+    insert into _howdah.pending (kind, key) values ('p', chr(1) || limit_changed.name);
     if _howdah.anybody_idle() then
         perform _howdah.wake_for(null, keys[:1000]);
     end if;
+end $$;
+
+-- Limits that were put a moment ago, at once and when all transactions have ended which may have gone by the limit of before: what they left is
+-- to go by it, too. A note says since when (the first transaction that saw the limit), chr(1), and the name.
+create or replace function _howdah.apply_again(notes text[]) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    flying   pg_snapshot := pg_current_snapshot();
+    put      record;
+    is_last  boolean;
+begin
+    if current_setting('transaction_isolation') <> 'read committed' then  -- what it would change may have changed since its snapshot
+        insert into _howdah.pending (kind, key) select 'p', n from unnest(apply_again.notes) n;
+        return;
+    end if;
+    for put in
+        select substr(n, strpos(n, chr(1)) + 1) as name, max(nullif(split_part(n, chr(1), 1), '')::numeric)::text::xid8 as since,
+               bool_or(strpos(n, chr(1)) = 1) as is_new
+        from unnest(apply_again.notes) n group by 1 order by 1
+    loop
+        if put.is_new then
+            put.since := pg_snapshot_xmax(flying);
+        end if;
+        is_last := not exists (select from pg_snapshot_xip(flying) x where x < put.since and x <> pg_current_xact_id());
+        if put.is_new or is_last then
+            perform _howdah.apply_limit(put.name);
+        end if;
+        if not is_last or _howdah.is_unapplied(put.name) then
+            insert into _howdah.pending (kind, key, due)
+            values ('p', put.since::text || chr(1) || put.name, _howdah.clock() + case when put.is_new then interval '50 ms' else interval '1 s' end);
+        end if;
+    end loop;
+end $$;
+
+-- Whether somebody had a job locked that is to go by a limit of queues or tasks, or to go back to wait.
+create or replace function _howdah.is_unapplied(name text) returns boolean
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = on
+as $$
+#variable_conflict use_column
+declare
+    fits  text := (_howdah.like_patterns(array[is_unapplied.name]))[1];
+    kind  text;
+begin
+    foreach kind in array _howdah.kinds_of(fits) loop
+        if exists (select from _howdah.job j where kind || case kind when 'queue:' then j.queue else j.task end like fits
+                   and kind || case kind when 'queue:' then j.queue else j.task end <> all (coalesce(j.limit_keys, '{}')))
+           and exists (select from _howdah.limit l where l.name = is_unapplied.name) then
+            return true;
+        end if;
+    end loop;
+    return exists (
+        select from _howdah.rooms(array(select distinct p.key::text from _howdah.place p where p.key like fits)) r
+        join _howdah.place p on p.key = r.key join _howdah.job j on j.id = p.job_id
+        where r.free < 0 and j.state <> 'x');
 end $$;
 
 -- Has the jobs that are there go by a limit as it is now, and whoever waits for it looked at anew. Returns the keys of those that wait.
@@ -62,6 +119,11 @@ begin
     return keys;
 end $$;
 
+-- Of queues and tasks, those that it speaks of; of others no job need be looked at.
+create or replace function _howdah.kinds_of(fits text) returns text[]
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$ select array(select k from unnest(array['queue:', 'task:']) k where kinds_of.fits like k || '%' or k like kinds_of.fits) $$;
+
 -- Jobs that were let in, and have not started, go back to wait where there are more of them than may start now: last come first. Whom
 -- somebody has locked is not waited for: a claim may have it.
 create or replace function _howdah.send_back(fits text) returns void
@@ -81,7 +143,8 @@ begin
     end loop;
 end $$;
 
--- Jobs that are there already when a queue or a task gets its limit: those that wait are to be let in; those that run have places.
+-- Jobs that are there already when a queue or a task gets its limit: those that wait are to be let in; those that run have places. Whom somebody
+-- has locked is not waited for.
 create or replace function _howdah.limit_jobs(fits text) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
@@ -91,16 +154,19 @@ declare
     name   text;
     ready  uuid[];
 begin
-    foreach kind in array array['queue:', 'task:'] loop
-        continue when not (limit_jobs.fits like kind || '%' or kind like limit_jobs.fits);  -- it speaks of others: no look at all jobs
+    foreach kind in array _howdah.kinds_of(limit_jobs.fits) loop
         for name in
             select distinct case kind when 'queue:' then j.queue else j.task end from _howdah.job j
             where kind || case kind when 'queue:' then j.queue else j.task end like limit_jobs.fits
         loop
-            with changed as (
+            with mine as materialized (
+                select j.id from _howdah.job j
+                where case kind when 'queue:' then j.queue else j.task end = name and kind || name <> all (coalesce(j.limit_keys, '{}'))
+                for update skip locked
+            ), changed as (
                 update _howdah.job j
                 set limit_keys = array(select l from unnest(j.limit_keys || (kind || name)) l order by l), hooks = coalesce(j.hooks, 0) | 2
-                where case kind when 'queue:' then j.queue else j.task end = name and kind || name <> all (coalesce(j.limit_keys, '{}'))
+                from mine m where j.id = m.id
                 returning j.id, j.state, j.seq, j.waits_for
             ), running as (
                 insert into _howdah.place (key, job_id) select kind || name, c.id from changed c where c.state = 'x'
