@@ -406,7 +406,8 @@ as $$
 #variable_conflict use_column
 declare
     moment  timestamptz := _howdah.clock();
-    locked  text[];
+    locked  text[];  -- serial keys
+    shut    text[];  -- gates
     gone    bigint;
 begin
     if current_setting('transaction_isolation') <> 'read committed' then  -- its snapshot is older than the locks
@@ -416,6 +417,11 @@ begin
     locked := array(select o.key from _howdah.serial_key o
                     where o.version = 0 and not exists (select from _howdah.job j where j.id = o.holder)
                     limit prune_keys.n for update skip locked);
+    shut := array(select o.key from _howdah.gate o
+                  where not exists (select from _howdah.place p where p.key = o.key)
+                    and not exists (select from _howdah.share s where s.active and s.queue = substr(o.key, 2))
+                    and not exists (select from _howdah.job j where j.state = 'b' and j.waits_for = o.key)
+                  limit prune_keys.n for update skip locked);
     with serial as (
         delete from _howdah.serial_key s
         where s.key = any (locked) and s.version = 0
@@ -423,12 +429,11 @@ begin
           and not exists (select from _howdah.job j where j.state = 'b' and j.serial_key = s.key)
         returning 1
     ), gates as (
-        delete from _howdah.gate g where g.key = any (array(
-            select o.key from _howdah.gate o
-            where not exists (select from _howdah.place p where p.key = o.key)
-              and not exists (select from _howdah.share s where s.active and s.queue = substr(o.key, 2))
-              and not exists (select from _howdah.job j where j.state = 'b' and j.waits_for = o.key)
-            limit prune_keys.n for update skip locked))
+        delete from _howdah.gate g
+        where g.key = any (shut)
+          and not exists (select from _howdah.place p where p.key = g.key)
+          and not exists (select from _howdah.share s where s.active and s.queue = substr(g.key, 2))
+          and not exists (select from _howdah.job j where j.state = 'b' and j.waits_for = g.key)
         returning 1
     ), windows as (
         delete from _howdah.unique_until u where u.key = any (array(
