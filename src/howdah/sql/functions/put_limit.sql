@@ -77,31 +77,61 @@ begin
     end loop;
 end $$;
 
--- Whether somebody had a job locked that is to go by a limit of queues or tasks, or to go back to wait.
+-- Whether somebody had a job locked that is to go by a limit of its queue or task, or to go back to wait.
 create or replace function _howdah.is_unapplied(name text) returns boolean
-language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = on
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
     fits  text := (_howdah.like_patterns(array[is_unapplied.name]))[1];
+begin
+    return _howdah.is_over(fits)
+        or (exists (select from _howdah.limit l where l.name = is_unapplied.name) and _howdah.is_unknown(fits));
+end $$;
+
+-- Whether a job does not know of a limit of its queue or task.
+create or replace function _howdah.is_unknown(fits text) returns boolean
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = on
+as $$
+#variable_conflict use_column
+declare
     kind  text;
 begin
     foreach kind in array _howdah.kinds_of(fits) loop
         if exists (select from _howdah.job j where kind || case kind when 'queue:' then j.queue else j.task end like fits
-                   and kind || case kind when 'queue:' then j.queue else j.task end <> all (coalesce(j.limit_keys, '{}')))
-           and exists (select from _howdah.limit l where l.name = is_unapplied.name) then
+                   and kind || case kind when 'queue:' then j.queue else j.task end <> all (coalesce(j.limit_keys, '{}'))) then
             return true;
         end if;
     end loop;
+    return false;
+end $$;
+
+-- Whether more jobs were let in, and have not started, than may start.
+create or replace function _howdah.is_over(fits text) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+begin
     return exists (
         select from _howdah.rooms(array(select distinct p.key::text from _howdah.place p where p.key like fits)) r
         join _howdah.place p on p.key = r.key join _howdah.job j on j.id = p.job_id
         where r.free < 0 and j.state <> 'x');
 end $$;
 
+-- The limits that anybody waits for. A name that begins with chr(1) is that of a share.
+create or replace function _howdah.waited_for(fits text) returns text[]
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+begin
+    return array(select distinct j.waits_for::text from _howdah.job j
+                 where j.state = 'b' and j.waits_for is not null and j.waits_for like fits and left(j.waits_for, 1) <> chr(1));
+end $$;
+
 -- Has the jobs that are there go by a limit as it is now, and whoever waits for it looked at anew. Returns the keys of those that wait.
 create or replace function _howdah.apply_limit(name text) returns text[]
-language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = on set enable_sort = on
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -113,8 +143,7 @@ begin
     end if;
     perform _howdah.reserve_starts(fits);
     perform _howdah.send_back(fits);
-    keys := array(select distinct j.waits_for::text from _howdah.job j  -- a name that begins with chr(1) is no limit's
-                  where j.state = 'b' and j.waits_for like fits and left(j.waits_for, 1) <> chr(1));
+    keys := _howdah.waited_for(fits);
     perform _howdah.note('l', keys);
     return keys;
 end $$;
@@ -127,7 +156,8 @@ as $$ select array(select k from unnest(array['queue:', 'task:']) k where kinds_
 -- Jobs that were let in, and have not started, go back to wait where there are more of them than may start now: last come first. Whom
 -- somebody has locked is not waited for: a claim may have it.
 create or replace function _howdah.send_back(fits text) returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -146,7 +176,8 @@ end $$;
 -- Jobs that are there already when a queue or a task gets its limit: those that wait are to be let in; those that run have places. Whom somebody
 -- has locked is not waited for.
 create or replace function _howdah.limit_jobs(fits text) returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp set enable_seqscan = on set enable_hashjoin = on set plan_cache_mode = auto
 as $$
 #variable_conflict use_column
 declare

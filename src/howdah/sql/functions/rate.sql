@@ -114,7 +114,8 @@ end $$;
 -- Which places are reserved starts: of jobs that were let in and have not started, while their key has a rate. Who holds the job alone
 -- changes its places; whom somebody has locked is not waited for.
 create or replace function _howdah.reserve_starts(fits text) returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 begin
