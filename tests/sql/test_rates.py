@@ -123,13 +123,13 @@ def test_a_start_that_is_reserved_keeps_the_rest_no_longer_waiting_than_it_must(
     door.call("put_rate", key="a", n=2, per="10 seconds", burst=2)
     ids = [door.enqueue(limit_keys=["a"]) for _ in range(5)]
     door.take()
-    assert [door.state(id) for id in ids].count("ready") == 1
+    assert [door.state(job_id) for job_id in ids].count("ready") == 1
     assert "have not started: " + str(ids[1]) in door.why(ids[2])
 
     door.forward("11 seconds")
     door.chores("admit")
 
-    assert [door.state(id) for id in ids].count("ready") == 2
+    assert [door.state(job_id) for job_id in ids].count("ready") == 2
     door.claim(1)
     door.forward("11 seconds")
     assert len(door.claim(10)) == 2
@@ -144,7 +144,7 @@ def test_a_rate_that_was_too_low_for_what_was_reserved_goes_on_after_the_claim(o
         door.forward("11 seconds")
 
     assert len(door.claim(10)) == 2
-    assert [door.state(id) for id in ids] == ["running"] * 4
+    assert [door.state(job_id) for job_id in ids] == ["running"] * 4
 
 
 def test_a_used_up_rate_is_noted_once_however_many_ask(door):

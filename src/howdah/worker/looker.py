@@ -87,7 +87,7 @@ class Looker:
             await self._sleep(min(usual, self._again))
 
     async def _make_ready(self) -> bool:
-        """Let in what a rate kept waiting, and stage what was scheduled; whether any was scheduled."""
+        """Let in what a rate kept waiting, stage what was scheduled; whether any of that was."""
         let_in = await self._ask(store.admit(ADMITTED))
         staged = await self._ask(store.stage())
         if let_in or staged:
