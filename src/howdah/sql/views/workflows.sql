@@ -18,8 +18,8 @@ select w.id, w.name::text as name,
        w.error
 from _howdah.workflow w
 cross join lateral (
-    select count(*) as steps, coalesce(sum(s.total), 0) as jobs, coalesce(sum(s.succeeded), 0) as succeeded,
-           coalesce(sum(s.failed), 0) as failed, coalesce(sum(s.cancelled), 0) as cancelled
+    select count(*) as steps, coalesce(sum(s.total), 0)::bigint as jobs, coalesce(sum(s.succeeded), 0)::bigint as succeeded,
+           coalesce(sum(s.failed), 0)::bigint as failed, coalesce(sum(s.cancelled), 0)::bigint as cancelled
     from _howdah.step_counts s where s.workflow = w.id) c;
 
 -- Their steps, in order: how many jobs were created, run and have ended how; waits_for names the steps that have to end first.
