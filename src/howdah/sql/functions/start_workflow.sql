@@ -35,15 +35,15 @@ begin
         return 'a step must be a JSON object';
     end if;
     select case
-        when jsonb_typeof(s.step -> 'name') is distinct from 'string' or length(s.step ->> 'name') not between 1 and 120 then format('step %s needs a name of 1 to 120 characters', s.place)
+        when jsonb_typeof(s.step -> 'name') is distinct from 'string' or length(s.step ->> 'name') not between 1 and s.longest then format('step %s needs a name of 1 to %s characters', s.place, s.longest)
         when s.step ?| array['id', 'unique_key', 'collapse', 'unique_per', 'unique_while', 'unique_for', 'on_conflict', 'earlier']
             then format('step %L: the jobs of a workflow have no id and no unique key of their own', s.step ->> 'name')
         when jsonb_typeof(s.step -> 'after') not in ('array', 'object', 'null') then format('step %L: after must be a list of names, or an object', s.step ->> 'name')
         when s.step ? 'each' and jsonb_typeof(s.step -> 'each') not in ('array', 'object') then format('step %L: each must be a list of arguments, or say of which result', s.step ->> 'name')
         when s.step ? 'refs' and jsonb_typeof(s.step -> 'refs') not in ('object', 'null') then format('step %L: refs must be an object', s.step ->> 'name')
         end into flaw
-    from jsonb_array_elements(steps) with ordinality s (step, place)
-    where jsonb_typeof(s.step -> 'name') is distinct from 'string' or length(s.step ->> 'name') not between 1 and 120
+    from (select e.step, e.place, case when e.step ? 'pipeline' then 240 else 120 end as longest from jsonb_array_elements(steps) with ordinality e (step, place)) s
+    where jsonb_typeof(s.step -> 'name') is distinct from 'string' or length(s.step ->> 'name') not between 1 and s.longest
        or s.step ?| array['id', 'unique_key', 'collapse', 'unique_per', 'unique_while', 'unique_for', 'on_conflict', 'earlier']
        or jsonb_typeof(s.step -> 'after') not in ('array', 'object', 'null')
        or s.step ? 'each' and jsonb_typeof(s.step -> 'each') not in ('array', 'object')
