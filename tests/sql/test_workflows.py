@@ -472,3 +472,23 @@ def test_results_are_there_even_where_history_keeps_none(door: Any) -> None:
     settle(door)
     assert steps(door, w)["a"].finished == 1
     assert door.counts() == (1, 1)  # kept, so that the whole can be tried again
+
+
+def test_growth_of_a_workflow_that_somebody_holds_is_busy_and_stops_nobody_else(
+    door: Any, another_door: Any
+) -> None:
+    w = start(door, {"name": "a", "task": "a"})
+    jobs = [door.take(), *[door.enqueue("plain") and door.take() for _ in range(2)]]
+    more = [Jsonb([{"name": "more", "task": "more"}]), None, None]
+
+    holder = another_door()
+    with holder.transaction():
+        holder.value("rank_workflow", id=w, priority=3)
+        busy = door.finish(jobs, steps=more, skip_locked=True)
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            door.finish(jobs[:1], steps=more[:1])
+
+    assert busy == {jobs[0].id: "busy"}
+    assert [door.state(job.id) for job in jobs] == ["running", "succeeded", "succeeded"]
+    assert door.finish(jobs[:1], steps=more[:1], skip_locked=True) == {}
+    assert run(door) == ["more"]
