@@ -13,6 +13,13 @@ from running import flow, run, settle, steps
 
 SPREAD = {"name": "b", "task": "b", "each": {"step": "a"}}  # its jobs are made once a has ended
 
+SLEEPS = """
+create function public.sleep() returns trigger language plpgsql as $$
+begin perform pg_sleep(5); return new; end $$;
+create trigger sleeps before update on _howdah.step for each row
+when (new.name = 'slow' and new.state <> old.state) execute function public.sleep()
+"""
+
 
 def start(door: Any, *steps: dict[str, Any], **options: Any) -> Any:
     return door.value("start_workflow", name="order", steps=Jsonb(steps), **options)
@@ -303,6 +310,23 @@ def test_a_workflow_that_cannot_go_on_says_why_and_stops_nobody_else(door: Any, 
     assert flow(door, w).error is None
 
 
+def test_a_workflow_that_takes_too_long_stops_nobody_else(own_door: Any) -> None:
+    door = own_door
+    door.rows(SLEEPS)
+    slow = start(door, {"name": "slow", "task": "a"}, {"name": "b", "task": "b", "after": ["slow"]})
+    other = start(door, {"name": "c", "task": "c"}, {"name": "d", "task": "d", "after": ["c"]})
+    door.finish(door.claim(2))
+
+    door.rows("set statement_timeout = '300 ms'")
+    door.value("admit", n=100)
+    door.value("admit", n=100)
+    door.rows("reset statement_timeout")
+
+    assert [job.task for job in door.claim(5)] == ["d"]
+    assert "it takes too long: canceling statement" in flow(door, slow).error
+    assert flow(door, other).error is None
+
+
 def test_why_names_the_steps_for_which_a_job_waits(door: Any) -> None:
     start(door, {"name": "a", "task": "a"}, {"name": "b", "task": "b", "after": ["a"]})
     [b] = door.rows("select id from howdah.jobs where task = 'b'")
@@ -485,8 +509,6 @@ def test_growth_of_a_workflow_that_somebody_holds_is_busy_and_stops_nobody_else(
     with holder.transaction():
         holder.value("rank_workflow", id=w, priority=3)
         busy = door.finish(jobs, steps=more, skip_locked=True)
-        with pytest.raises(psycopg.errors.LockNotAvailable):
-            door.finish(jobs[:1], steps=more[:1])
 
     assert busy == {jobs[0].id: "busy"}
     assert [door.state(job.id) for job in jobs] == ["running", "succeeded", "succeeded"]

@@ -30,16 +30,17 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    flow   uuid;
-    stuck  text;
-    said   text;
-    ready  int := 0;
+    flow     uuid;
+    stuck    text;
+    said     text;
+    is_late  boolean := false;
+    ready    int := 0;
 begin
     if current_setting('transaction_isolation') <> 'read committed' then  -- its snapshot is older than the lock
         perform _howdah.note('w', advance.workflows::text[]);
         return 0;
     end if;
-    foreach flow in array advance.workflows loop
+    foreach flow in array array(select f from unnest(advance.workflows) f order by f) loop
         select w.error into stuck from _howdah.workflow w where w.id = flow for update skip locked;
         if found then
             begin
@@ -49,13 +50,18 @@ begin
                 when lock_not_available or deadlock_detected then
                     said := stuck;
                     perform _howdah.note_later('w', array[flow::text]);
-                when others then
+                when query_canceled or others then
                     get stacked diagnostics said = message_text;
-                    said := left(regexp_replace(said, '[[:space:]]+', ' ', 'g'), 500);
+                    is_late := sqlstate = '57014';  -- whoever calls waits no longer: the others are for the next look
+                    said := left(case when is_late then 'it takes too long: ' else '' end || regexp_replace(said, '[[:space:]]+', ' ', 'g'), 500);
                     insert into _howdah.pending (kind, key, due) values ('w', flow::text, _howdah.clock() + interval '5 s');
             end;
             if said is distinct from stuck then
                 update _howdah.workflow w set error = said where w.id = flow;
+            end if;
+            if is_late then
+                perform _howdah.note('w', array(select f::text from unnest(advance.workflows) f where f > flow));
+                exit;
             end if;
         elsif exists (select from _howdah.workflow w where w.id = flow) then
             perform _howdah.note_later('w', array[flow::text]);
