@@ -23,11 +23,12 @@ from pathlib import Path
 from chaos import checker
 from chaos.catalogue import FAULTS, WEIGHTS, faults_for
 from chaos.defects import DEFECTS
+from chaos.disk import private_mounts
 from chaos.plan import SIZES, Plan, Size, planned
 from chaos.stage import Stage
 
 ROOT = Path(__file__).parent.parent
-AFTERWARDS = 240.0  # seconds for the dump and the checker, until the watchdog ends it all
+AFTERWARDS = 600.0  # seconds for the dump and the checker, until the watchdog ends it all
 
 
 def main() -> int:
@@ -39,7 +40,7 @@ def main() -> int:
     folder = Path(given.keep or tempfile.mkdtemp(prefix="howdah-chaos-")).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     _say_what_it_is(plan, given, folder)
-    stage = Stage(folder, size, plan, FAULTS, defect=given.defect)
+    stage = Stage(folder, size, plan, FAULTS, defect=given.defect, own_mounts=private_mounts())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # by way of `finally`
     _watch(size.limit + AFTERWARDS, stage)
     try:
