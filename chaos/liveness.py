@@ -17,7 +17,13 @@ PROBES = 20
 LATER = 600.0  # seconds of delay from which on a job may be waiting still
 LOAD = 0.95  # share of the planned load that must have been asked for
 TAKEN = 0.95  # share of it that must have been acknowledged
-FACTS = ("looks", "server_log", "stopped", "drained in")  # without them some checks are blind
+FACTS = (
+    "looks",
+    "server_log",
+    "stopped",
+    "drained in",
+    "producers",
+)  # without them some checks are blind
 MOST = 0.8  # share of the faults begun that must have had an effect, of flows that must have ended
 SENT_TO_KILL = -9
 KILLERS = {"kill-worker", "kill-parent"}
@@ -90,6 +96,9 @@ def stayed(history: History) -> Iterator[str]:
         for what, n in (line.get("observed") or {}).items():
             if n and what.endswith(("badly", "not refused")):
                 yield f"{line['name']}: {what} ({n})"
+    for code in history.facts.get("producers", ()):
+        if code:
+            yield f"a producer left with status {code}"
     if history.facts.get("stopped") is False:
         yield "at the end a worker did not stop in time, or not with status 0"
 

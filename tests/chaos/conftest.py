@@ -28,7 +28,7 @@ class Run:
         self.members: dict[str, dict[str, Any]] = {}
         self.facts: dict[str, Any] = {
             "clock": 0, "probes": [0.01] * 20, "looks": [], "server_log": [], "stopped": True,
-            "drained in": 1.0,
+            "drained in": 1.0, "producers": [0, 0],
             "schedules": {"s": {"since": SECOND, "until": 3 * SECOND, "anchor": 0, "step": SECOND}},
             "size": {"jobs": 1, "flows": 1, "faults": 1, "classes": 1},
         }  # fmt: skip

@@ -787,6 +787,12 @@ def test_a_worker_is_killed_by_faults_only(run, killed, objects):
     assert found(run) == objects
 
 
+def test_a_producer_does_not_leave_by_itself(run):
+    run.facts["producers"] = [0, 1]
+
+    assert found(run) == {"L3"}
+
+
 def test_a_fault_that_saw_what_may_not_be_is_told(run):
     run.says("fault", name="f", began=2.0, healed=2.1, observed={"worker ended badly": 1})
 
@@ -809,7 +815,7 @@ def test_a_kind_of_job_that_was_never_asked_for_says_nothing(run, key):
     assert any("job was acknowledged" in what for what in verdict.missing)
 
 
-@pytest.mark.parametrize("fact", ["looks", "server_log", "stopped", "drained in"])
+@pytest.mark.parametrize("fact", ["looks", "server_log", "stopped", "drained in", "producers"])
 def test_what_nobody_wrote_down_is_no_verdict(run, fact):
     del run.facts[fact]
 
