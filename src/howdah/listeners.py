@@ -14,6 +14,8 @@ from howdah.errors import BadInput
 from howdah.job import Job, check_task_name
 from howdah.schedules import Declared, check_name, job_options
 
+MOST_ARGS = 500_000  # bytes; the event has the rest
+
 
 class Listener(msgspec.Struct, frozen=True, kw_only=True):
     """A listener before it is stored: a value, validated. `delay` is in seconds."""
@@ -62,6 +64,11 @@ def make_listener(
         raise BadInput(
             f"{str(event)[:60]!r} is no event to listen to",
             hint="Name an event, or a prefix with one * behind it: job.failed.mail.*",
+        )
+    if len(job.args) > MOST_ARGS:
+        raise BadInput(
+            f"{name}: its args have {len(job.args):,} bytes, at most {MOST_ARGS:,} are taken",
+            hint="The event comes beside them. Have the task look up what it needs.",
         )
     o = job.options
     if o.run_at is not None or o.delay is not None or o.id is not None or o.unique_key is not None:

@@ -15,7 +15,7 @@ from howdah.errors import BadInput
 STATES = ("running", "cancelling", "succeeded", "failed", "cancelled")
 COLUMNS = (
     "id, name, state, percent, steps, jobs, succeeded, failed, cancelled, priority, args::text, "
-    "created_at, finished_at, result::text, is_request"
+    "created_at, finished_at, result::text, is_request, error"
 )
 STEP_COLUMNS = (
     "name, task, state, created, running, finished, succeeded, failed, cancelled, after, "
@@ -41,6 +41,7 @@ class Run(msgspec.Struct, frozen=True):
     finished_at: datetime | None
     result: str | None  # JSON text: of its last step, or of each of them by name
     is_request: bool
+    error: str | None  # why it cannot go on; it is tried again every few seconds
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -44,6 +44,17 @@ def test_a_workflow_is_shown_as_text_mermaid_and_json(run, flow):
         ("charge", 0, []), ("pack", 1, ["charge"]), ("ship", 0, ["charge", "pack"]),
     ]  # fmt: skip
     assert (told["state"], told["percent"] // 1) == ("running", 33)
+    assert [told[what] for what in ("jobs", "succeeded", "failed", "cancelled")] == [3, 1, 0, 0]
+
+
+def test_a_workflow_that_cannot_go_on_says_why(run, db, flow):
+    flow, _ = flow
+    db.execute("update _howdah.workflow set error = 'it is stuck'")
+    db.commit()
+
+    shown = run("workflows", "show", flow)
+
+    assert "cannot go on it is stuck" in " ".join(shown.out.split())
 
 
 def test_workflows_are_listed_cancelled_and_retried(run, db, flow):

@@ -184,3 +184,42 @@ async def test_a_hundred_thousand_jobs_in_one_workflow(dsn: str, scaled: Any, re
     assert max(shown) < SHOWN_WITHIN
     assert max(held, backend) < MEMORY
     assert pace >= JOBS_A_SECOND
+
+
+# All jobs end, with results of a megabyte each: more than one JSON value can hold.
+ALL_ARE_LARGE = """
+with ended as (update _howdah.member set state = 'S', result = to_jsonb(repeat('x', 1000000))
+               returning step),
+told as (insert into _howdah.tally (workflow, step, state, n)
+         select s.workflow, s.id, 'S', count(*) from ended e join _howdah.step s on s.id = e.step
+         group by s.workflow, s.id returning workflow),
+gone as (delete from _howdah.job where task = 'a')
+insert into _howdah.pending (kind, key) select 'w', workflow::text from told
+"""
+
+
+def test_what_no_json_value_can_hold_fails_the_step_and_stops_no_workflow(dsn: str) -> None:
+    many = {"name": "a", "task": "a", "each": [{}] * 300}
+    of_each = {"pipeline": True, "step": "a"}
+    of_all = [
+        {"name": "b", "task": "b", "refs": {"all": {"gather": "a"}}},
+        {"name": "c", "task": "c", "refs": {"all": {"outcomes": "a"}}},
+        {"name": "d", "task": "d", "each": {"step": "a"}},
+        {"name": "e", "task": "e", "each": {**of_each, "gather": "a"}},
+        {"name": "f", "task": "f", "each": of_each},
+    ]
+    with psycopg.connect(dsn, autocommit=True) as db:
+        for flow in ([many, *of_all], [many]):
+            db.execute("select howdah.start_workflow('w', %s)", [Jsonb(flow)])
+        db.execute(ALL_ARE_LARGE)
+        while db.execute("select from _howdah.pending").fetchall():
+            db.execute("select howdah.admit(100)")
+        steps = db.execute(
+            "select name, state, error from howdah.steps where name <> 'a' order by place"
+        )
+        flows = db.execute("select state, error, result from howdah.workflows order by id")
+
+        assert [(name, state, "argument" in error) for name, state, error in steps] == [
+            (name, "failed", True) for name in "bcdef"
+        ]
+        assert flows.fetchall() == [("failed", None, None), ("succeeded", None, None)]

@@ -287,7 +287,7 @@ def test_why_says_that_there_are_others_only_when_there_are(door):
     door.call("put_limit", key="k", n=5)
     for _ in range(5):
         door.enqueue(limit_keys=["k"])
-    door.claim(2)
+    door.claim(5)
     door.call("put_limit", key="k", n=1)
     late = door.enqueue(limit_keys=["k"])
     door.chores("admit")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 
 def jobs_of(door, task):
@@ -81,6 +83,30 @@ def test_events_are_gathered_by_a_member_of_their_data(door):
         door.value("emit", event="changed", data={"page": page})
 
     assert sorted(len(job.args["events"]) for job in jobs_of(door, "index")) == [1, 2]
+
+
+def test_what_does_not_fit_into_the_job_that_gathers_goes_into_another(door):
+    door.call("put_listener", name="a", event="big", task="index", collapse=True, delay="60 s")
+
+    for n in (400_000, 1_000_000, 600_000, 400_000, 10):
+        door.value("emit", event="big", data={"x": "y" * n})
+
+    gathered = [[len(e["data"]["x"]) for e in job.args["events"]] for job in jobs_of(door, "index")]
+    assert gathered == [[400_000], [1_000_000], [600_000], [400_000, 10]]
+
+
+def test_an_event_that_no_job_can_hold_is_refused_whether_or_not_one_gathers(door):
+    door.call("put_listener", name="a", event="deep", task="index", collapse=True, delay="60 s")
+    deep = json.loads("[" * 70 + "]" * 70)
+
+    for _ in range(2):
+        with pytest.raises(psycopg.Error) as refused:
+            door.value("emit", event="deep", data={"x": deep, "y": "z" * 600})
+        door.value("emit", event="deep", data={})
+
+        assert refused.value.sqlstate == "JQ001"
+        assert "nested more than 64 deep" in str(refused.value)
+    assert [len(job.args["events"]) for job in jobs_of(door, "index")] == [2]
 
 
 def test_an_open_transaction_that_gathers_keeps_nobody_waiting_for_long(door, another_door):
@@ -206,6 +232,8 @@ def test_a_finish_does_not_wait_for_who_gathers(door, another_door):
         {"task": "*"},
         {"delay": "-1 s"},
         {"priority": 2**40},
+        {"args": {"x": "y" * 500_000}},
+        {"headers": {"x": "y" * 20_000}},
     ],
 )
 def test_what_cannot_be_a_listener_is_refused(door, options):
@@ -213,6 +241,26 @@ def test_what_cannot_be_a_listener_is_refused(door, options):
         door.call("put_listener", **{"name": "a", "event": "e", "task": "t", **options})
 
     assert refused.value.sqlstate == "JQ001"
+
+
+def test_what_cannot_be_a_listener_cannot_be_declared_as_one(door):
+    large = [{"name": "a", "event": "e", "task": "t", "args": {"x": [1] * 60_000}}]
+
+    with pytest.raises(psycopg.Error) as refused:
+        door.call("declare_listeners", listeners=Jsonb(large), packages=["p"])
+
+    assert refused.value.sqlstate == "JQ001"
+
+
+def test_a_job_ends_whatever_a_listener_adds_to_what_it_hears(door):
+    args, headers = {"x": "y" * 499_000}, {"x": "y" * 16_000}
+    door.call("put_listener", name="a", event="job.*", task="t", args=args, headers=headers)
+    job_id = door.enqueue("w")
+
+    door.nack(door.take(), error="e" * 20_000, retry=False)
+
+    assert door.state(job_id) == "failed"
+    assert len(jobs_of(door, "t")) == 1
 
 
 @pytest.mark.parametrize("event", ["", "user.*", "x" * 401, None])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from typing import Any
 
 import pytest
@@ -291,7 +293,64 @@ def test_a_pipeline_or_a_request_that_makes_no_sense_is_refused(door: Any, refus
         put(door, "p", 1, {"task": "a", "colour": "red"})
     with refused("JQ001", "nothing to gather"):
         put(door, "p", 1, {"task": "a", "gather": True})
+    for step, mentions in (
+        ({"task": "a", "priority": "high"}, "step 1: invalid input syntax"),
+        ({"task": "a", "delay": "foo"}, "step 1: invalid input syntax"),
+        ({"task": "a", "name": 1}, "step 1: name must be text"),
+        ({"task": "a", "version": "not a version"}, "step 1: version must be"),
+        ({"task": "a", "version": ">=2, <3"}, "without spaces"),
+        ({"task": "a" * 100, "version": "1" + ".123456789" * 2}, "longer than 120 characters"),
+        ({"task": "a", "name": "n" * 220}, "at most 220 are taken"),
+    ):
+        with refused("JQ001", mentions):
+            put(door, "p", 1, step)
     with refused("JQ004", "no pipeline missing"):
         request(door, "missing")
     with refused("JQ001", "list of pipelines"):
         request(door)
+    put(door, "p", 1, "a")
+    for asked, mentions in (
+        ({"name": "p", "order": "x"}, "pipeline p: its order must be a whole number"),
+        ({"name": "p", "order": 1.5}, "pipeline p: its order must be a whole number"),
+        ({"name": "p", "order": -1}, "pipeline p: its order must be a whole number"),
+        ({"name": "p", "priority": "high"}, "pipeline p: its priority must be a whole number"),
+        ({"name": "p", "version": 1}, "pipeline p: its version must be text"),
+        ({"name": "p", "args": [1]}, "pipeline p: its args must be an object"),
+        ({"order": 1}, "a pipeline is a name, or an object with one"),
+    ):
+        with refused("JQ001", mentions):
+            door.call("start_request", pipelines=json.dumps([asked]))
+    with refused("JQ001", "name of 1 to 120 characters"):
+        request(door, "p", name="n" * 121)
+
+
+def test_names_of_pipelines_and_steps_may_be_long(door: Any) -> None:
+    name, task = "p" * 110, "t" * 109
+    put(door, name, 1, task, task)
+
+    r = request(door, name, name)
+
+    assert [*steps(door, r)] == [f"{key}/{task}#{n}" for key in (name, f"{name}#2") for n in (1, 2)]
+
+
+def test_a_pipeline_may_come_many_times_and_each_has_a_name_of_its_own(door: Any) -> None:
+    put(door, "q", 1, "t")
+    put(door, "q#2", 2, "t")
+    r = request(door, "q", "q#2", *["q"] * 600)
+
+    door.call("add_to_request", id=r, pipelines=Jsonb(["q#2", "q"]))
+
+    names = [*steps(door, r)]
+    assert len(names) == 604
+    assert {"q/t", "q#2/t", "q#3/t", "q#602/t", "q#2#2/t", "q#603/t"} <= set(names)
+
+
+def test_the_cost_of_a_request_grows_with_its_pipelines_and_no_faster(door: Any) -> None:
+    put(door, "q", 1, "t")
+
+    def cost(n: int) -> float:
+        began = time.perf_counter()
+        request(door, *["q"] * n)
+        return time.perf_counter() - began
+
+    assert min(cost(400), cost(400)) < 40 * max(cost(50), cost(50))  # eight times as many

@@ -7,8 +7,18 @@ from typing import Any
 from uuid import uuid4
 
 import psycopg
+import pytest
 from psycopg.types.json import Jsonb
 from running import flow, run, settle, steps
+
+SPREAD = {"name": "b", "task": "b", "each": {"step": "a"}}  # its jobs are made once a has ended
+
+SLEEPS = """
+create function public.sleep() returns trigger language plpgsql as $$
+begin perform pg_sleep(5); return new; end $$;
+create trigger sleeps before update on _howdah.step for each row
+when (new.name = 'slow' and new.state <> old.state) execute function public.sleep()
+"""
 
 
 def start(door: Any, *steps: dict[str, Any], **options: Any) -> Any:
@@ -217,6 +227,20 @@ def test_workflows_that_make_no_sense_are_refused_and_leave_nothing(
         ([{**a, "unique_key": "k"}], "no unique key"),
         ([a, {"name": "b", "task": "b", "after": {"a": "explode"}}], "none of fail, skip"),
         ([{**a, "each": [1]}], "each must be a list of objects"),
+        ([{**a, "priority": "high"}], "step 'a': invalid input syntax"),
+        ([{**a, "delay": "foo"}], "step 'a': invalid input syntax"),
+        ([{**a, "order": 1.5}], "step 'a': order must be a whole number"),
+        ([a, {**SPREAD, "colour": "red"}], "step 'b': a job has no field 'colour'"),
+        ([a, {**SPREAD, "priority": "high"}], "step 'b': invalid input syntax"),
+        ([a, {**SPREAD, "task": ""}], "step 'b': a job needs a task name"),
+        ([a, {"name": "b", "each": {"step": "a"}}], "step 'b': a job needs a task name"),
+        ([a, {**SPREAD, "args": [1]}], "step 'b': args must be a JSON object"),
+        ([a, {**SPREAD, "each": {"step": "a", "path": "x"}}], "step 'b': each: a path is a list"),
+        ([a, {"name": "b", "task": "b", "refs": {"x": "a"}}], "step 'b': what argument 'x' is"),
+        (
+            [a, {"name": "b", "task": "b", "refs": {"x": {"step": "a", "path": "x"}}}],
+            "a path is a list",
+        ),
     ):
         with refused("JQ001", mentions):
             start(door, *wrong)
@@ -241,6 +265,109 @@ def test_steps_may_be_added_while_it_runs(door: Any, refused: Any) -> None:
     settle(door)
     with refused("JQ003", "has ended"):
         door.call("add_to_workflow", id=w, steps=Jsonb(added))
+
+
+def test_steps_that_make_no_sense_are_not_added(door: Any, refused: Any) -> None:
+    w = start(door, {"name": "a", "task": "a"}, {"name": "end", "task": "end", "after": ["a"]})
+
+    for wrong, mentions in (
+        ({**SPREAD, "colour": "red"}, "no field 'colour'"),
+        ({"name": "b", "task": "b", "before": "end"}, "step 'b': before must be a list of names"),
+        ("b", "a step must be a JSON object"),
+    ):
+        with refused("JQ001", mentions):
+            door.call("add_to_workflow", id=w, steps=Jsonb([wrong]))
+
+    assert [*steps(door, w)] == ["a", "end"]
+
+
+def test_a_workflow_that_cannot_go_on_says_why_and_stops_nobody_else(door: Any, clock: Any) -> None:
+    w = start(
+        door,
+        {"name": "a", "task": "a"},
+        {"name": "b", "task": "b", "refs": {"x": {"step": "a", "path": ["n"]}}},
+    )
+    other = start(door, {"name": "c", "task": "c"}, {"name": "d", "task": "d", "after": ["c"]})
+    door.rows(
+        """update _howdah.step set refs = '{"x": {"step": "a", "path": "n"}}' where name = 'b'"""
+    )
+    [b] = door.rows("select id from howdah.jobs where task = 'b'")
+
+    assert sorted(run(door, a={"n": 7})) == ["a", "c"]
+    assert run(door) == ["d"]
+    door.chores("admit")
+    assert flow(door, other).state == "succeeded"
+    assert (flow(door, w).state, flow(door, other).error) == ("running", None)
+    assert "cannot extract elements from a scalar" in flow(door, w).error
+    assert "cannot extract elements from a scalar" in door.why(b.id)
+    assert not door.one("select _howdah.is_pending()")
+
+    door.rows(
+        """update _howdah.step set refs = '{"x": {"step": "a", "path": ["n"]}}' where name = 'b'"""
+    )
+    clock.forward("10 s")
+    assert door.take().args == {"x": 7}
+    assert flow(door, w).error is None
+
+
+def test_a_workflow_that_takes_too_long_stops_nobody_else(own_door: Any) -> None:
+    door = own_door
+    door.rows(SLEEPS)
+    slow = start(door, {"name": "slow", "task": "a"}, {"name": "b", "task": "b", "after": ["slow"]})
+    other = start(door, {"name": "c", "task": "c"}, {"name": "d", "task": "d", "after": ["c"]})
+    door.finish(door.claim(2))
+
+    door.rows("set statement_timeout = '300 ms'")
+    door.value("admit", n=100)
+    door.value("admit", n=100)
+    door.rows("reset statement_timeout")
+
+    assert [job.task for job in door.claim(5)] == ["d"]
+    assert "it takes too long: canceling statement" in flow(door, slow).error
+    assert flow(door, other).error is None
+
+
+def test_why_names_the_steps_for_which_a_job_waits(door: Any) -> None:
+    start(door, {"name": "a", "task": "a"}, {"name": "b", "task": "b", "after": ["a"]})
+    [b] = door.rows("select id from howdah.jobs where task = 'b'")
+
+    assert door.why(b.id) == "step b of its workflow order waits for step a"
+
+
+def test_results_that_are_more_than_fits_end_what_was_to_be_made_of_them(door: Any) -> None:
+    gathers = {"pipeline": True, "step": "a", "gather": "a", "as": "items"}
+    w = start(
+        door,
+        {"name": "a", "task": "a", "each": [{}] * 3},
+        {"name": "b", "task": "b", "refs": {"all": {"gather": "a"}}},
+        {"name": "c", "task": "c", "refs": {"all": {"outcomes": "a"}}},
+        {"name": "d", "task": "d", "pipeline": "p", "each": gathers},
+    )
+    last = start(door, {"name": "a", "task": "a", "each": [{}] * 3})
+
+    jobs = door.claim(6)
+    door.finish(jobs, results=[Jsonb("x" * 1_000_000)] * 6)
+    settle(door)
+
+    found = steps(door, w)
+    assert [step.state for step in found.values()] == ["succeeded", "failed", "failed", "failed"]
+    assert all("its " in found[name].error for name in "bcd")
+    assert (flow(door, w).state, flow(door, w).error) == ("failed", None)
+    assert (flow(door, last).state, flow(door, last).result) == ("succeeded", None)
+
+
+@pytest.mark.parametrize("then", [{"refs": {"x": {"step": "a"}}}, {"each": {"step": "a"}}])
+def test_a_result_that_is_too_deep_for_an_argument_fails_the_step(door: Any, then: Any) -> None:
+    w = start(door, {"name": "a", "task": "a"}, {"name": "b", "task": "b", **then})
+    deep: Any = "x" * 600
+    for _ in range(80):
+        deep = [deep]
+
+    run(door, a=deep)
+    settle(door)
+
+    assert flow(door, w).error is None
+    assert "nested more than 64 deep" in steps(door, w)["b"].error
 
 
 def test_arguments_that_would_be_too_large_fail_their_job_and_nothing_else(door: Any) -> None:
@@ -369,3 +496,21 @@ def test_results_are_there_even_where_history_keeps_none(door: Any) -> None:
     settle(door)
     assert steps(door, w)["a"].finished == 1
     assert door.counts() == (1, 1)  # kept, so that the whole can be tried again
+
+
+def test_growth_of_a_workflow_that_somebody_holds_is_busy_and_stops_nobody_else(
+    door: Any, another_door: Any
+) -> None:
+    w = start(door, {"name": "a", "task": "a"})
+    jobs = [door.take(), *[door.enqueue("plain") and door.take() for _ in range(2)]]
+    more = [Jsonb([{"name": "more", "task": "more"}]), None, None]
+
+    holder = another_door()
+    with holder.transaction():
+        holder.value("rank_workflow", id=w, priority=3)
+        busy = door.finish(jobs, steps=more, skip_locked=True)
+
+    assert busy == {jobs[0].id: "busy"}
+    assert [door.state(job.id) for job in jobs] == ["running", "succeeded", "succeeded"]
+    assert door.finish(jobs[:1], steps=more[:1], skip_locked=True) == {}
+    assert run(door) == ["more"]

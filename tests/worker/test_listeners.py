@@ -43,6 +43,8 @@ def test_what_cannot_listen_is_refused(app):
         app.listen("a*b")(welcome)
     with pytest.raises(BadInput):
         app.listen("a")(lambda event: None)
+    with pytest.raises(BadInput, match="at most 500,000"):
+        app.listen("a", args={"lang": "x" * 500_000})(welcome)
     app.listen("a")(welcome)
     with pytest.raises(Conflict):
         app.listen("b")(welcome)

@@ -25,6 +25,11 @@ async def ended(app: App, eventually: Any, run: UUID) -> workflows.Run:
     return await eventually(has_ended)
 
 
+async def failure(app: App, task: str) -> str | None:
+    [job] = [job for job in await app.run(jobs.list()) if job.task == task]
+    return job.error
+
+
 async def test_results_are_handed_on(app: App, eventually: Any) -> None:
     @app.task(name="charge")
     async def charge(order: int) -> dict[str, int]:
@@ -155,6 +160,26 @@ async def test_steps_are_added_from_threads_and_processes(
         "grow": [], "left": [], "right": ["left"], "end": ["grow", "left", "right"],
     }  # fmt: skip
     assert found[task].attempt == 2
+
+
+async def test_steps_that_come_too_late_fail_their_job_and_the_worker_goes_on(
+    app: App, eventually: Any
+) -> None:
+    @app.task(name="leaf")
+    async def leaf(n: int) -> int:
+        return n
+
+    @app.task(name="grow")
+    async def grow(ctx: Context) -> None:
+        ctx.workflow.add("late", leaf.job(2), before="first")
+
+    flow = Workflow("tree").add("first", leaf.job(1)).add("grow", grow.job(), after="first")
+    async with app.worker():
+        run = await ended(app, eventually, await app.enqueue(flow))
+        assert await app.result(await leaf.enqueue(3), timeout=10) == 3
+
+    assert run.state == "failed"
+    assert "step first has begun" in str(await failure(app, "grow"))
 
 
 async def test_a_job_outside_of_a_workflow_has_none(app: App, eventually: Any) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from howdah import jobs
-from howdah.errors import BadInput, TooLarge
+from howdah.errors import BadInput, Conflict, NotFound, TooLarge
 from howdah.events import Events, LeaseRefused
 from howdah.jobs import storable
 from howdah.outcome import Failed, Outcome, Succeeded
@@ -147,9 +147,9 @@ def _cut(waiting: list[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
 def _is_unstorable(error: Exception) -> bool:
     """Whether the store cannot hold what it was given: no use in giving it again."""
     word = server_word(error)
-    return isinstance(error, BadInput | TooLarge | OverflowError | ValueError) or (
-        word is not None and word.code[:2] in {"22", "23", "54"}
-    )
+    return isinstance(
+        error, BadInput | Conflict | NotFound | TooLarge | OverflowError | ValueError
+    ) or (word is not None and word.code[:2] in {"22", "23", "54"})
 
 
 def _instead_of(outcome: Outcome, error: Exception) -> Outcome:

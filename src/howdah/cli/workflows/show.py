@@ -61,4 +61,5 @@ def _facts(run: Run) -> dict[str, object]:
         "started": run.created_at,
         "ended": run.finished_at,
         "result": run.result,
+        "cannot go on": run.error,
     }

@@ -23,23 +23,46 @@ begin
     insert into _howdah.pending (kind, key) select 'w', t.workflow::text from told t group by t.workflow;
 end $$;
 
--- Advances these workflows, a bounded part of each; returns how many jobs became ready.
+-- Advances these workflows, a bounded part of each; returns how many jobs became ready. One that cannot go on says why (in howdah.workflows), is tried
+-- again seconds later, and stops no other.
 create or replace function _howdah.advance(workflows uuid[]) returns int
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    flow   uuid;
-    ready  int := 0;
+    flow     uuid;
+    stuck    text;
+    said     text;
+    is_late  boolean := false;
+    ready    int := 0;
 begin
     if current_setting('transaction_isolation') <> 'read committed' then  -- its snapshot is older than the lock
         perform _howdah.note('w', advance.workflows::text[]);
         return 0;
     end if;
-    foreach flow in array advance.workflows loop
-        perform from _howdah.workflow w where w.id = flow for update skip locked;
+    foreach flow in array array(select f from unnest(advance.workflows) f order by f) loop
+        select w.error into stuck from _howdah.workflow w where w.id = flow for update skip locked;
         if found then
-            ready := ready + _howdah.advance_one(flow);
+            begin
+                ready := ready + _howdah.advance_one(flow);
+                said := null;
+            exception
+                when lock_not_available or deadlock_detected then
+                    said := stuck;
+                    perform _howdah.note_later('w', array[flow::text]);
+                when query_canceled or others then
+                    get stacked diagnostics said = message_text;
+                    is_late := sqlstate = '57014';  -- whoever calls waits no longer: the others are for the next look
+                    said := left(case when is_late then 'it takes too long: ' else '' end || regexp_replace(said, '[[:space:]]+', ' ', 'g'), 500);
+                    insert into _howdah.pending (kind, key, due) values ('w', flow::text, _howdah.clock() + interval '5 s');
+            end;
+            if said is distinct from stuck then
+                update _howdah.workflow w set error = said where w.id = flow;
+            end if;
+            if is_late then
+                perform _howdah.note('w', array(select f::text from unnest(advance.workflows) f where f > flow));
+                exit;
+            end if;
         elsif exists (select from _howdah.workflow w where w.id = flow) then
             perform _howdah.note_later('w', array[flow::text]);
         end if;
@@ -220,79 +243,106 @@ begin
     return case when picked.ids is null then 0 else cardinality(_howdah.make_ready(picked.ids, null, picked.times)) end;
 end $$;
 
--- What an argument is made of: the result of a step, or of all its jobs.
-create or replace function _howdah.ref_value(flow uuid, ref jsonb) returns jsonb
+-- What an argument is made of: the result of a step, or of all its jobs; NULL if that is larger than `most` bytes. What is made of many is measured
+-- before it is put together, for there is a size that no JSON value can have: as large as it is (hence #>), and not as it is stored.
+create or replace function _howdah.ref_value(flow uuid, ref jsonb, most bigint) returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
-    path    text[] := array(select jsonb_array_elements_text(ref -> 'path'));
+    path    text[] := case when ref ? 'outcomes' then '{}' else array(select jsonb_array_elements_text(nullif(ref -> 'path', 'null'))) end;
     source  record;
+    value   jsonb;
 begin
-    select s.id, s.total, s.each is not null or s.total <> 1 as is_many into source from _howdah.step s
+    select s.id, ref ?| '{gather,outcomes}' or s.each is not null or s.total <> 1 as is_many into source from _howdah.step s
     where s.workflow = flow and s.name = coalesce(ref ->> 'step', ref ->> 'gather', ref ->> 'outcomes');
-    if ref ? 'outcomes' then
+    if not source.is_many then
+        value := coalesce((select m.result #> path from _howdah.member m where m.step = source.id), 'null');
+        return case when pg_column_size(value) <= most then value end;
+    elsif (select sum(pg_column_size(m.result #> path) - 8 + case when ref ? 'outcomes' then coalesce(octet_length(m.error), 0) else 0 end)
+           from _howdah.member m where m.step = source.id) > most then
+        return null;
+    elsif ref ? 'outcomes' then
         return (select coalesce(jsonb_agg(jsonb_build_object('state', _howdah.state_name(m.state), 'result', m.result, 'error', m.error) order by m.place), '[]')
                 from _howdah.member m where m.step = source.id);
-    elsif ref ? 'gather' or source.is_many then
-        return (select coalesce(jsonb_agg(case when m.state = 'S' then m.result #> path end order by m.place), '[]') from _howdah.member m where m.step = source.id);
     end if;
-    return coalesce((select m.result #> path from _howdah.member m where m.step = source.id), 'null');
+    return (select coalesce(jsonb_agg(case when m.state = 'S' then m.result #> path end order by m.place), '[]') from _howdah.member m where m.step = source.id);
+end $$;
+
+-- What the jobs of a step are made of, if there is one for each: a list, or what the step is failed for; NULL if that is too large to be made at once.
+create or replace function _howdah.each_value(flow uuid, source jsonb) returns jsonb
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+    before  uuid;
+begin
+    if not source ? 'pipeline' then
+        return _howdah.ref_value(flow, source, 200000000);
+    elsif source ? 'gather' then
+        return (select jsonb_build_array(v.value) from _howdah.ref_value(flow, source, 1048576) v (value) where v.value is not null);
+    end if;
+    -- What each job before returned, or of a list each element.
+    select s.id into before from _howdah.step s where s.workflow = flow and s.name = source ->> 'step';
+    return case when coalesce((select sum(pg_column_size(m.result #> '{}')) from _howdah.member m where m.step = before and m.state = 'S'), 0) <= 200000000 then (
+        select coalesce(jsonb_agg(e.value order by m.place, e.place), '[]')
+        from _howdah.member m
+        cross join lateral (
+            select a.value, a.place from jsonb_array_elements(case when jsonb_typeof(m.result) = 'array' then m.result end) with ordinality a (value, place)
+            union all
+            select coalesce(m.result, 'null'), 1 where jsonb_typeof(m.result) is distinct from 'array') e
+        where m.step = before and m.state = 'S') end;
 end $$;
 
 -- Makes what an open step needs of results: the arguments that its jobs get beside their own, and the jobs themselves where there is one for
--- each element of a list.
+-- each element of a list. What cannot be made fails the step.
 create or replace function _howdah.make_step(flow uuid, id uuid) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
-    step    record;
-    made    jsonb;
-    list    jsonb;
-    base    jsonb;
-    n       int;
+    step   record;
+    made   jsonb;
+    list   jsonb;
+    base   jsonb;
+    given  jsonb[];
+    flaw   text;
 begin
     select s.refs, s.each, s.job, s.name, s.total into step from _howdah.step s where s.id = make_step.id;
-    select coalesce(jsonb_object_agg(r.key, _howdah.ref_value(flow, r.value)), '{}') into made from jsonb_each(step.refs) r;
-    if step.each is null then
+    if step.each is not null and step.total > 0 then  -- it was made before, and is tried again
+        return;
+    end if;
+    with part as materialized (select r.key, _howdah.ref_value(flow, r.value, 1048576) as value from jsonb_each(step.refs) r)
+    select case when not exists (select from part p where p.value is null)
+                 and coalesce((select sum(pg_column_size(p.value) - 8) from part p), 0) <= 1048576
+                then (select coalesce(jsonb_object_agg(p.key, p.value), '{}') from part p) end into made;
+    flaw := case when made is null then 'its arguments would be larger than 1 MiB' else 'its arguments: ' || _howdah.args_flaw(made) end;
+    if flaw is null and step.each is null then
         update _howdah.step s set filled = made where s.id = make_step.id;
         return;
+    elsif flaw is null then
+        base := coalesce(nullif(step.job -> 'args', 'null'), '{}') || made;
+        list := _howdah.each_value(flow, step.each);
+        flaw := case when list is null then 'the arguments of its jobs would be too large'
+                     when jsonb_typeof(list) <> 'array' then format('the result of step %s is no list, but %s', step.each ->> 'step', jsonb_typeof(list))
+                     when jsonb_array_length(list)::bigint * pg_column_size(base) > 200000000 then 'the arguments of its jobs would be larger than 200 MB' end;
     end if;
-    if step.total > 0 then  -- it was made before, and is tried again
-        return;
-    end if;
-    base := coalesce(nullif(step.job -> 'args', 'null'), '{}') || made;
-    if step.each ? 'pipeline' and not step.each ? 'gather' then  -- what each job before returned, or of a list each element
-        list := (select coalesce(jsonb_agg(e.value order by m.place, e.place), '[]')
-                 from _howdah.step s join _howdah.member m on m.step = s.id and m.state = 'S'
-                 cross join lateral (
-                     select a.value, a.place from jsonb_array_elements(case when jsonb_typeof(m.result) = 'array' then m.result end) with ordinality a (value, place)
-                     union all
-                     select coalesce(m.result, 'null'), 1 where jsonb_typeof(m.result) is distinct from 'array') e
-                 where s.workflow = flow and s.name = step.each ->> 'step');
-    else
-        list := _howdah.ref_value(flow, step.each);
-        if step.each ? 'pipeline' then
-            list := jsonb_build_array(list);
-        end if;
-    end if;
-    if jsonb_typeof(list) <> 'array' then
-        update _howdah.step s set verdict = 'F', error = format('the result of step %s is no list, but %s', step.each ->> 'step', jsonb_typeof(list)) where s.id = make_step.id;
-        return;
-    end if;
-    if exists (select from jsonb_array_elements(list) e where pg_column_size(base) + pg_column_size(e) > 1048000) then
-        update _howdah.step s set verdict = 'F', error = 'the arguments of one of its jobs would be larger than 1 MiB' where s.id = make_step.id;
-        return;
-    end if;
-    n := jsonb_array_length(list);
-    update _howdah.step s set total = n, opened = case when _howdah.is_plain(s.job) then n else 0 end where s.id = make_step.id;
-    perform _howdah.put_members(flow, array(
-        select row(make_step.id, 'o',
-                   case when step.each ? 'pipeline' and jsonb_typeof(e.value) = 'null' then base
+    if flaw is null then
+        given := array(
+            select case when step.each ? 'pipeline' and jsonb_typeof(e.value) = 'null' then base
                         when step.each ? 'pipeline' and jsonb_typeof(e.value) = 'object' then e.value || base
-                        else base || jsonb_build_object(coalesce(step.each ->> 'as', 'item'), e.value) end, e.place)::_howdah.new_member
-        from jsonb_array_elements(list) with ordinality e (value, place) order by e.place));
+                        else base || jsonb_build_object(coalesce(step.each ->> 'as', 'item'), e.value) end
+            from jsonb_array_elements(list) with ordinality e (value, place) order by e.place);
+        flaw := (select 'the arguments of one of its jobs: ' || _howdah.args_flaw(a) from unnest(given) a where _howdah.args_flaw(a) is not null limit 1);
+    end if;
+    if flaw is not null then
+        update _howdah.step s set verdict = 'F', error = flaw where s.id = make_step.id;
+        return;
+    end if;
+    update _howdah.step s
+    set total = cardinality(given), opened = case when _howdah.is_plain(s.job) then cardinality(given) else 0 end where s.id = make_step.id;
+    perform _howdah.put_members(flow, array(
+        select row(make_step.id, 'o', a.args, a.place)::_howdah.new_member from unnest(given) with ordinality a (args, place) order by a.place));
 end $$;
 
 -- Every step has ended: so has the workflow. A step that did not succeed counts, unless there are others after it that all ignore that.
@@ -312,9 +362,11 @@ declare
     found  jsonb;
 begin
     if cardinality(last) = 1 then
-        select _howdah.ref_value(flow, jsonb_build_object('step', s.name)) into found from _howdah.step s where s.id = last[1];
+        select _howdah.ref_value(flow, jsonb_build_object('step', s.name), 1048576) into found from _howdah.step s where s.id = last[1];
     elsif cardinality(last) <= 100 then
-        select jsonb_object_agg(s.name, _howdah.ref_value(flow, jsonb_build_object('step', s.name))) into found from _howdah.step s where s.id = any (last);
+        with part as materialized (
+            select s.name, _howdah.ref_value(flow, jsonb_build_object('step', s.name), 1048576) as value from _howdah.step s where s.id = any (last))
+        select case when not exists (select from part p where p.value is null) then (select jsonb_object_agg(p.name, p.value) from part p) end into found;
     end if;
     update _howdah.workflow w
     set state = case when w.cancelling then 'C' else coalesce(worst, 'S') end, finished_at = _howdah.clock(),

@@ -159,7 +159,25 @@ begin
     if _howdah.lock_workflow(add_to_workflow.id) <> 'x' then
         perform _howdah.refuse('JQ003', format('workflow %s has ended', add_to_workflow.id), 'Nothing was added. Start another one.');
     end if;
+    perform _howdah.check_growth(add_to_workflow.steps);
     perform _howdah.grow(add_to_workflow.id, add_to_workflow.steps);
+end $$;
+
+-- Refuses steps to be added that are no objects, or come before what is no list.
+create or replace function _howdah.check_growth(steps jsonb) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+    flaw  text;
+begin
+    if jsonb_typeof(steps) is distinct from 'array' then
+        perform _howdah.refuse('JQ001', 'steps must be a JSON array of objects', 'Nothing was added.');
+    end if;
+    select case when jsonb_typeof(s) <> 'object' then 'a step must be a JSON object' else format('step %L: before must be a list of names', s ->> 'name') end into flaw
+    from jsonb_array_elements(steps) s where jsonb_typeof(s) <> 'object' or jsonb_typeof(s -> 'before') <> 'array' limit 1;
+    if flaw is not null then
+        perform _howdah.refuse('JQ001', flaw, 'Nothing was added. Correct this and add it again.');
+    end if;
 end $$;
 
 -- Adds steps. `before` names steps that are to wait for a new one too, as long as they wait for others.
@@ -219,12 +237,35 @@ begin
     return gone;
 end $$;
 
+-- Locks the workflows that jobs add steps to: before those jobs, as whoever advances or cancels one does, and in order, so that nobody waits in a
+-- circle. With skip_locked: the jobs whose workflow somebody holds.
+create or replace function _howdah.held_flows(ids uuid[], steps jsonb[], skip_locked boolean) returns uuid[]
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+    growing  record;
+    locked   uuid[];
+begin
+    select array_agg(u.id) as ids, array_agg(s.workflow) as flows into growing
+    from unnest(held_flows.ids, held_flows.steps) u (id, steps) join _howdah.member m on m.job_id = u.id join _howdah.step s on s.id = m.step
+    where u.steps is not null;
+    if not held_flows.skip_locked then
+        perform from _howdah.workflow w where w.id = any (growing.flows) order by w.id for update;
+        return null;
+    end if;
+    locked := array(select w.id from _howdah.workflow w where w.id = any (growing.flows) order by w.id for update skip locked);
+    return (select array_agg(g.id) from unnest(growing.ids, growing.flows) g (id, flow)
+            where g.flow <> all (locked) and exists (select from _howdah.workflow w where w.id = g.flow));
+end $$;
+
 -- Adds steps to the workflow of a job that has just succeeded, in its own transaction: the workflow cannot have ended before.
 create or replace function _howdah.grow_from(id uuid, steps jsonb) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
 begin
+    perform _howdah.check_growth(grow_from.steps);
     perform _howdah.grow(s.workflow, grow_from.steps)
     from _howdah.member m join _howdah.step s on s.id = m.step where m.job_id = grow_from.id;
 end $$;

@@ -44,6 +44,7 @@ as $$
 #variable_conflict use_column
 declare
     before  text := current_setting('lock_timeout');
+    given   jsonb := jsonb_build_object('events', jsonb_build_array(gather.told));
     job     uuid;
 begin
     begin
@@ -51,16 +52,18 @@ begin
         perform pg_advisory_xact_lock('_howdah.listener'::regclass::oid::int, hashtext(gather.listener || chr(1) || gather.value));
     exception when lock_not_available then
         perform set_config('lock_timeout', before, true);
-        perform _howdah.listener_job(gather.listener, jsonb_build_object('events', jsonb_build_array(told)), gather.heard);
+        perform _howdah.listener_job(gather.listener, given, gather.heard);
         return;
     end;
     perform set_config('lock_timeout', before, true);
-    job := (select g.job_id from _howdah.gathering g where g.listener = gather.listener and g.value = md5(gather.value));
-    -- Waiting is what has no lease; one that is just being claimed is waited for, and then has one.
+    if pg_column_size(given) < 500000 and _howdah.args_flaw(given) is null then
+        job := (select g.job_id from _howdah.gathering g where g.listener = gather.listener and g.value = md5(gather.value));
+    end if;
+    -- Waiting is what has no lease; one that is just being claimed is waited for, and then has one. || '{}': as large as it is, and not as it is stored.
     update _howdah.job j set args = jsonb_set(j.args, '{events}', (j.args -> 'events') || gather.told)
-    where j.id = job and j.lease is null and pg_column_size(j.args) < 500000;
+    where j.id = job and j.lease is null and pg_column_size(j.args || '{}') < 500000;
     if not found then
-        job := _howdah.listener_job(gather.listener, jsonb_build_object('events', jsonb_build_array(told)), gather.heard);
+        job := _howdah.listener_job(gather.listener, given, gather.heard);
         insert into _howdah.gathering as g (listener, value, job_id) values (gather.listener, md5(gather.value), job)
         on conflict (listener, value) do update set job_id = excluded.job_id;
     end if;

@@ -2,7 +2,7 @@
 -- outcomes: succeeded, retry, failed, cancelled, snoozed, released, crashed, hung. reasons is what howdah.attempts will say of one that did
 -- not succeed (error, timeout, …). done: leases of which the caller holds no further job; NULL: it does not know.
 -- Refused: 'lost' (wrong, old or expired token: nothing was changed), 'done' (this very finish was taken before: a repeated
--- one after a lost reply), 'busy' (somebody holds the row, or its key's cursor: send it again; only with skip_locked => true, otherwise the call
+-- one after a lost reply), 'busy' (somebody holds the row, its key's cursor, or the workflow that it adds to: send it again; only with skip_locked => true, otherwise the call
 -- waits a second and fails with 55P03).
 create or replace function howdah.finish(
     ids          uuid[],
@@ -60,6 +60,9 @@ begin
         if cursors is not null then
             busy := busy || _howdah.held_cursors(ids, cursors);
         end if;
+    end if;
+    if steps is not null then
+        busy := busy || _howdah.held_flows(ids, steps, skip_locked);
     end if;
 
     if cursors is not null then

@@ -29,7 +29,8 @@ declare
                   or strpos(left(put_listener.event, -1), '*') > 0 then 'event is a name, or a prefix with one * behind it, of at most 400 characters' end,
         _howdah.flaw(put_listener.task, put_listener.args, put_listener.queue, put_listener.priority, null, put_listener.delay,
                      put_listener.max_attempts, put_listener.timeout, put_listener.no_timeout, put_listener.delivery, null,
-                     put_listener.headers, put_listener.tags));
+                     put_listener.headers, put_listener.tags),
+        _howdah.listener_flaw(put_listener.args, put_listener.headers));
     given  jsonb;
 begin
     if flaw is not null then
@@ -46,6 +47,17 @@ begin
         put_listener.collapse_on, null) <> 'same';
 end $$;
 
+-- Beside its own arguments and headers a listener's jobs get the event, and who is not to hear of them: there must be room for it, or a job that it
+-- hears could not end.
+create or replace function _howdah.listener_flaw(args jsonb, headers jsonb) returns text
+language sql immutable parallel safe
+return case
+        when pg_catalog.pg_column_size(args) > 500000
+            then 'its args have ' || pg_catalog.pg_column_size(args) || ' bytes, at most 500,000 are taken: the event comes beside them'
+        when pg_catalog.pg_column_size(headers) > 16384
+            then 'its headers have ' || pg_catalog.pg_column_size(headers) || ' bytes, at most 16 KiB are taken'
+    end;
+
 create or replace function _howdah.store_listener(
     name text, event text, task text, args jsonb, options jsonb, delay interval, collapse boolean, collapse_on text, declared_in text
 ) returns text
@@ -55,7 +67,11 @@ as $$
 declare
     moment  timestamptz := _howdah.clock();
     known   record;
+    flaw    text := _howdah.listener_flaw(store_listener.args, store_listener.options -> 'headers');
 begin
+    if flaw is not null then
+        perform _howdah.refuse('JQ001', format('this cannot be listener %s: %s', store_listener.name, flaw), 'Have its task look up what it needs.');
+    end if;
     select l.declared_in, l.event, l.task, l.args, l.options, l.delay, l.collapse, l.collapse_on, l.vanished_at into known
     from _howdah.listener l where l.name = store_listener.name for update;
     if found and known.declared_in is null and store_listener.declared_in is not null then

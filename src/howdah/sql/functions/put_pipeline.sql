@@ -19,7 +19,7 @@ begin
         when put_pipeline."order" is null or put_pipeline."order" < 0 then 'the order of a pipeline is 0 or more'
         when jsonb_typeof(put_pipeline.steps) is distinct from 'array' or jsonb_array_length(put_pipeline.steps) not between 1 and 1000 then 'a pipeline needs a list of 1 to 1000 steps'
         else (select format('step %s: %s', s.place, f.flaw) from jsonb_array_elements(put_pipeline.steps) with ordinality s (step, place)
-              cross join lateral _howdah.pipeline_step_flaw(s.step, s.place) f (flaw) where f.flaw is not null limit 1) end;
+              cross join lateral _howdah.pipeline_step_flaw(put_pipeline.name, s.step, s.place) f (flaw) where f.flaw is not null limit 1) end;
     if flaw is not null then
         perform _howdah.refuse('JQ001', flaw, 'Nothing was changed. For example howdah.put_pipeline(''report'', ''1.0'', 1, ''[{"task": "read"}, {"task": "merge", "gather": true}]'').');
     end if;
@@ -38,17 +38,24 @@ begin
     return found;
 end $$;
 
-create or replace function _howdah.pipeline_step_flaw(step jsonb, place bigint) returns text
+create or replace function _howdah.pipeline_step_flaw(pipeline text, step jsonb, place bigint) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 declare
     fields  jsonb := case when jsonb_typeof(step) = 'string' then jsonb_build_object('task', step) else step end;
+    length  int := length(pipeline) + 1 + length(coalesce(fields ->> 'name', fields ->> 'task'));
     asked   howdah.new_job;
+    flaw    text;
 begin
     if jsonb_typeof(fields) <> 'object' then
         return 'it must be a task name or an object';
     end if;
-    asked := jsonb_populate_record(null::howdah.new_job, fields - '{version,config,gather,name}'::text[]);
+    begin
+        asked := jsonb_populate_record(null::howdah.new_job, fields - '{version,config,gather,name}'::text[]);
+    exception when data_exception then
+        get stacked diagnostics flaw = message_text;
+        return flaw;
+    end;
     return case
         when exists (select from jsonb_object_keys(fields) k where k not in (
                  'task', 'version', 'config', 'gather', 'name', 'queue', 'priority', 'delay', 'max_attempts', 'timeout', 'no_timeout', 'delivery', 'headers',
@@ -58,12 +65,24 @@ begin
                  'tags', 'serial_key', 'on_failure', 'limit_keys') limit 1))
         when jsonb_typeof(fields -> 'config') not in ('object', 'null') then 'config must be an object'
         when jsonb_typeof(fields -> 'gather') not in ('boolean', 'null') then 'gather must be true or false'
-        when jsonb_typeof(fields -> 'version') not in ('string', 'null') then 'version must be text'
+        when jsonb_typeof(fields -> 'name') not in ('string', 'null') or fields ->> 'name' = '' then 'name must be text'
+        when jsonb_typeof(fields -> 'version') not in ('string', 'null') or not _howdah.is_version(fields ->> 'version')
+            then 'version must be one like 2.1, or a range like >=2,<3, without spaces'
         when place = 1 and (fields ->> 'gather')::boolean then 'the first one has nothing to gather'
-        else coalesce(_howdah.flaw(asked.task, null, asked.queue, asked.priority, null, asked.delay, asked.max_attempts, asked.timeout, asked.no_timeout,
-                                   asked.delivery, null, asked.headers, asked.tags),
+        -- With room for #10000, where the pipeline comes more than once, and #1000.
+        when length > 220 then format('its name and that of the pipeline have %s characters together, at most 220 are taken', length)
+        else coalesce(_howdah.flaw(asked.task || coalesce('@' || (fields ->> 'version'), ''), null, asked.queue, asked.priority, null, asked.delay,
+                                   asked.max_attempts, asked.timeout, asked.no_timeout, asked.delivery, null, asked.headers, asked.tags),
                       _howdah.keys_flaw(_howdah.step_keys(fields), null)) end;
 end $$;
+
+-- Whether a job may want this version of its task: one to four numbers, or a range of them.
+create or replace function _howdah.is_version(version text) returns boolean
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$
+    select is_version.version ~ '^[0-9]{1,9}([.][0-9]{1,9}){0,3}$'
+        or is_version.version ~ '^((>=|<=|>|<|!=)[0-9]{1,9}([.][0-9]{1,9}){0,3}(,|$))+$' and is_version.version !~ ',$'
+$$;
 
 -- Starts a request: these pipelines, by their order, each with `args` for its first step. A pipeline is a name (of which the version that was put
 -- last counts), name:version, or an object with name, version and, where they differ, order, args and priority. priority holds for all jobs, unless a
@@ -92,6 +111,9 @@ declare
     made   uuid := _howdah.new_id();
     asked  jsonb := _howdah.pipelines_of(made, start_request.pipelines, start_request.args);
 begin
+    if length(start_request.name) not between 1 and 120 then
+        perform _howdah.refuse('JQ001', 'a request has a name of 1 to 120 characters, or that of its pipelines', 'Nothing was started.');
+    end if;
     insert into _howdah.workflow (id, name, created_at, priority, args, is_request)
     values (made, coalesce(start_request.name, left((select string_agg(distinct a ->> 'name', ', ') from jsonb_array_elements(asked) a), 120)), _howdah.clock(),
             start_request.priority, start_request.args, true);
@@ -147,22 +169,48 @@ begin
     on conflict do nothing;
 end $$;
 
--- The pipelines that are asked for, as they are kept: objects with name, version, order, args, priority, steps.
+-- What is wrong with a pipeline as it is asked for, in words; NULL when nothing is.
+create or replace function _howdah.pipeline_flaw(asked jsonb) returns text
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$
+    select case
+        when jsonb_typeof(asked) = 'string' then null
+        when jsonb_typeof(asked) <> 'object' or jsonb_typeof(asked -> 'name') is distinct from 'string' then 'a pipeline is a name, or an object with one'
+        when jsonb_typeof(asked -> 'version') not in ('string', 'null') then format('pipeline %s: its version must be text', asked ->> 'name')
+        when jsonb_typeof(asked -> 'order') not in ('number', 'null') or asked ->> 'order' !~ '^[0-9]{1,9}$'
+            then format('pipeline %s: its order must be a whole number, 0 or more', asked ->> 'name')
+        when jsonb_typeof(asked -> 'args') not in ('object', 'null') then format('pipeline %s: its args must be an object', asked ->> 'name')
+        when jsonb_typeof(asked -> 'priority') not in ('number', 'null') or asked ->> 'priority' !~ '^-?[0-9]{1,10}$'
+            then format('pipeline %s: its priority must be a whole number', asked ->> 'name') end
+$$;
+
+-- The pipelines that are asked for, as they are kept: objects with name, version, order, args, priority, steps, and a key of their own, for
+-- the same may come more than once: report, report#2.
 create or replace function _howdah.pipelines_of(request uuid, pipelines jsonb, args jsonb) returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    asked   record;
-    kept    record;
-    key     text;
-    answer  jsonb := '[]';
+    asked    record;
+    kept     record;
+    flaw     text;
+    key      text;
+    n        int;
+    counts   jsonb := '{}';  -- how often each has come
+    taken    jsonb;          -- keys that the request has already,
+    names    jsonb;          -- and what a copy is not to be called
+    answers  jsonb[] := '{}';
 begin
     if jsonb_typeof(pipelines_of.pipelines) is distinct from 'array' or pipelines_of.pipelines = '[]'
-       or exists (select from jsonb_array_elements(pipelines_of.pipelines) p where jsonb_typeof(p) not in ('string', 'object'))
        or jsonb_typeof(coalesce(pipelines_of.args, '{}')) <> 'object' then
         perform _howdah.refuse('JQ001', 'a request needs a list of pipelines, and a JSON object of arguments', 'For example howdah.start_request(array[''report:1.0''], ''{"day": 5}'').');
     end if;
+    flaw := (select f.flaw from jsonb_array_elements(pipelines_of.pipelines) p cross join lateral _howdah.pipeline_flaw(p) f (flaw) where f.flaw is not null limit 1);
+    if flaw is not null then
+        perform _howdah.refuse('JQ001', flaw, 'Nothing was started.');
+    end if;
+    taken := (select coalesce(jsonb_object_agg(s.pipeline, true), '{}') from _howdah.step s where s.workflow = pipelines_of.request and s.pipeline is not null);
+    names := (select jsonb_object_agg(coalesce(p ->> 'name', split_part(p #>> '{}', ':', 1)), true) from jsonb_array_elements(pipelines_of.pipelines) p);
     for asked in
         select case when jsonb_typeof(p) = 'string' then split_part(p #>> '{}', ':', 1) else p ->> 'name' end as name,
                case when jsonb_typeof(p) = 'string' then nullif(split_part(p #>> '{}', ':', 2), '') else p ->> 'version' end as version,
@@ -175,20 +223,18 @@ begin
             perform _howdah.refuse('JQ004', format('there is no pipeline %s%s', asked.name, coalesce(' of version ' || asked.version, '')),
                                    'Nothing was started. Keep it first, with howdah.put_pipeline.');
         end if;
-        key := kept.name;
-        for n in 2..10000 loop  -- the same pipeline more than once: report, report#2
-            exit when not jsonb_path_exists(answer, '$[*].key ? (@ == $key)', jsonb_build_object('key', key))
-                  and not exists (select from _howdah.step s where s.workflow = pipelines_of.request and s.pipeline = key);
-            key := kept.name || '#' || n;
+        n := coalesce((counts ->> kept.name)::int, 0);
+        loop
+            n := n + 1;
+            key := kept.name || case when n > 1 then '#' || n else '' end;
+            exit when not taken ? key and (n = 1 or not names ? key);
         end loop;
-        answer := answer || jsonb_build_object(
-            'key', key, 'place', jsonb_array_length(answer), 'name', kept.name, 'version', kept.version, 'order', coalesce((asked.said ->> 'order')::int, kept."order"), 'steps', kept.steps,
+        counts := counts || jsonb_build_object(kept.name, n);
+        answers := answers || jsonb_build_object(
+            'key', key, 'place', cardinality(answers), 'name', kept.name, 'version', kept.version, 'order', coalesce((asked.said ->> 'order')::int, kept."order"), 'steps', kept.steps,
             'args', coalesce(pipelines_of.args, '{}') || coalesce(nullif(asked.said -> 'args', 'null'), '{}'), 'priority', asked.said -> 'priority');
-        if (answer -> -1 ->> 'order')::int < 0 then
-            perform _howdah.refuse('JQ001', 'the order of a pipeline is 0 or more', 'Nothing was started.');
-        end if;
     end loop;
-    return answer;
+    return to_jsonb(answers);
 end $$;
 
 -- The steps of these pipelines in a request: in a row within each; and the first of each waits for the last of those of the order before it.
@@ -212,6 +258,8 @@ as $$
         select o."order", o.name from _howdah.step o
         where o.workflow = request_steps.request and o."order" > 0
           and not exists (select from _howdah.step n where n.workflow = o.workflow and n.pipeline = o.pipeline and n.place > o.place)
+    ), ended as materialized (
+        select l."order", jsonb_agg(l.name) as names from last l group by l."order"
     )
     select jsonb_agg(
         s.fields - '{version,config,gather,priority}'::text[]
@@ -223,9 +271,8 @@ as $$
                 else jsonb_build_object('priority', coalesce(nullif(s.fields -> 'priority', 'null'), s.priority)) end
         || case when s.place > 1 then jsonb_build_object('each', jsonb_build_object('pipeline', true, 'step', b.name)
                                                                   || case when (s.fields ->> 'gather')::boolean then jsonb_build_object('gather', b.name, 'as', 'items') else '{}' end)
-                when s."order" > 0 then jsonb_build_object('after', (
-                    select coalesce(jsonb_agg(l.name), '[]') from last l
-                    where l."order" = (select max(o."order") from last o where o."order" < s."order")))
+                when s."order" > 0 then jsonb_build_object('after',
+                    coalesce((select e.names from ended e where e."order" < s."order" order by e."order" desc limit 1), '[]'))
                 else '{}' end
         order by s."order", s.pipe_place, s.place)
     from step s left join step b on b.key = s.key and b.place = s.place - 1

@@ -35,15 +35,15 @@ begin
         return 'a step must be a JSON object';
     end if;
     select case
-        when jsonb_typeof(s.step -> 'name') is distinct from 'string' or length(s.step ->> 'name') not between 1 and 120 then format('step %s needs a name of 1 to 120 characters', s.place)
+        when jsonb_typeof(s.step -> 'name') is distinct from 'string' or length(s.step ->> 'name') not between 1 and s.longest then format('step %s needs a name of 1 to %s characters', s.place, s.longest)
         when s.step ?| array['id', 'unique_key', 'collapse', 'unique_per', 'unique_while', 'unique_for', 'on_conflict', 'earlier']
             then format('step %L: the jobs of a workflow have no id and no unique key of their own', s.step ->> 'name')
         when jsonb_typeof(s.step -> 'after') not in ('array', 'object', 'null') then format('step %L: after must be a list of names, or an object', s.step ->> 'name')
         when s.step ? 'each' and jsonb_typeof(s.step -> 'each') not in ('array', 'object') then format('step %L: each must be a list of arguments, or say of which result', s.step ->> 'name')
         when s.step ? 'refs' and jsonb_typeof(s.step -> 'refs') not in ('object', 'null') then format('step %L: refs must be an object', s.step ->> 'name')
         end into flaw
-    from jsonb_array_elements(steps) with ordinality s (step, place)
-    where jsonb_typeof(s.step -> 'name') is distinct from 'string' or length(s.step ->> 'name') not between 1 and 120
+    from (select e.step, e.place, case when e.step ? 'pipeline' then 240 else 120 end as longest from jsonb_array_elements(steps) with ordinality e (step, place)) s
+    where jsonb_typeof(s.step -> 'name') is distinct from 'string' or length(s.step ->> 'name') not between 1 and s.longest
        or s.step ?| array['id', 'unique_key', 'collapse', 'unique_per', 'unique_while', 'unique_for', 'on_conflict', 'earlier']
        or jsonb_typeof(s.step -> 'after') not in ('array', 'object', 'null')
        or s.step ? 'each' and jsonb_typeof(s.step -> 'each') not in ('array', 'object')
@@ -56,10 +56,17 @@ begin
     if flaw is not null then
         return flaw;
     end if;
+    select format('step %L: %s', s.step ->> 'name', f.flaw) into flaw
+    from jsonb_array_elements(steps) s (step) cross join lateral _howdah.step_flaw(s.step) f (flaw) where f.flaw is not null limit 1;
+    if flaw is not null then
+        return flaw;
+    end if;
     select format('step %L: %s', s.step ->> 'name', case when jsonb_typeof(e.value) <> 'object' then 'each must be a list of objects, the arguments of each job'
-                                                          else _howdah.args_flaw(e.value) end) into flaw
-    from jsonb_array_elements(steps) s (step) cross join lateral jsonb_array_elements(s.step -> 'each') e (value)
-    where jsonb_typeof(s.step -> 'each') = 'array' and (jsonb_typeof(e.value) <> 'object' or _howdah.args_flaw(e.value) is not null) limit 1;
+                                                          else _howdah.args_flaw(s.args || e.value) end) into flaw
+    from (select a.step, coalesce(nullif(a.step -> 'args', 'null'), '{}') as args from jsonb_array_elements(steps) a (step)
+          where jsonb_typeof(a.step -> 'each') = 'array') s
+    cross join lateral jsonb_array_elements(s.step -> 'each') e (value)
+    where jsonb_typeof(e.value) <> 'object' or _howdah.args_flaw(s.args || e.value) is not null limit 1;
     if flaw is not null then
         return flaw;
     end if;
@@ -79,6 +86,49 @@ begin
     limit 1;
     return flaw;
 end $$;
+
+-- What is wrong with a step by itself, in words; NULL when nothing is. Its jobs may be made much later, when there is nobody left to tell.
+create or replace function _howdah.step_flaw(step jsonb) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    fields  jsonb := step - '{name,after,refs,each,pipeline,order}'::text[];
+    asked   howdah.new_job;
+    flaw    text;
+begin
+    begin
+        asked := jsonb_populate_record(null::howdah.new_job, fields);
+    exception when data_exception then
+        get stacked diagnostics flaw = message_text;
+        return flaw;
+    end;
+    if step ? 'refs' and step -> 'refs' <> 'null' then
+        flaw := (select format('what argument %L is made of: %s', r.key, f.flaw)
+                 from jsonb_each(step -> 'refs') r cross join lateral _howdah.ref_flaw(r.value, '{step,gather,outcomes}') f (flaw) where f.flaw is not null limit 1);
+    end if;
+    return coalesce(
+        flaw,
+        case when jsonb_typeof(step -> 'each') = 'object' then 'each: ' || _howdah.ref_flaw(step -> 'each', '{step}')
+             when step ? 'order' and step ->> 'order' !~ '^[0-9]{1,9}$' then 'order must be a whole number, 0 or more' end,
+        (select format('a job has no field %L', k) from jsonb_object_keys(fields) k
+         where k not in ('task', 'args', 'queue', 'priority', 'run_at', 'delay', 'max_attempts', 'timeout', 'no_timeout', 'delivery',
+                         'headers', 'tags', 'serial_key', 'on_failure', 'limit_keys') limit 1),
+        _howdah.flaw(asked.task, asked.args, asked.queue, asked.priority, asked.run_at, asked.delay, asked.max_attempts, asked.timeout, asked.no_timeout,
+                     asked.delivery, null, asked.headers, asked.tags),
+        _howdah.keys_flaw(_howdah.step_keys(fields), null));
+end $$;
+
+-- What is wrong with {"step": …, "path": […]}.
+create or replace function _howdah.ref_flaw(ref jsonb, kinds text[]) returns text
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$
+    select case
+        when jsonb_typeof(ref) <> 'object' or (select count(*) from unnest(kinds) k where jsonb_typeof(ref -> k) = 'string') <> 1
+            then format('it must be an object with %s, the name of a step', array_to_string(kinds, ' or '))
+        when jsonb_typeof(ref -> 'path') not in ('array', 'null')
+             or exists (select from jsonb_array_elements(case when jsonb_typeof(ref -> 'path') = 'array' then ref -> 'path' end) p where jsonb_typeof(p) not in ('string', 'number'))
+            then 'a path is a list of names and places' end
+$$;
 
 -- Whom a step waits for: those it names, and those of whose results its arguments are made.
 create or replace function _howdah.parents_of(step jsonb) returns table (parent text, policy text)
@@ -164,27 +214,10 @@ as $$
 declare
     moment  timestamptz := _howdah.clock();
     shape   record;
-    flaw    text;
     many    howdah.new_job[];
     ids     uuid[];
 begin
     perform pg_current_xact_id();  -- before nextval: a transaction is always older than its seqs (the scan floor)
-    for shape in
-        select distinct on (s.job) s.job as fields, _howdah.is_plain(s.job) as is_plain, jsonb_populate_record(null::howdah.new_job, s.job - 'version') as asked
-        from (select distinct m.step from unnest(put_members.members) m) d join _howdah.step s on s.id = d.step
-    loop
-        flaw := coalesce((select format('step %s: a job has no field %L', shape.fields ->> 'task', k) from jsonb_object_keys(shape.fields) k
-                          where k not in ('task', 'args', 'queue', 'priority', 'run_at', 'delay', 'max_attempts', 'timeout', 'no_timeout', 'delivery',
-                                          'headers', 'tags', 'serial_key', 'on_failure', 'limit_keys') limit 1),
-                         _howdah.flaw((shape.asked).task, (shape.asked).args, (shape.asked).queue, (shape.asked).priority, (shape.asked).run_at,
-                                      (shape.asked).delay, (shape.asked).max_attempts, (shape.asked).timeout, (shape.asked).no_timeout,
-                                      (shape.asked).delivery, null, (shape.asked).headers, (shape.asked).tags),
-                         _howdah.keys_flaw(_howdah.step_keys(shape.fields), null));
-        if flaw is not null then
-            perform _howdah.refuse('JQ001', flaw, 'Nothing was stored. Correct this and start it again.');
-        end if;
-    end loop;
-
     with wanted as materialized (
         select m.step, m.state, m.args, m.place, m.ordinal, s.job, s.is_plain
         from unnest(put_members.members) with ordinality m (step, state, args, place, ordinal)

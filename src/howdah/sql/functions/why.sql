@@ -43,7 +43,7 @@ begin
     end if;
 
     if job.state = 'w' then
-        return _howdah.why_dependent(job.id);
+        return coalesce(_howdah.why_member(job.id), _howdah.why_dependent(job.id));
     elsif job.state = 'b' then
         return coalesce(_howdah.why_blocked(job), 'it is about to be let in, by the next worker that looks');
     end if;
@@ -66,6 +66,29 @@ begin
                     case when (select count(*) from (select from _howdah.job j where j.state = 'r' and j.queue = job.queue
                              and (j.priority > job.priority or (j.priority = job.priority and j.seq < job.seq)) limit 2) b) = 1
                          then '' else 's' end, job.queue) end;
+end $$;
+
+-- What keeps a job of a workflow waiting; NULL: it is of none.
+create or replace function _howdah.why_member(id uuid) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+    step     record;
+    parents  text[];
+begin
+    select s.id, s.name, w.name as flow, w.error into step
+    from _howdah.member m join _howdah.step s on s.id = m.step join _howdah.workflow w on w.id = s.workflow where m.job_id = why_member.id;
+    if not found then
+        return null;
+    end if;
+    parents := array(select p.name::text from _howdah.step_edge e join _howdah.step p on p.id = e.parent
+                     where e.child = step.id and e.state is null order by p.place limit 2);
+    return case
+        when step.error is not null then format('its workflow %s cannot go on, and is tried again every few seconds: %s', step.flow, step.error)
+        when parents <> '{}' then format('step %s of its workflow %s waits for step %s%s', step.name, step.flow, parents[1],
+                                         case when cardinality(parents) > 1 then ' and others' else '' end)
+        else format('step %s of its workflow %s is about to let it in, by the next worker that looks', step.name, step.flow) end;
 end $$;
 
 -- Which key keeps a blocked job waiting, and who has it; NULL: nothing does any more.

@@ -9,16 +9,17 @@ cross join lateral (
            sum(c.n) filter (where c.state = 'C') as cancelled, sum(c.n) as n
     from _howdah.tally c where c.workflow = s.workflow and c.step = s.id) t;
 
--- Named runs of jobs. percent is the mean of the steps, and never falls.
+-- Named runs of jobs. percent is the mean of the steps, and never falls; error is why one cannot go on, which is tried again every few seconds.
 create or replace view howdah.workflows as
 select w.id, w.name::text as name,
        case when w.state = 'x' and w.cancelling then 'cancelling' when w.state = 'x' then 'running' else _howdah.state_name(w.state) end as state,
        case when w.state = 'S' then 100 else greatest(w.percent, _howdah.workflow_percent(w.id)) end as percent,
-       c.steps, c.jobs, c.succeeded, c.failed, c.cancelled, w.priority, w.args, w.created_at, w.finished_at, w.result, w.is_request
+       c.steps, c.jobs, c.succeeded, c.failed, c.cancelled, w.priority, w.args, w.created_at, w.finished_at, w.result, w.is_request,
+       w.error
 from _howdah.workflow w
 cross join lateral (
-    select count(*) as steps, coalesce(sum(s.total), 0) as jobs, coalesce(sum(s.succeeded), 0) as succeeded,
-           coalesce(sum(s.failed), 0) as failed, coalesce(sum(s.cancelled), 0) as cancelled
+    select count(*) as steps, coalesce(sum(s.total), 0)::bigint as jobs, coalesce(sum(s.succeeded), 0)::bigint as succeeded,
+           coalesce(sum(s.failed), 0)::bigint as failed, coalesce(sum(s.cancelled), 0)::bigint as cancelled
     from _howdah.step_counts s where s.workflow = w.id) c;
 
 -- Their steps, in order: how many jobs were created, run and have ended how; waits_for names the steps that have to end first.
