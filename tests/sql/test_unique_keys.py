@@ -207,3 +207,47 @@ def test_batches_that_share_keys_with_jobs_that_end_meanwhile_do_not_deadlock(an
         thread.join()
 
     assert errors == []
+
+
+@pytest.fixture
+def collapsing(door):
+    """A task whose jobs collapse by their serial keys, one for each n."""
+    keys = {"serial_key": "s:{n}", "collapse": "waiting"}
+    door.call("declare_tasks", tasks=Jsonb([{"name": "collapsing", "keys": keys}]))
+    return "collapsing"
+
+
+def test_who_names_a_unique_key_does_not_collapse_as_the_task_declares(door, collapsing):
+    waiting = door.enqueue(collapsing, args=Jsonb({"n": 1}))
+
+    unique = door.enqueue(collapsing, args=Jsonb({"n": 1}), unique_key="u")
+
+    assert unique != waiting
+    assert door.job(unique).serial_key == "s:1"
+    assert door.enqueue(collapsing, args=Jsonb({"n": 1})) == waiting
+    assert door.enqueue(collapsing, args=Jsonb({"n": 1}), unique_key="u") == unique
+
+
+def test_batches_wait_for_each_other_by_one_kind_of_key(door, another_door, collapsing):
+    """With two they could wait in a circle, whatever the order in which either is sorted."""
+    jobs = [{"task": collapsing, "args": {"n": n}} for n in (1, 2)]
+    other = another_door()
+    other.rows("begin")
+    other.enqueue_json(*[{**job, "unique_key": f"a{i}"} for i, job in enumerate(jobs)])
+    door.rows("set lock_timeout to '2 s'")
+
+    door.enqueue_json(*[{**job, "unique_key": f"b{i}"} for i, job in enumerate(reversed(jobs))])
+    door.enqueue(collapsing, args=Jsonb({"n": 1}), unique_key="c")
+
+    assert door.counts() == (3, 0)
+
+
+def test_a_throttle_leads_to_jobs_that_exist(door, collapsing):
+    door.enqueue(collapsing, args=Jsonb({"n": 1}))
+    door.enqueue(collapsing, args=Jsonb({"n": 1}), unique_key="u", unique_for="1 hour")
+    while claimed := door.claim(5):
+        door.ack(*claimed)
+
+    throttled = door.enqueue(collapsing, args=Jsonb({"n": 1}), unique_key="u", unique_for="1 hour")
+
+    assert door.state(throttled) == "succeeded"

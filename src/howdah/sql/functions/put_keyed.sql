@@ -1,6 +1,7 @@
 -- Stores jobs that were found without flaw, of which some have keys. keys says which, in parallel to jobs (see _howdah.keys_flaw); what it
--- leaves out the task's declaration says, and limits of the queue or the task come by themselves.
--- Keys are inserted in sorted order, so that batches that share some cannot wait in a circle.
+-- leaves out the task's declaration says, and limits of the queue or the task come by themselves. Who names a unique key does not collapse:
+-- a job has one key at most that it may have to wait for. Those are inserted in sorted order, so that batches that share some cannot
+-- wait in a circle.
 create or replace function _howdah.put_keyed(jobs howdah.new_job[], keys jsonb[] default null, wake boolean default true)
 returns table (ordinal int, id uuid, created boolean)
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = auto
@@ -47,7 +48,7 @@ begin
                    case when n.delivery is null then t.delivery else _howdah.delivery_code(n.delivery) end as delivery,
                    coalesce(n.run_at, moment + n.delay) as run_at, n.headers, n.tags, n.priority is not null as is_ranked,
                    _howdah.keys_of(n.task, coalesce(n.queue, t.queue, 'default'), coalesce(n.args, '{}'), n.unique_key,
-                                   put_keyed.keys[n.ordinal], t.keys) as keys
+                                   put_keyed.keys[n.ordinal], case when n.unique_key is null then t.keys else t.keys - 'collapse' end) as keys
             from unnest(jobs) with ordinality n (task, args, queue, priority, run_at, delay, max_attempts, timeout, no_timeout,
                                                  delivery, id, unique_key, headers, tags, ordinal)
             left join _howdah.task t on t.name = n.task
@@ -132,7 +133,8 @@ begin
            coalesce(one.priority, t.priority, 0) as priority, coalesce(one.max_attempts, t.max_attempts) as max_attempts,
            case when one.no_timeout then 0 else coalesce(_howdah.to_ms(one.timeout), t.timeout_ms) end as timeout_ms,
            case when one.delivery is null then t.delivery else _howdah.delivery_code(one.delivery) end as delivery,
-           coalesce(one.run_at, moment + one.delay) as run_at, one.headers, one.tags, one.priority is not null as is_ranked, t.keys
+           coalesce(one.run_at, moment + one.delay) as run_at, one.headers, one.tags, one.priority is not null as is_ranked,
+           case when one.unique_key is null then t.keys else t.keys - 'collapse' end as keys
     into new_one from (select) x left join _howdah.task t on t.name = one.task;
     if current_setting('synchronous_commit') = 'off' then
         perform _howdah.durable(array[new_one.queue]);
