@@ -251,3 +251,46 @@ def test_a_throttle_leads_to_jobs_that_exist(door, collapsing):
     throttled = door.enqueue(collapsing, args=Jsonb({"n": 1}), unique_key="u", unique_for="1 hour")
 
     assert door.state(throttled) == "succeeded"
+
+
+ACCOUNTS = {"name": "of account", "keys": {"serial_key": "acc:{id}", "limit_keys": ["lim:{id}"]}}
+
+
+@pytest.mark.parametrize("how", ["replace", "merge"])
+@pytest.mark.parametrize("task", ["of account", "another"])
+def test_a_job_has_the_keys_of_its_new_arguments(door, how, task):
+    door.call("declare_tasks", tasks=Jsonb([ACCOUNTS]))
+    door.call("put_limit", key="lim:*", n=1)
+    one, two = (Jsonb({"id": n}) for n in (1, 2))
+    changed = door.enqueue("of account", args=one, unique_key="u")
+    behind = door.enqueue("of account", args=one)
+    door.call("admit")
+
+    assert door.enqueue(task, args=two, unique_key="u", on_conflict=how) == changed
+    other = door.enqueue("of account", args=two)
+
+    running = door.claim(5)
+    assert {(job.id, job.args["id"]) for job in running} == {(behind, 1), (changed, 2)}
+    assert door.job(changed).limit_keys == ["lim:2"]
+    for job in running:
+        door.ack(job)
+    assert door.take().id == other
+
+
+def test_a_job_that_is_replaced_by_one_without_keys_holds_none(door):
+    door.call("put_limit", key="k", n=1)
+    changed = door.enqueue(unique_key="u", serial_key="s", limit_keys=["k"])
+    behind = [door.enqueue(serial_key="s"), door.enqueue(limit_keys=["k"])]
+    door.call("admit")
+
+    door.enqueue(unique_key="u", on_conflict="replace")
+
+    assert {job.id for job in door.claim(5)} == {changed, *behind}
+
+
+def test_a_job_of_later_that_is_replaced_has_its_new_keys_when_it_is_due(door):
+    job_id = door.enqueue(unique_key="u", serial_key="old", delay="1 hour")
+
+    door.enqueue(unique_key="u", serial_key="new", delay="2 hours", on_conflict="replace")
+
+    assert (door.state(job_id), door.job(job_id).serial_key) == ("scheduled", "new")

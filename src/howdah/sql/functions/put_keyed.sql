@@ -220,7 +220,7 @@ begin
 end $$;
 
 -- Changes the job that waits under a key as a new one asks: other arguments and priority (replace), arguments put together (merge), an
--- earlier time. False: it no longer waits.
+-- earlier time. Other arguments may make other keys, by which it is in line from then on. False: it no longer waits.
 create or replace function _howdah.change_waiting(id uuid, job record, keys _howdah.keys, moment timestamptz) returns boolean
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -228,8 +228,10 @@ as $$
 declare
     old   record;
     due   timestamptz;
+    moved boolean := false;
 begin
-    select j.args, j.priority, j.state, j.run_at into old from _howdah.job j where j.id = change_waiting.id and j.state <> 'x' for update;
+    select j.args, j.priority, j.state, j.run_at, j.task, j.queue, j.serial_key, j.limit_keys, j.fair_key, j.on_failure, j.hooks
+    into old from _howdah.job j where j.id = change_waiting.id and j.state <> 'x' for update;
     if not found then
         return false;
     end if;
@@ -239,12 +241,43 @@ begin
     set args = case keys.on_conflict when 'replace' then job.args when 'merge' then _howdah.merged(old.args, job.args) else j.args end,
         priority = case when keys.on_conflict = 'replace' and job.is_ranked then job.priority else j.priority end
     where j.id = change_waiting.id;
+    if keys.on_conflict in ('replace', 'merge') then
+        moved := _howdah.change_keys(change_waiting.id, old, job, keys);
+    end if;
     if old.state = 'w' then  -- it waits for others: its time is looked at when they have ended
         update _howdah.job j set run_at = due where j.id = change_waiting.id;
-    elsif due is distinct from old.run_at and (old.state = 's' or due > moment)
+    elsif moved or due is distinct from old.run_at and (old.state = 's' or due > moment)
        or (keys.on_conflict = 'replace' and job.is_ranked and job.priority <> old.priority) then
         perform _howdah.make_ready(array[change_waiting.id], null, array[due]);
     end if;
+    return true;
+end $$;
+
+-- Gives a waiting job the keys that the new one has, or, if that is of another task or queue, those that its own task makes of the new
+-- arguments; a serial key that the caller named holds where that makes none. Whoever is behind it under the old ones goes on. Whether
+-- there were other keys before.
+create or replace function _howdah.change_keys(id uuid, old record, job record, keys _howdah.keys) returns boolean
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+    own  _howdah.keys;
+begin
+    if (job.task, job.queue) <> (old.task, old.queue) then
+        own := _howdah.keys_of(old.task, old.queue, job.args, null, null, (select t.keys from _howdah.task t where t.name = old.task));
+        own.serial_key := coalesce(own.serial_key, keys.serial_key);
+        own.on_failure := coalesce(own.on_failure, keys.on_failure);
+        keys := own;
+    end if;
+    if (keys.serial_key, keys.limit_keys, keys.fair_key) is not distinct from (old.serial_key, old.limit_keys, old.fair_key) then
+        return false;
+    end if;
+    update _howdah.job j
+    set serial_key = keys.serial_key, limit_keys = keys.limit_keys, fair_key = keys.fair_key, on_failure = keys.on_failure,
+        hooks = nullif(coalesce(old.hooks, 0) & ~7 | case when keys.serial_key is null then 0 else 1 end
+                       | case when keys.limit_keys is null then 0 else 2 end | case when keys.fair_key is null then 0 else 4 end, 0)
+    where j.id = change_keys.id;
+    perform _howdah.let_go(array[change_keys.id], case when old.serial_key is null then '{}' else array[old.serial_key::text] end, soon => false, wake => true);
     return true;
 end $$;
 
