@@ -118,6 +118,25 @@ def test_finishes_of_others_do_not_wait_for_a_cursor_that_somebody_holds(door, c
     assert door.value("cursor", key="free") == {"n": 1}
 
 
+@pytest.mark.parametrize("options", [{"serial_key": "k"}, {"limit_keys": ["k"]}], ids=str)
+def test_a_key_that_somebody_holds_is_looked_at_twice_and_left(door, another_door, options):
+    door.call("put_limit", key="k", n=1)
+    job_id = door.enqueue(**options)
+    other = another_door()
+    other.rows("begin")
+    other.value("admit")
+    door.enqueue(**options)
+    noted = "select pg_stat_get_xact_tuples_inserted('_howdah.pending'::regclass)"
+    door.rows("begin")
+    before = door.one(noted)
+
+    assert door.value("admit") == 0
+    assert door.one(noted) - before <= 4
+    door.rows("commit")
+    other.rows("commit")
+    assert door.take().id == job_id
+
+
 def test_chores_do_not_wait_for_a_key_that_somebody_holds(own_door, another_own_door):
     own_door.enqueue(serial_key="k", on_failure="skip", timeout="1 second")
     own_door.take()
