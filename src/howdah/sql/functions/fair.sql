@@ -101,12 +101,21 @@ create or replace function howdah.put_share(queue text, key text, weight float8)
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+    gate  text := chr(1) || put_share.queue;
 begin
     perform _howdah.check_queue(put_share.queue);
     if put_share.key is null or octet_length(put_share.key) not between 1 and 200 or put_share.weight is null
        or put_share.weight not between 0.001 and 1000 then
         perform _howdah.refuse('JQ001', 'a share needs a key of 1 to 200 bytes and a weight between 0.001 and 1000', 'For example howdah.put_share(''mail'', ''tenant-a'', 2).');
     end if;
+    -- The queue's gate first: whoever admits leaves a queue whose gate is locked, but would wait for our row.
+    loop
+        perform from _howdah.gate g where g.key = gate for update;
+        exit when found;
+        perform pg_advisory_xact_lock('_howdah.gate'::regclass::oid::int, hashtext(gate));
+        insert into _howdah.gate (key) values (gate) on conflict do nothing;
+    end loop;
     insert into _howdah.share as s (queue, key, weight) values (put_share.queue, put_share.key, put_share.weight)
     on conflict (queue, key) do update set weight = excluded.weight;
 end $$;
