@@ -115,6 +115,31 @@ def test_priority_rises_with_waiting(own_door):
     assert [job.id for job in own_door.claim(2)] == [old, fresh]
 
 
+@pytest.mark.parametrize("how", ["limited", "fair"])
+def test_priority_rises_while_a_job_is_blocked(own_door, how):
+    own_door.call("put_queue", queue="q", age_after="1 minute")
+    if how == "limited":
+        own_door.call("put_limit", key="queue:q", n=1)
+    else:
+        own_door.call("put_queue", queue="q", fair_by="{tenant}")
+    job = {"queue": "q", "args": Jsonb({"tenant": "a"})}
+    urgent = own_door.enqueue(**job, priority=9)
+    old, older = own_door.enqueue(**job, priority=1), own_door.enqueue(**job, priority=0)
+    own_door.forward("121 seconds")
+    fresh = own_door.enqueue(**job, priority=2)
+    own_door.call("put_limit", key="unrelated", n=1)
+    other = own_door.enqueue(limit_keys=["unrelated"])
+    own_door.enqueue(limit_keys=["unrelated"])
+
+    raised = [own_door.chores("age") for _ in range(3)]
+
+    assert raised == [{"age": 3}, {"age": 3}, {"age": 0}]
+    assert [own_door.job(id).priority for id in (old, older, fresh, other)] == [3, 2, 2, 0]
+    first = own_door.take(queues=["q"])
+    own_door.ack(first)
+    assert [first.id, own_door.take(queues=["q"]).id] == [urgent, old]
+
+
 def test_other_queues_do_not_age(own_door):
     job = own_door.enqueue()
     own_door.forward("1 hour")
