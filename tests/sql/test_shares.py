@@ -134,7 +134,7 @@ def test_priority_rises_while_a_job_is_blocked(own_door, how):
     raised = [own_door.chores("age") for _ in range(3)]
 
     assert raised == [{"age": 3}, {"age": 3}, {"age": 0}]
-    assert [own_door.job(id).priority for id in (old, older, fresh, other)] == [3, 2, 2, 0]
+    assert [own_door.job(each).priority for each in (old, older, fresh, other)] == [3, 2, 2, 0]
     first = own_door.take(queues=["q"])
     own_door.ack(first)
     assert [first.id, own_door.take(queues=["q"]).id] == [urgent, old]

@@ -294,3 +294,23 @@ def test_a_job_of_later_that_is_replaced_has_its_new_keys_when_it_is_due(door):
     door.enqueue(unique_key="u", serial_key="new", delay="2 hours", on_conflict="replace")
 
     assert (door.state(job_id), door.job(job_id).serial_key) == ("scheduled", "new")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "good"),
+    [
+        ("unique_for", "abc", "1 day 02:03:04.5"),
+        ("unique_for", "10 fortnights", "P1DT2H"),
+        ("unique_for", "", 5),
+        ("earlier", "x", True),
+        ("earlier", 3, "true"),
+    ],
+)
+def test_json_that_is_no_time_and_no_truth_is_refused_in_words(door, refused, field, value, good):
+    job = {"task": "t", "unique_key": "u"}
+
+    with refused("JQ001", f"job 1 of the batch: {field} must be"):
+        door.enqueue_json({**job, field: value})
+    door.enqueue_json({**job, field: good})
+
+    assert door.counts() == (1, 0)
