@@ -71,6 +71,49 @@ def test_all_are_served_and_nothing_is_left(door):
     assert door.one("select count(*) from _howdah.share where active") == 0
 
 
+def test_a_claim_looks_at_as_many_keys_as_it_wants_jobs(door):
+    door.call("put_queue", queue="q", fair_by="{tenant}")
+    jobs = [{"task": "t", "queue": "q", "args": {"tenant": f"{n:03}"}} for n in range(300)]
+    door.enqueue_json(*jobs, *jobs)
+    assert tenants(door.claim(1)) == ["000"]
+    looked = """
+        select sum(pg_stat_get_xact_tuples_returned(i.indexrelid)) from pg_index i
+        where i.indrelid in ('_howdah.job'::regclass, '_howdah.share'::regclass)"""
+    door.rows("begin")
+    before = door.one(looked)
+
+    assert tenants(door.claim(3)) == ["001", "002", "003"]
+    assert door.one(looked) - before < 100
+    door.rows("commit")
+
+
+@pytest.mark.parametrize("what", ["cancelled", "about to be cancelled"])
+def test_keys_that_have_none_to_give_keep_nobody_waiting(door, another_door, what):
+    door.call("put_queue", queue="q", fair_by="{tenant}")
+    for n in range(30):
+        enqueue(door, f"{n:02}")
+    other = door if what == "cancelled" else another_door()
+    other.rows("begin")
+    other.rows("select howdah.cancel(id) from howdah.jobs where args ->> 'tenant' < '29'")
+    if what == "cancelled":
+        other.rows("commit")
+
+    assert tenants(door.claim(1)) == ["29"]
+    assert door.claim(1) == []
+    if what == "about to be cancelled":
+        other.rows("rollback")
+        assert tenants(door.claim(2)) == ["00", "01"]
+
+
+def test_a_key_of_little_weight_keeps_nobody_behind_it_waiting(door):
+    door.call("put_queue", queue="q", fair_by="{tenant}")
+    door.call("put_share", queue="q", key="a", weight=0.01)
+    enqueue(door, "a", 5)
+    enqueue(door, "b", 5)
+
+    assert [tenants(door.claim(1)) for _ in range(6)] == [*[["b"]] * 5, ["a"]]
+
+
 def test_a_released_and_a_retried_job_come_back_behind_their_gate(own_door):
     own_door.call("put_queue", queue="q", fair_by="{tenant}")
     enqueue(own_door, "a", 2)
