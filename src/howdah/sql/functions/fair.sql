@@ -29,7 +29,8 @@ end $$;
 
 -- Takes note that these keys have jobs. One that had none comes in where the others are now: what it did not use is gone.
 create or replace function _howdah.begin_shares(gates text[]) returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
