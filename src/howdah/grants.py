@@ -24,8 +24,9 @@ _VIEW_HELPERS = (
 
 FUNCTIONS = {
     "producer": (
-        "enqueue", "enqueue_many", "enqueue_json", "enqueue_batch", "enqueue_unique", "outcome",
-        "emit", "http", "http_answer", "start_workflow", "add_to_workflow",
+        "enqueue", "enqueue_many", "enqueue_json", "enqueue_alike", "enqueue_batch",
+        "enqueue_unique", "outcome", "emit", "http", "http_answer",
+        "start_workflow", "add_to_workflow",
         "start_request(jsonb, jsonb, int, text)", "start_request(text[], jsonb, int, text)",
         "start_request(text, jsonb, int, text)", "add_to_request",
     ),

@@ -116,7 +116,7 @@ def enqueue_many(jobs: Sequence[Job]) -> Call[_List[UUID]]:
     if jobs and _alike(jobs):
         keys = [job.options.unique_key for job in jobs if job.options.unique_key is not None]
         if not keys:
-            return _enqueue_batch(jobs)
+            return _enqueue_alike(jobs)
         if len(keys) == len(jobs):
             return _enqueue_unique(jobs, keys)
     return _enqueue_json(jobs, lambda rows: [row[0] for row in rows])
@@ -155,12 +155,12 @@ def _without_key(options: Options) -> Options:
     return msgspec.structs.replace(options, unique_key=None)
 
 
-def _enqueue_batch(jobs: Sequence[Job]) -> Call[_List[UUID]]:
+def _enqueue_alike(jobs: Sequence[Job]) -> Call[_List[UUID]]:
     ids = new_ids(len(jobs))
     return function(
-        "enqueue_batch",
-        "enqueue_batch",
-        lambda _: ids,
+        "enqueue_alike",
+        "led_to",
+        lambda rows: rows[0][0] or ids,
         task=("text", jobs[0].task),
         ids=("uuid[]", ids),
         args=("text[]", [job.args for job in jobs]),

@@ -168,12 +168,20 @@ class Task(Generic[P, R]):
     def _job(self, args: str) -> Job:
         if self.unique is None and self.keys is None:
             return Job(self._wanted, args, self._options)
-        named, said = msgspec.json.decode(args), self._options.keys
+        named, said, unique = (
+            msgspec.json.decode(args),
+            self._options.keys,
+            self._options.unique_key,
+        )
         keys = None if self.keys is None else self.keys.filled(named)
+        if unique is not None and keys is not None:  # who names one does not collapse
+            keys = replace(keys, collapse=None)
+        elif unique is None and said is not None and said.collapse is not None:  # nor vice versa
+            keys = keys and replace(keys, unique_per=None, unique_while=None, unique_for=None)
+        elif unique is None:
+            unique = filled(self.unique, named)
         options = replace(
-            self._options,
-            keys=keys if said is None else said.over(keys),
-            unique_key=self._options.unique_key or filled(self.unique, named),
+            self._options, keys=keys if said is None else said.over(keys), unique_key=unique
         )
         return Job(self._wanted, args, options)
 

@@ -307,6 +307,21 @@ async def test_many_jobs_with_a_key_each_go_by_the_quick_road(
     assert count(db) == len(set(ids)) == 3
 
 
+async def test_jobs_of_a_task_that_only_the_store_knows_are_led_where_its_keys_lead(
+    app: App, db: psycopg.Connection
+) -> None:
+    declared = '[{"name": "t", "keys": {"unique_key": "u:{n}"}}]'
+    db.execute("select howdah.declare_tasks(%s)", [declared])
+    there = await app.enqueue(Job("t", '{"n": 1}'))
+
+    ids = await app.enqueue_many([Job("t", f'{{"n": {n}}}') for n in (2, 1, 2, 3)])
+    new = await app.enqueue_many([Job("t", f'{{"n": {n}}}') for n in (4, 5)])
+
+    assert ids[1] == there
+    assert ids[0] == ids[2]
+    assert {row[0] for row in db.execute("select id from howdah.jobs")} == {*ids, *new}
+
+
 async def test_one_key_in_two_transactions_at_once_makes_one_job(
     app: App, db: psycopg.Connection
 ) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 
 def uuid7(n):
@@ -162,6 +163,20 @@ def test_a_batch_of_one_task_keeps_the_ids_and_shares_the_options(door):
     assert added == 3
     assert [(job.id, job.args["n"]) for job in claimed] == [*zip(ids, (1, 2, 3), strict=True)]
     assert {(job.queue, job.priority, job.timeout_ms) for job in claimed} == {("q", 5, 9000)}
+
+
+def test_a_batch_says_where_declared_keys_led(door):
+    keys = {"unique_key": "u:{n}"}
+    door.call("declare_tasks", tasks=Jsonb([{"name": "keyed", "keys": keys}]))
+    ids = [uuid7(n) for n in range(5)]
+    batch = "select made, led_to from howdah.enqueue_alike(%s, %s::uuid[], %s::text[])"
+    one, two, three = (f'{{"n": {n}}}' for n in (1, 2, 3))
+
+    assert door.rows(batch, "plain", ids[:1], [one]) == [(1, None)]
+    assert door.rows(batch, "keyed", ids[1:2], [one]) == [(1, None)]
+    assert door.rows(batch, "keyed", ids[2:4], [two, one]) == [(1, [ids[2], ids[1]])]
+    assert door.value("enqueue_batch", task="keyed", ids=ids[4:], args=[two]) == 0
+    assert door.value("enqueue_batch", task="keyed", ids=ids[4:], args=[three]) == 1
 
 
 LONGEST = "x" * 400

@@ -118,6 +118,55 @@ def test_finishes_of_others_do_not_wait_for_a_cursor_that_somebody_holds(door, c
     assert door.value("cursor", key="free") == {"n": 1}
 
 
+@pytest.mark.parametrize("options", [{"serial_key": "k"}, {"limit_keys": ["k"]}], ids=str)
+def test_a_key_that_somebody_holds_is_looked_at_twice_and_left(door, another_door, options):
+    door.call("put_limit", key="k", n=1)
+    job_id = door.enqueue(**options)
+    other = another_door()
+    other.rows("begin")
+    other.value("admit")
+    door.enqueue(**options)
+    noted = "select pg_stat_get_xact_tuples_inserted('_howdah.pending'::regclass)"
+    door.rows("begin")
+    before = door.one(noted)
+
+    assert door.value("admit") == 0
+    assert door.one(noted) - before <= 4
+    door.rows("commit")
+    other.rows("commit")
+    assert door.take().id == job_id
+
+
+def test_a_cursor_that_is_set_in_an_open_transaction_keeps_other_keys_from_nothing(
+    door, cursor_is_held
+):
+    cursor_is_held("new")
+    door.enqueue(serial_key="new")
+    other = door.enqueue(serial_key="other")
+    door.rows("set lock_timeout to '2 s'")
+
+    assert door.take().id == other
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_share_that_is_put_in_an_open_transaction_holds_up_no_claim(door, another_door, known):
+    door.call("put_queue", queue="q", fair_by="{tenant}")
+    job = {"queue": "q", "args": Jsonb({"tenant": "a"})}
+    if known:
+        door.enqueue(**job)
+        door.ack(door.take())
+    other = another_door()
+    other.rows("begin")
+    other.call("put_share", queue="q", key="a", weight=2)
+    door.rows("set lock_timeout to '2 s'")
+
+    fair, plain = door.enqueue(**job), door.enqueue()
+
+    assert door.take().id == plain
+    other.rows("commit")
+    assert door.take().id == fair
+
+
 def test_chores_do_not_wait_for_a_key_that_somebody_holds(own_door, another_own_door):
     own_door.enqueue(serial_key="k", on_failure="skip", timeout="1 second")
     own_door.take()

@@ -21,6 +21,7 @@ MAY = {
         "enqueue",
         "enqueue_many",
         "enqueue_json",
+        "enqueue_alike",
         "enqueue_batch",
         "enqueue_unique",
         "outcome",

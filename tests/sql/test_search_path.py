@@ -120,6 +120,9 @@ def run_everything(door, clock):
     door.rows("select howdah.enqueue_batch('e',"
     " array['01900000-0000-7000-8000-000000000001']::pg_catalog.uuid[],"
               " array['{}'])")  # fmt: skip
+    door.rows("select * from howdah.enqueue_alike('e',"
+    " array['01900000-0000-7000-8000-000000000003']::pg_catalog.uuid[],"
+              " array['{}'])")  # fmt: skip
     door.rows("select howdah.enqueue_unique('e',"
     " array['01900000-0000-7000-8000-000000000002']::pg_catalog.uuid[],"
               " array['{}'], array['k2'])")  # fmt: skip

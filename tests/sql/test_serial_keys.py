@@ -94,6 +94,17 @@ def test_a_lost_lease_saves_no_cursor(own_door):
     assert own_door.value("cursor", key="k") == {}
 
 
+def test_a_success_that_meets_a_request_to_cancel_leaves_its_cursor_all_the_same(door):
+    door.enqueue(serial_key="k")
+    job = door.take()
+    door.value("cancel", id=job.id)
+
+    door.finish([job], cursors=[Jsonb({"page": 2})])
+
+    assert door.state(job.id) == "cancelled"
+    assert door.value("cursor", key="k") == {"page": 2}
+
+
 def test_a_failed_head_holds_up_its_key_until_it_is_settled(own_door):
     first, second = own_door.enqueue(serial_key="k"), own_door.enqueue(serial_key="k")
     own_door.nack(own_door.take(), retry_in="1 minute")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from psycopg.types.json import Jsonb
@@ -71,6 +72,56 @@ def test_all_are_served_and_nothing_is_left(door):
     assert door.one("select count(*) from _howdah.share where active") == 0
 
 
+def test_a_claim_looks_at_as_many_keys_as_it_wants_jobs(door):
+    door.call("put_queue", queue="q", fair_by="{tenant}")
+    jobs = [{"task": "t", "queue": "q", "args": {"tenant": f"{n:03}"}} for n in range(300)]
+    looked = """
+        select sum(pg_stat_get_xact_tuples_returned(c.oid))
+        from pg_class c left join pg_index i on i.indexrelid = c.oid
+        where coalesce(i.indrelid, c.oid) in ('_howdah.job'::regclass, '_howdah.share'::regclass)"""
+    door.rows("vacuum analyze _howdah.share")  # while nothing is there
+    door.rows("begin")
+    counts = [door.one(looked)]
+
+    door.enqueue_json(*jobs, *jobs)
+    assert tenants(door.claim(1)) == ["000"]
+    counts.append(door.one(looked))
+    assert tenants(door.claim(3)) == ["001", "002", "003"]
+    counts.append(door.one(looked))
+
+    at_first, then = (after - before for before, after in pairwise(counts))
+    assert at_first < 6000  # some for each job, not for each two of them
+    assert then < 100
+    door.rows("commit")
+
+
+@pytest.mark.parametrize("what", ["cancelled", "about to be cancelled"])
+def test_keys_that_have_none_to_give_keep_nobody_waiting(door, another_door, what):
+    door.call("put_queue", queue="q", fair_by="{tenant}")
+    for n in range(30):
+        enqueue(door, f"{n:02}")
+    other = door if what == "cancelled" else another_door()
+    other.rows("begin")
+    other.rows("select howdah.cancel(id) from howdah.jobs where args ->> 'tenant' < '29'")
+    if what == "cancelled":
+        other.rows("commit")
+
+    assert tenants(door.claim(1)) == ["29"]
+    assert door.claim(1) == []
+    if what == "about to be cancelled":
+        other.rows("rollback")
+        assert tenants(door.claim(2)) == ["00", "01"]
+
+
+def test_a_key_of_little_weight_keeps_nobody_behind_it_waiting(door):
+    door.call("put_queue", queue="q", fair_by="{tenant}")
+    door.call("put_share", queue="q", key="a", weight=0.01)
+    enqueue(door, "a", 5)
+    enqueue(door, "b", 5)
+
+    assert [tenants(door.claim(1)) for _ in range(6)] == [*[["b"]] * 5, ["a"]]
+
+
 def test_a_released_and_a_retried_job_come_back_behind_their_gate(own_door):
     own_door.call("put_queue", queue="q", fair_by="{tenant}")
     enqueue(own_door, "a", 2)
@@ -113,6 +164,31 @@ def test_priority_rises_with_waiting(own_door):
 
     assert own_door.job(old).priority == 3
     assert [job.id for job in own_door.claim(2)] == [old, fresh]
+
+
+@pytest.mark.parametrize("how", ["limited", "fair"])
+def test_priority_rises_while_a_job_is_blocked(own_door, how):
+    own_door.call("put_queue", queue="q", age_after="1 minute")
+    if how == "limited":
+        own_door.call("put_limit", key="queue:q", n=1)
+    else:
+        own_door.call("put_queue", queue="q", fair_by="{tenant}")
+    job = {"queue": "q", "args": Jsonb({"tenant": "a"})}
+    urgent = own_door.enqueue(**job, priority=9)
+    old, older = own_door.enqueue(**job, priority=1), own_door.enqueue(**job, priority=0)
+    own_door.forward("121 seconds")
+    fresh = own_door.enqueue(**job, priority=2)
+    own_door.call("put_limit", key="unrelated", n=1)
+    other = own_door.enqueue(limit_keys=["unrelated"])
+    own_door.enqueue(limit_keys=["unrelated"])
+
+    raised = [own_door.chores("age") for _ in range(3)]
+
+    assert raised == [{"age": 3}, {"age": 3}, {"age": 0}]
+    assert [own_door.job(each).priority for each in (old, older, fresh, other)] == [3, 2, 2, 0]
+    first = own_door.take(queues=["q"])
+    own_door.ack(first)
+    assert [first.id, own_door.take(queues=["q"]).id] == [urgent, old]
 
 
 def test_other_queues_do_not_age(own_door):

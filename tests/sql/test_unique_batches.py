@@ -107,6 +107,29 @@ def test_batches_that_share_keys_in_opposite_order_do_not_wait_in_a_circle(
     assert door.counts() == (3, 0)
 
 
+def test_a_key_that_becomes_free_meanwhile_leads_into_no_circle(door, another_door, waits_for_lock):
+    holder = door.enqueue(unique_key="a")
+    one, two, third = another_door(), another_door(), another_door()
+    answers = {}
+    third.rows("begin")
+    third.enqueue(unique_key="c")
+    first = Thread(target=lambda: answers.update(one=enqueue(one, "a", "b", "c")))
+    second = Thread(target=lambda: answers.update(two=enqueue(two, "a", "b")))
+
+    first.start()
+    waits_for_lock(one)  # for c, and has b
+    door.ack(door.take())
+    second.start()
+    waits_for_lock(two)  # for b, and has a
+    third.rows("rollback")
+    first.join()
+    second.join()
+
+    (ids, given), (other_ids, other_given) = answers["one"], answers["two"]
+    assert ids == [holder, *given[1:]]
+    assert other_ids == [other_given[0], given[1]]
+
+
 def test_options_are_shared_and_what_is_not_said_is_what_the_task_declares(door):
     door.rows("select howdah.declare_tasks(%s)", Jsonb([{"name": "t", "queue": "mail"}]))
 

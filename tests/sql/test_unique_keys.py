@@ -207,3 +207,110 @@ def test_batches_that_share_keys_with_jobs_that_end_meanwhile_do_not_deadlock(an
         thread.join()
 
     assert errors == []
+
+
+@pytest.fixture
+def collapsing(door):
+    """A task whose jobs collapse by their serial keys, one for each n."""
+    keys = {"serial_key": "s:{n}", "collapse": "waiting"}
+    door.call("declare_tasks", tasks=Jsonb([{"name": "collapsing", "keys": keys}]))
+    return "collapsing"
+
+
+def test_who_names_a_unique_key_does_not_collapse_as_the_task_declares(door, collapsing):
+    waiting = door.enqueue(collapsing, args=Jsonb({"n": 1}))
+
+    unique = door.enqueue(collapsing, args=Jsonb({"n": 1}), unique_key="u")
+
+    assert unique != waiting
+    assert door.job(unique).serial_key == "s:1"
+    assert door.enqueue(collapsing, args=Jsonb({"n": 1})) == waiting
+    assert door.enqueue(collapsing, args=Jsonb({"n": 1}), unique_key="u") == unique
+
+
+def test_batches_wait_for_each_other_by_one_kind_of_key(door, another_door, collapsing):
+    """With two they could wait in a circle, whatever the order in which either is sorted."""
+    jobs = [{"task": collapsing, "args": {"n": n}} for n in (1, 2)]
+    other = another_door()
+    other.rows("begin")
+    other.enqueue_json(*[{**job, "unique_key": f"a{i}"} for i, job in enumerate(jobs)])
+    door.rows("set lock_timeout to '2 s'")
+
+    door.enqueue_json(*[{**job, "unique_key": f"b{i}"} for i, job in enumerate(reversed(jobs))])
+    door.enqueue(collapsing, args=Jsonb({"n": 1}), unique_key="c")
+
+    assert door.counts() == (3, 0)
+
+
+def test_a_throttle_leads_to_jobs_that_exist(door, collapsing):
+    door.enqueue(collapsing, args=Jsonb({"n": 1}))
+    door.enqueue(collapsing, args=Jsonb({"n": 1}), unique_key="u", unique_for="1 hour")
+    while claimed := door.claim(5):
+        door.ack(*claimed)
+
+    throttled = door.enqueue(collapsing, args=Jsonb({"n": 1}), unique_key="u", unique_for="1 hour")
+
+    assert door.state(throttled) == "succeeded"
+
+
+ACCOUNTS = {"name": "of account", "keys": {"serial_key": "acc:{id}", "limit_keys": ["lim:{id}"]}}
+
+
+@pytest.mark.parametrize("how", ["replace", "merge"])
+@pytest.mark.parametrize("task", ["of account", "another"])
+def test_a_job_has_the_keys_of_its_new_arguments(door, how, task):
+    door.call("declare_tasks", tasks=Jsonb([ACCOUNTS]))
+    door.call("put_limit", key="lim:*", n=1)
+    one, two = (Jsonb({"id": n}) for n in (1, 2))
+    changed = door.enqueue("of account", args=one, unique_key="u")
+    behind = door.enqueue("of account", args=one)
+    door.call("admit")
+
+    assert door.enqueue(task, args=two, unique_key="u", on_conflict=how) == changed
+    other = door.enqueue("of account", args=two)
+
+    running = door.claim(5)
+    assert {(job.id, job.args["id"]) for job in running} == {(behind, 1), (changed, 2)}
+    assert door.job(changed).limit_keys == ["lim:2"]
+    for job in running:
+        door.ack(job)
+    assert door.take().id == other
+
+
+def test_a_job_that_is_replaced_by_one_without_keys_holds_none(door):
+    door.call("put_limit", key="k", n=1)
+    changed = door.enqueue(unique_key="u", serial_key="s", limit_keys=["k"])
+    behind = [door.enqueue(serial_key="s"), door.enqueue(limit_keys=["k"])]
+    door.call("admit")
+
+    door.enqueue(unique_key="u", on_conflict="replace")
+
+    assert {job.id for job in door.claim(5)} == {changed, *behind}
+
+
+def test_a_job_of_later_that_is_replaced_has_its_new_keys_when_it_is_due(door):
+    job_id = door.enqueue(unique_key="u", serial_key="old", delay="1 hour")
+
+    door.enqueue(unique_key="u", serial_key="new", delay="2 hours", on_conflict="replace")
+
+    assert (door.state(job_id), door.job(job_id).serial_key) == ("scheduled", "new")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "good"),
+    [
+        ("unique_for", "abc", "1 day 02:03:04.5"),
+        ("unique_for", "10 fortnights", "P1DT2H"),
+        ("unique_for", "", 5),
+        ("earlier", "x", True),
+        ("earlier", 3, "true"),
+    ],
+)
+def test_json_that_is_no_time_and_no_truth_is_refused_in_words(door, refused, field, value, good):
+    job = {"task": "t", "unique_key": "u"}
+
+    with refused("JQ001", f"job 1 of the batch: {field} must be"):
+        door.enqueue_json({**job, field: value})
+    door.enqueue_json({**job, field: good})
+
+    assert door.counts() == (1, 0)

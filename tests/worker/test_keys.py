@@ -124,6 +124,22 @@ async def test_what_is_said_at_the_job_goes_before_the_task(app: App):
     assert (await app.run(jobs.get(two))).serial_key == "account:2"
 
 
+async def test_a_unique_key_of_the_job_goes_before_declared_collapsing_and_vice_versa(app: App):
+    @app.task(name="sync", serial_key="account:{account}", collapse="waiting")
+    async def sync(account: int) -> None: ...
+
+    @app.task(name="welcome", unique="user:{user_id}", unique_for="1h")
+    async def welcome(user_id: int) -> None: ...
+
+    collapsing = welcome.options(serial_key="s", collapse="waiting")
+    unique = sync.options(unique_key="u")
+
+    ids = [await task.enqueue(1) for task in (sync, unique, welcome, collapsing)]
+
+    assert len(set(ids)) == 4
+    assert [await task.enqueue(1) for task in (sync, unique, welcome, collapsing)] == ids
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -62,16 +62,23 @@ begin
         or exists (select from _howdah.share s where s.active);
 end $$;
 
--- Resolves notes until one has made something ready, or none is left; a bounded number of them.
+-- Resolves notes until one has made something ready, or none is left but those that a look gave back: their keys are held by somebody. A
+-- bounded number of looks.
 create or replace function _howdah.admit_some(most int) returns int
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
-    ready  int := 0;
+    ready      int := 0;
+    left_over  record;
+    before     text[];
 begin
     for round in 1..20 loop
         ready := _howdah.admit(1000, admit_some.most);
-        exit when ready > 0 or not exists (select from _howdah.pending p where p.due is null);
+        exit when ready > 0;
+        select array_agg(distinct p.kind::text || p.key) as notes, bool_and(p.kind in ('s', 'l', 'f')) as of_keys into left_over
+        from (select o.kind, o.key from _howdah.pending o where o.due is null limit 1000) p;
+        exit when left_over.notes is null or (left_over.of_keys and left_over.notes = before);
+        before := left_over.notes;
     end loop;
     return ready;
 end $$;

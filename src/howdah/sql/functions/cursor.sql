@@ -18,6 +18,9 @@ begin
     if jsonb_typeof(set_cursor.cursor) is distinct from 'object' or pg_column_size(set_cursor.cursor) > 1048576 then
         perform _howdah.refuse('JQ001', 'a cursor must be a JSON object of at most 1 MiB', 'For example {"page": 3}.');
     end if;
+    if not exists (select from _howdah.serial_key s where s.key = set_cursor.key) then  -- as admission does, which would wait for our row
+        perform pg_advisory_xact_lock('_howdah.serial_key'::regclass::oid::int, hashtext(set_cursor.key));
+    end if;
     insert into _howdah.serial_key as s (key, cursor, version, updated_at)
     select set_cursor.key, set_cursor.cursor, 1, _howdah.clock()
     on conflict (key) do update set cursor = excluded.cursor, version = s.version + 1, updated_at = excluded.updated_at, updated_by = null

@@ -29,13 +29,27 @@ begin
     select n.ordinal, n.flaw into problem
     from (select j.ordinal, coalesce(_howdah.flaw(j.task, j.args, j.queue, j.priority, j.run_at, j.delay, j.max_attempts, j.timeout,
                                                   j.no_timeout, j.delivery, j.unique_key, j.headers, j.tags),
-                                     case when check_jobs.keys[j.ordinal] is not null then _howdah.keys_flaw(check_jobs.keys[j.ordinal], j.unique_key) end) as flaw
+                                     case when check_jobs.keys[j.ordinal] is not null then
+                                         coalesce(_howdah.untyped_flaw(check_jobs.keys[j.ordinal]), _howdah.keys_flaw(check_jobs.keys[j.ordinal], j.unique_key)) end) as flaw
           from unnest(jobs) with ordinality j (task, args, queue, priority, run_at, delay, max_attempts, timeout, no_timeout,
                                                delivery, id, unique_key, headers, tags, ordinal)) n
     where n.flaw is not null order by n.ordinal limit 1;
     if found then
         perform _howdah.refuse('JQ001', format('job %s of the batch: %s', problem.ordinal, problem.flaw), 'Nothing was enqueued. Correct this and enqueue again.');
     end if;
+end $$;
+
+-- What is wrong with keys that came as JSON, where howdah.enqueue has parameters with types; NULL when nothing is.
+create or replace function _howdah.untyped_flaw(keys jsonb) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return case
+        when keys ->> 'earlier' not in ('true', 'false') then format('earlier must be true or false, got %L', keys ->> 'earlier')
+        when keys ->> 'unique_for' !~ '[0-9]'
+             or keys ->> 'unique_for' !~* '^(P[-+0-9.:YMWDTHS]+|([-+0-9.:, @]|years?|yrs?|y|months?|mons?|weeks?|w|days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s|milliseconds?|msecs?|ms|microseconds?|usecs?|us|ago)+)$'
+            then format('unique_for must be a span of time like 10 minutes, got %L', keys ->> 'unique_for')
+    end;
 end $$;
 
 -- The same from one JSON array of objects with the fields of howdah.new_job, and those that say a job's keys (keys.sql), for clients that build no composites.

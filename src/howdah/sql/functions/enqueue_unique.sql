@@ -1,3 +1,12 @@
+-- Who has a unique key: as the calling statement saw it when it began, before it waited for anybody. A holder that ended meanwhile is the answer all
+-- the same: to store a job after all would be to wait for its key behind greater ones, and perhaps in a circle.
+create or replace function _howdah.holder_of(key text) returns uuid
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set plan_cache_mode = force_generic_plan
+as $$
+begin
+    return (select j.id from _howdah.job j where j.unique_key = holder_of.key);
+end $$;
+
 -- Enqueues up to 10,000 jobs of one task that share their options but for the unique key, which each has: the quick road for such.
 -- Returns, in input order, the ids of the jobs: those given (made as for enqueue_batch), or of the unfinished ones that had the keys.
 create or replace function howdah.enqueue_unique(
@@ -30,7 +39,7 @@ declare
     all_jobs  howdah.new_job[];
     made      uuid[];
     places    bigint[];  -- of those whose keys were taken
-    led_to    uuid[] := ids;
+    led_to    uuid[];
 begin
     select coalesce(array_agg(a.args), '{}'), min(a.place) filter (where _howdah.args_flaw(a.args) is not null) into parsed, bad
     from (select a::jsonb as args, place from unnest(enqueue_unique.args) with ordinality a (a, place) offset 0) a;
@@ -72,18 +81,24 @@ begin
         from drawn d order by d.key, d.seq  -- batches that share some keys cannot wait in a circle
         on conflict (unique_key) where unique_key is not null do nothing returning id
     )
-    select coalesce(array_agg(i.id), '{}') into made from inserted i;
+    select coalesce(array_agg(i.id), '{}'),
+           case when count(*) < cardinality(ids) then (
+               select array_agg(coalesce(case when i.id is null then _howdah.holder_of(d.key) end, d.id) order by d.seq)
+               from drawn d left join inserted i on i.id = d.id) else ids end
+    into made, led_to from inserted i;
 
-    if cardinality(made) < cardinality(ids) then  -- there is one with that key, or was a moment ago, or the batch has it twice
+    if cardinality(made) < cardinality(ids) then  -- of some whose keys were taken we do not know by whom: by this batch, or a moment ago
         select array_agg(n.place order by n.place),
                array_agg(row(enqueue_unique.task, n.args, enqueue_unique.queue, enqueue_unique.priority, enqueue_unique.run_at,
                              enqueue_unique.delay, enqueue_unique.max_attempts, enqueue_unique.timeout, enqueue_unique.no_timeout,
                              enqueue_unique.delivery, null, n.key, enqueue_unique.headers, enqueue_unique.tags)::howdah.new_job order by n.place)
         into places, all_jobs
         from unnest(enqueue_unique.ids, parsed, enqueue_unique.unique_keys) with ordinality n (id, args, key, place)
-        left join unnest(made) m (id) on m.id = n.id where m.id is null;
+        left join unnest(made) m (id) on m.id = n.id where m.id is null and led_to[n.place] = n.id;
+    end if;
+    if places is not null then
         select array_agg(coalesce(p.id, n.id) order by n.place) into led_to
-        from unnest(ids) with ordinality n (id, place)
+        from unnest(led_to) with ordinality n (id, place)
         left join _howdah.put(all_jobs) p on places[p.ordinal] = n.place;
     end if;
     if _howdah.anybody_watching() then

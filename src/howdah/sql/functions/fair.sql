@@ -29,7 +29,8 @@ end $$;
 
 -- Takes note that these keys have jobs. One that had none comes in where the others are now: what it did not use is gone.
 create or replace function _howdah.begin_shares(gates text[]) returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -53,45 +54,79 @@ end $$;
 -- Lets in so many that each queue with shares has `most` ready jobs, as far as there are any.
 create or replace function _howdah.admit_fair(most int) returns int
 language plpgsql volatile
-set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = on set jit = off
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off
 as $$
 #variable_conflict use_column
 declare
     served  text;
     wanted  bigint;
-    keys    bigint;
-    turn    record;
     ready   int := 0;
 begin
     if current_setting('transaction_isolation') <> 'read committed' then  -- its snapshot is older than the locks
         return 0;
     end if;
-    for served in select distinct s.queue from _howdah.share s where s.active order by s.queue loop
+    for served in
+        with recursive serving as (  -- one descent for each
+            (select s.queue from _howdah.share s where s.active order by s.queue limit 1)
+            union all
+            select next.queue from serving cross join lateral (
+                select s.queue from _howdah.share s where s.active and s.queue > serving.queue order by s.queue limit 1) next)
+        select serving.queue from serving
+    loop
         continue when exists (select from _howdah.queue q where q.name = served and q.paused);
         wanted := admit_fair.most - _howdah.count_ready(served, admit_fair.most);
         continue when wanted <= 0 or _howdah.lock_gates(array[chr(1) || served]) = '{}';
-        keys := (select count(*) from _howdah.share s where s.queue = served and s.active);
-        select array_agg(t.id order by t.turn, t.key) as ids, array_agg(t.key order by t.turn, t.key) as keys, array_agg(t.turn order by t.turn, t.key) as turns into turn
+        ready := ready + _howdah.admit_shares(served, wanted);
+    end loop;
+    return ready;
+end $$;
+
+-- Lets in so many of a queue's jobs, under its gate. As many keys are looked at as jobs are wanted, those whose turn comes first: none but they can have
+-- one of these turns. Beyond them only if they had none to give, because theirs have gone, or somebody has them locked.
+create or replace function _howdah.admit_shares(served text, wanted bigint) returns int
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_sort = off set jit = off set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+    many    bigint := wanted;  -- keys to look at next,
+    passed  record;            -- from here on
+    looked  record;
+    turn    record;
+    ready   int := 0;
+begin
+    select '-infinity'::float8 as turn, '' as key into passed;
+    loop
+        select array_agg(k.key) as keys, array_agg(k.pass) as passes, array_agg(k.weight) as weights, array_agg(k.turn) as turns, count(*) as n into looked
+        from (select s.key, s.pass, s.weight, s.pass + 1 / s.weight as turn from _howdah.share s
+              where s.queue = served and s.active and (s.pass + 1 / s.weight, s.key) > (passed.turn, passed.key)
+              order by s.pass + 1 / s.weight, s.key limit many) k;
+        exit when looked.n = 0;
+        select array_agg(t.id) as ids, array_agg(t.key) as keys, array_agg(t.turn) as turns, count(*) as n into turn
         from (
-            select s.key, next.id, s.pass + next.nth / s.weight as turn
-            from _howdah.share s
+            select k.key, next.id, k.pass + next.nth / k.weight as turn
+            from unnest(looked.keys, looked.passes, looked.weights) k (key, pass, weight)
             cross join lateral (
                 select h.id, row_number() over (order by h.priority desc, h.seq) as nth
                 from (select j.id, j.priority, j.seq from _howdah.job j
-                      where j.state = 'b' and j.waits_for = _howdah.fair_gate(served, s.key)
+                      where j.state = 'b' and j.waits_for = _howdah.fair_gate(served, k.key)
                       order by j.priority desc, j.seq
-                      limit least(wanted, ceil(wanted * 4.0 / keys) + 1) for update skip locked) h) next
-            where s.queue = served and s.active
-            order by turn, s.key limit wanted) t;
-        if turn.ids is not null then
-            update _howdah.share s set pass = t.turn
-            from (select u.key, max(u.turn) as turn from unnest(turn.keys, turn.turns) u (key, turn) group by u.key) t
-            where s.queue = served and s.key = t.key;
+                      limit least(wanted, ceil(wanted * 4.0 / looked.n) + 1) for update skip locked) h) next
+            order by turn, k.key limit wanted) t;
+        if turn.n > 0 then
+            update _howdah.share s set pass = (select max(u.turn) from unnest(turn.keys, turn.turns) u (key, turn) where u.key = s.key)
+            where s.queue = served and s.key = any (turn.keys);
             ready := ready + cardinality(_howdah.make_ready(turn.ids, admitted => true));
         end if;
         update _howdah.share s set active = false
-        where s.queue = served and s.active
-          and not exists (select from _howdah.job j where j.state = 'b' and j.waits_for = _howdah.fair_gate(served, s.key));
+        where s.queue = served and s.key = any (array(
+            select k from unnest(looked.keys) k
+            where not exists (select from _howdah.job j where j.state = 'b' and j.waits_for = _howdah.fair_gate(served, k))));
+        wanted := wanted - turn.n;
+        exit when wanted <= 0 or looked.n < many;
+        select looked.turns[looked.n] as turn, looked.keys[looked.n] as key into passed;
+        many := many * 4;
     end loop;
     return ready;
 end $$;
@@ -101,12 +136,21 @@ create or replace function howdah.put_share(queue text, key text, weight float8)
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+    gate  text := chr(1) || put_share.queue;
 begin
     perform _howdah.check_queue(put_share.queue);
     if put_share.key is null or octet_length(put_share.key) not between 1 and 200 or put_share.weight is null
        or put_share.weight not between 0.001 and 1000 then
         perform _howdah.refuse('JQ001', 'a share needs a key of 1 to 200 bytes and a weight between 0.001 and 1000', 'For example howdah.put_share(''mail'', ''tenant-a'', 2).');
     end if;
+    -- The queue's gate first: whoever admits leaves a queue whose gate is locked, but would wait for our row.
+    loop
+        perform from _howdah.gate g where g.key = gate for update;
+        exit when found;
+        perform pg_advisory_xact_lock('_howdah.gate'::regclass::oid::int, hashtext(gate));
+        insert into _howdah.gate (key) values (gate) on conflict do nothing;
+    end loop;
     insert into _howdah.share as s (queue, key, weight) values (put_share.queue, put_share.key, put_share.weight)
     on conflict (queue, key) do update set weight = excluded.weight;
 end $$;

@@ -1,6 +1,7 @@
 -- Stores jobs that were found without flaw, of which some have keys. keys says which, in parallel to jobs (see _howdah.keys_flaw); what it
--- leaves out the task's declaration says, and limits of the queue or the task come by themselves.
--- Keys are inserted in sorted order, so that batches that share some cannot wait in a circle.
+-- leaves out the task's declaration says, and limits of the queue or the task come by themselves. Who names a unique key does not collapse:
+-- a job has one key at most that it may have to wait for. Those are inserted in sorted order, so that batches that share some cannot
+-- wait in a circle.
 create or replace function _howdah.put_keyed(jobs howdah.new_job[], keys jsonb[] default null, wake boolean default true)
 returns table (ordinal int, id uuid, created boolean)
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = auto
@@ -47,7 +48,7 @@ begin
                    case when n.delivery is null then t.delivery else _howdah.delivery_code(n.delivery) end as delivery,
                    coalesce(n.run_at, moment + n.delay) as run_at, n.headers, n.tags, n.priority is not null as is_ranked,
                    _howdah.keys_of(n.task, coalesce(n.queue, t.queue, 'default'), coalesce(n.args, '{}'), n.unique_key,
-                                   put_keyed.keys[n.ordinal], t.keys) as keys
+                                   put_keyed.keys[n.ordinal], case when n.unique_key is null then t.keys else t.keys - 'collapse' end) as keys
             from unnest(jobs) with ordinality n (task, args, queue, priority, run_at, delay, max_attempts, timeout, no_timeout,
                                                  delivery, id, unique_key, headers, tags, ordinal)
             left join _howdah.task t on t.name = n.task
@@ -132,7 +133,8 @@ begin
            coalesce(one.priority, t.priority, 0) as priority, coalesce(one.max_attempts, t.max_attempts) as max_attempts,
            case when one.no_timeout then 0 else coalesce(_howdah.to_ms(one.timeout), t.timeout_ms) end as timeout_ms,
            case when one.delivery is null then t.delivery else _howdah.delivery_code(one.delivery) end as delivery,
-           coalesce(one.run_at, moment + one.delay) as run_at, one.headers, one.tags, one.priority is not null as is_ranked, t.keys
+           coalesce(one.run_at, moment + one.delay) as run_at, one.headers, one.tags, one.priority is not null as is_ranked,
+           case when one.unique_key is null then t.keys else t.keys - 'collapse' end as keys
     into new_one from (select) x left join _howdah.task t on t.name = one.task;
     if current_setting('synchronous_commit') = 'off' then
         perform _howdah.durable(array[new_one.queue]);
@@ -218,7 +220,7 @@ begin
 end $$;
 
 -- Changes the job that waits under a key as a new one asks: other arguments and priority (replace), arguments put together (merge), an
--- earlier time. False: it no longer waits.
+-- earlier time. Other arguments may make other keys, by which it is in line from then on. False: it no longer waits.
 create or replace function _howdah.change_waiting(id uuid, job record, keys _howdah.keys, moment timestamptz) returns boolean
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -226,8 +228,10 @@ as $$
 declare
     old   record;
     due   timestamptz;
+    moved boolean := false;
 begin
-    select j.args, j.priority, j.state, j.run_at into old from _howdah.job j where j.id = change_waiting.id and j.state <> 'x' for update;
+    select j.args, j.priority, j.state, j.run_at, j.task, j.queue, j.serial_key, j.limit_keys, j.fair_key, j.on_failure, j.hooks
+    into old from _howdah.job j where j.id = change_waiting.id and j.state <> 'x' for update;
     if not found then
         return false;
     end if;
@@ -237,12 +241,43 @@ begin
     set args = case keys.on_conflict when 'replace' then job.args when 'merge' then _howdah.merged(old.args, job.args) else j.args end,
         priority = case when keys.on_conflict = 'replace' and job.is_ranked then job.priority else j.priority end
     where j.id = change_waiting.id;
+    if keys.on_conflict in ('replace', 'merge') then
+        moved := _howdah.change_keys(change_waiting.id, old, job, keys);
+    end if;
     if old.state = 'w' then  -- it waits for others: its time is looked at when they have ended
         update _howdah.job j set run_at = due where j.id = change_waiting.id;
-    elsif due is distinct from old.run_at and (old.state = 's' or due > moment)
+    elsif moved or due is distinct from old.run_at and (old.state = 's' or due > moment)
        or (keys.on_conflict = 'replace' and job.is_ranked and job.priority <> old.priority) then
         perform _howdah.make_ready(array[change_waiting.id], null, array[due]);
     end if;
+    return true;
+end $$;
+
+-- Gives a waiting job the keys that the new one has, or, if that is of another task or queue, those that its own task makes of the new
+-- arguments; a serial key that the caller named holds where that makes none. Whoever is behind it under the old ones goes on. Whether
+-- there were other keys before.
+create or replace function _howdah.change_keys(id uuid, old record, job record, keys _howdah.keys) returns boolean
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+    own  _howdah.keys;
+begin
+    if (job.task, job.queue) <> (old.task, old.queue) then
+        own := _howdah.keys_of(old.task, old.queue, job.args, null, null, (select t.keys from _howdah.task t where t.name = old.task));
+        own.serial_key := coalesce(own.serial_key, keys.serial_key);
+        own.on_failure := coalesce(own.on_failure, keys.on_failure);
+        keys := own;
+    end if;
+    if (keys.serial_key, keys.limit_keys, keys.fair_key) is not distinct from (old.serial_key, old.limit_keys, old.fair_key) then
+        return false;
+    end if;
+    update _howdah.job j
+    set serial_key = keys.serial_key, limit_keys = keys.limit_keys, fair_key = keys.fair_key, on_failure = keys.on_failure,
+        hooks = nullif(coalesce(old.hooks, 0) & ~7 | case when keys.serial_key is null then 0 else 1 end
+                       | case when keys.limit_keys is null then 0 else 2 end | case when keys.fair_key is null then 0 else 4 end, 0)
+    where j.id = change_keys.id;
+    perform _howdah.let_go(array[change_keys.id], case when old.serial_key is null then '{}' else array[old.serial_key::text] end, soon => false, wake => true);
     return true;
 end $$;
 
