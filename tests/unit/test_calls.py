@@ -233,7 +233,7 @@ def test_ten_thousand_and_one_jobs_are_refused_and_ten_thousand_are_not() -> Non
 
     assert "10001" in refused.value.message
     assert refused.value.hint
-    assert len(call.read([])) == 10_000
+    assert len(call.read([(None,)])) == 10_000
 
 
 def test_a_naive_time_to_retry_at_is_refused() -> None:

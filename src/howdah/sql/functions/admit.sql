@@ -75,7 +75,7 @@ begin
     for round in 1..20 loop
         ready := _howdah.admit(1000, admit_some.most);
         exit when ready > 0;
-        select array_agg(distinct p.kind::text || p.key) as notes, bool_and(p.kind in ('s', 'l', 'f')) as of_keys into left_over
+        select array_agg(distinct p.kind::text || p.key) as notes, bool_and(p.kind in ('s', 'l', 'f', 'p')) as of_keys into left_over
         from (select o.kind, o.key from _howdah.pending o where o.due is null limit 1000) p;
         exit when left_over.notes is null or (left_over.of_keys and left_over.notes = before);
         before := left_over.notes;
