@@ -118,19 +118,66 @@ begin
     if rest <> '{}' then
         perform _howdah.note_later('c', rest);
     end if;
-    perform _howdah.drop_edges(array(select c from unnest(children) c where not exists (
+    perform _howdah.keep_edges(array(select c from unnest(children) c where not exists (
         select from (select j.state from _howdah.job j where j.id = c offset 0) h where h.state = 'w')));
     perform _howdah.arm_edges(locked);
     return _howdah.judge(locked);
 end $$;
 
--- Edges of children that wait no longer; those that somebody has locked are seen to by that one.
-create or replace function _howdah.drop_edges(children uuid[]) returns void
+-- Edges of children that have ended without having run, and may come back; those that somebody has locked are seen to by that one.
+create or replace function _howdah.keep_edges(children uuid[]) returns void
 language sql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
-    delete from _howdah.edge e
-    where e.ctid = any (array(select o.ctid from _howdah.edge o where o.child = any (drop_edges.children) for update skip locked))
+    update _howdah.edge e set kept_since = _howdah.clock()
+    where e.ctid = any (array(select o.ctid from _howdah.edge o where o.child = any (keep_edges.children) and o.kept_since is null for update skip locked))
 $$;
+
+-- Whether a job that comes back waits: for those of its parents that have not ended. Refused where one has ended badly, and that counts; one of
+-- which nothing is left is not waited for.
+create or replace function _howdah.wait_again(id uuid) returns boolean
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+    known  record;
+begin
+    select (array_agg(p.parent order by p.place) filter (where p.ended <> 'S' and p.policy <> 'i'))[1] as bad,
+           (array_agg(p.ended order by p.place) filter (where p.ended <> 'S' and p.policy <> 'i'))[1] as ended,
+           array_agg(p.row) filter (where not p.is_live) as over into known
+    from (select e.ctid as row, e.parent, e.place, e.policy, exists (select from _howdah.job j where j.id = e.parent) as is_live,
+                 (select f.state from _howdah.finished f where f.id = e.parent limit 1) as ended
+          from _howdah.edge e where e.child = wait_again.id) p;
+    if known.bad is not null then
+        perform _howdah.refuse('JQ003', format('job %s, for which it waits, %s', known.bad, case known.ended when 'F' then 'failed' else 'was cancelled' end),
+                               'Retry that one first, and then this one, which will wait for it; or enqueue it anew.');
+    end if;
+    delete from _howdah.edge e where e.ctid = any (known.over);
+    update _howdah.edge e set state = null, armed = false, kept_since = null where e.child = wait_again.id;
+    if found then
+        perform _howdah.note('c', array[wait_again.id::text]);
+    end if;
+    return found;
+end $$;
+
+-- Edges of children that ended longer ago than jobs are kept, and what was noted of jobs that are gone; a bounded part at a time.
+create or replace function _howdah.prune_edges(n int) returns bigint
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+    done  bigint;
+    more  bigint;
+begin
+    delete from _howdah.edge e where e.ctid = any (array(
+        select o.ctid from _howdah.edge o
+        where o.kept_since < _howdah.clock() - (select greatest(s.retention, s.failed_retention) from _howdah.setting s)
+        order by o.kept_since limit prune_edges.n for update skip locked));
+    get diagnostics done = row_count;
+    delete from _howdah.gone g where g.id = any (array(
+        select o.id from _howdah.gone o where o.ended_at < _howdah.clock() - interval '1 day' order by o.ended_at limit prune_edges.n));
+    get diagnostics more = row_count;
+    return done + more;
+end $$;
 
 -- Sees to it that the ends of parents will be noted, 1,000 at a time; and closes the edges of those that have ended without.
 create or replace function _howdah.arm_edges(children uuid[]) returns void
@@ -182,7 +229,7 @@ begin
           order by e.child, e.state desc, e.place) b;
     if bad.children is not null then
         perform _howdah.settle(bad.failed, null, 'F', null, bad.failed_errors), _howdah.settle(bad.cancelled, null, 'C', null, bad.cancelled_errors);
-        perform _howdah.drop_edges(bad.children);
+        perform _howdah.keep_edges(bad.children);
     end if;
     -- From the last: parents mostly end in order, so it is the last that is still there, and no dead rows lie before it.
     select array_agg(j.id order by j.seq) as ids, array_agg(j.run_at order by j.seq) as times into free
