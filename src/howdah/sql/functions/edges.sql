@@ -54,6 +54,8 @@ begin
         perform _howdah.refuse('JQ001', format('job %s waits for job %s, which does not come before it', lost.child, lost.parent),
                                'Nothing was enqueued. In one call, give parents before their children.');
     end if;
+    delete from _howdah.gone g where g.id = any (array(select e.parent from _howdah.edge e where e.child = any (wait_for.children)))
+      and exists (select from _howdah.job j where j.id = g.id);  -- its id is used again
     -- Parents of this very transaction: nobody else can have seen them.
     update _howdah.job j set hooks = coalesce(j.hooks, 0) | 16
     where j.id = any (array(select e.parent from _howdah.edge e where e.child = any (wait_for.children)))
@@ -159,6 +161,13 @@ begin
     return found;
 end $$;
 
+-- Notes how jobs ended of which no history tells: whoever begins to wait for one at that instant is to hear of it.
+create or replace function _howdah.note_gone(ids uuid[], state "char") returns void
+language sql volatile set search_path = pg_catalog, pg_temp
+as $$
+    insert into _howdah.gone (id, state, ended_at) select i, note_gone.state, _howdah.clock() from unnest(note_gone.ids) i on conflict do nothing
+$$;
+
 -- Edges of children that ended longer ago than jobs are kept, and what was noted of jobs that are gone; a bounded part at a time.
 create or replace function _howdah.prune_edges(n int) returns bigint
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
@@ -187,6 +196,7 @@ as $$
 declare
     loose   record;
     locked  uuid[];
+    ended   record;
     rest    text[];
 begin
     select array_agg(e.row) as rows, array_agg(distinct e.parent) as parents, array_agg(distinct e.child) as children, count(*) as n into loose
@@ -198,11 +208,14 @@ begin
     locked := array(select j.id from _howdah.job j where j.id = any (loose.parents) order by j.id for update skip locked);
     update _howdah.job j set hooks = coalesce(j.hooks, 0) | 16 where j.id = any (locked) and coalesce(j.hooks, 0) & 16 = 0;
     update _howdah.edge e set armed = true where e.ctid = any (loose.rows) and e.parent = any (locked);
-    delete from _howdah.edge e  -- a new snapshot: who is not there has ended
-    where e.ctid = any (loose.rows) and not exists (select from _howdah.job j where j.id = e.parent)
-      and (e.policy = 'i' or exists (select from _howdah.finished f where f.id = e.parent and f.state = 'S'));
-    update _howdah.edge e set state = coalesce((select f.state from _howdah.finished f where f.id = e.parent limit 1), 'C')
-    where e.ctid = any (loose.rows) and not exists (select from _howdah.job j where j.id = e.parent);
+    -- A new snapshot: who is not there has ended, and well, if neither history nor what is noted of those that are gone tells otherwise.
+    select array_agg(o.row) filter (where o.state = 'S' or o.policy = 'i') as good, array_agg(o.row) filter (where o.state <> 'S' and o.policy <> 'i') as bad,
+           array_agg(o.state) filter (where o.state <> 'S' and o.policy <> 'i') as states into ended
+    from (select e.ctid as row, e.policy,
+                 coalesce((select f.state from _howdah.finished f where f.id = e.parent limit 1), (select g.state from _howdah.gone g where g.id = e.parent), 'S') as state
+          from _howdah.edge e where e.ctid = any (loose.rows) and not exists (select from _howdah.job j where j.id = e.parent)) o;
+    delete from _howdah.edge e where e.ctid = any (ended.good);
+    update _howdah.edge e set state = b.state from unnest(ended.bad, ended.states) b (row, state) where e.ctid = b.row;
     rest := array(select distinct e.child::text from _howdah.edge e where e.ctid = any (loose.rows) and e.state is null and not e.armed);
     if loose.n = 1000 then
         perform _howdah.note('c', loose.children::text[]);
