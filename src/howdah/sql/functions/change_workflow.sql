@@ -68,7 +68,7 @@ begin
     end if;
     perform _howdah.add_up(retry_workflow.id);
     update _howdah.workflow w
-    set percent = greatest(w.percent, _howdah.workflow_percent(w.id)), state = 'x', cancelling = false, finished_at = null, result = null
+    set percent = case when not retry_workflow.whole then greatest(w.percent, _howdah.workflow_percent(w.id)) else 0 end, state = 'x', cancelling = false, finished_at = null, result = null
     where w.id = retry_workflow.id;
     steps := array(select s.id from _howdah.step s where s.workflow = retry_workflow.id
                      and (retry_workflow.whole or s.state in ('F', 'C') or s.failed + s.cancelled > 0) order by s.place);
@@ -171,7 +171,7 @@ begin
     if again is distinct from step.state then
         update _howdah.step_edge e set state = null where again = 'n' and e.child = old.step;
         update _howdah.step_edge e set state = null  -- those that have not begun wait for it once more
-        from _howdah.step c where e.parent = old.step and c.id = e.child and c.state in ('n', 'b');
+        where e.parent = old.step and (select c.state from _howdah.step c where c.id = e.child limit 1) in ('n', 'b');
     end if;
     update _howdah.workflow w set state = 'x', cancelling = false, finished_at = null, result = null where w.id = old.workflow and w.state <> 'x';
     perform _howdah.note('w', array[old.workflow::text]);
@@ -209,10 +209,11 @@ begin
     if _howdah.lock_workflow(add_to_workflow.id) <> 'x' then
         perform _howdah.refuse('JQ003', format('workflow %s has ended', add_to_workflow.id), 'Nothing was added. Start another one.');
     end if;
+    perform _howdah.hold_workflows(array[add_to_workflow.id]);
     perform _howdah.grow(add_to_workflow.id, add_to_workflow.steps);
 end $$;
 
--- Adds steps. `before` names steps that are to wait for a new one too, as long as they wait for others.
+-- Adds steps to a workflow that is held. `before` names steps that are to wait for a new one too, as long as they wait for others.
 create or replace function _howdah.grow(workflow uuid, steps jsonb) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
@@ -224,7 +225,6 @@ begin
     if jsonb_typeof(grow.steps) is distinct from 'array' then
         perform _howdah.refuse('JQ001', 'steps must be a JSON array of objects', 'Nothing was added.');
     end if;
-    update _howdah.workflow w set percent = greatest(w.percent, _howdah.workflow_percent(w.id)) where w.id = grow.workflow and w.percent < 100;
     made := _howdah.put_steps(grow.workflow, (select coalesce(jsonb_agg(s - 'before'), '[]') from jsonb_array_elements(grow.steps) s), false);
     select b.name into late
     from jsonb_array_elements(grow.steps) s cross join lateral jsonb_array_elements_text(s -> 'before') b (name)
@@ -240,11 +240,11 @@ begin
     on conflict do nothing;
 end $$;
 
--- How far a workflow is, in percent: the mean of its steps.
+-- How far a workflow is, in percent: the mean of its steps, of each the part that succeeded. What failed would be undone by a retry.
 create or replace function _howdah.workflow_percent(id uuid) returns float8
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce(100.0 * avg(case when s.finished_at is not null or s.total > 0 and s.done >= s.total then 1.0 when s.total = 0 then 0.0 else s.done::float8 / s.total end), 0)
+    select coalesce(100.0 * avg(case when s.state = 'S' or s.total > 0 and s.succeeded >= s.total then 1.0 when s.total = 0 then 0.0 else s.succeeded::float8 / s.total end), 0)
     from _howdah.step_counts s where s.workflow = workflow_percent.id
 $$;
 
@@ -269,7 +269,7 @@ begin
     return gone;
 end $$;
 
--- Adds steps to the workflow of a job that has just succeeded, in its own transaction: the workflow cannot have ended before.
+-- Adds steps to the workflow of a job that has just succeeded, in its own transaction: the workflow is held, and cannot have ended before.
 create or replace function _howdah.grow_from(id uuid, steps jsonb) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$

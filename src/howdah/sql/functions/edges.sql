@@ -146,7 +146,7 @@ begin
     select (array_agg(p.parent order by p.place) filter (where p.ended <> 'S' and p.policy <> 'i'))[1] as bad,
            (array_agg(p.ended order by p.place) filter (where p.ended <> 'S' and p.policy <> 'i'))[1] as ended,
            array_agg(p.row) filter (where not p.is_live) as over into known
-    from (select e.ctid as row, e.parent, e.place, e.policy, exists (select from _howdah.job j where j.id = e.parent) as is_live,
+    from (select e.ctid as row, e.parent, e.place, e.policy, (select true from _howdah.job j where j.id = e.parent limit 1) is not null as is_live,
                  (select f.state from _howdah.finished f where f.id = e.parent limit 1) as ended
           from _howdah.edge e where e.child = wait_again.id) p;
     if known.bad is not null then
@@ -209,11 +209,10 @@ begin
     update _howdah.job j set hooks = coalesce(j.hooks, 0) | 16 where j.id = any (locked) and coalesce(j.hooks, 0) & 16 = 0;
     update _howdah.edge e set armed = true where e.ctid = any (loose.rows) and e.parent = any (locked);
     -- A new snapshot: who is not there has ended, and well, if neither history nor what is noted of those that are gone tells otherwise.
-    select array_agg(o.row) filter (where o.state = 'S' or o.policy = 'i') as good, array_agg(o.row) filter (where o.state <> 'S' and o.policy <> 'i') as bad,
-           array_agg(o.state) filter (where o.state <> 'S' and o.policy <> 'i') as states into ended
-    from (select e.ctid as row, e.policy,
-                 coalesce((select f.state from _howdah.finished f where f.id = e.parent limit 1), (select g.state from _howdah.gone g where g.id = e.parent), 'S') as state
-          from _howdah.edge e where e.ctid = any (loose.rows) and not exists (select from _howdah.job j where j.id = e.parent)) o;
+    select array_agg(o.row) filter (where o.counts) as bad, array_agg(o.state) filter (where o.counts) as states, array_agg(o.row) filter (where not o.counts) as good into ended
+    from (select d.row, d.state, d.state <> 'S' and d.policy <> 'i' as counts from (
+          select e.ctid as row, e.policy, coalesce((select f.state from _howdah.finished f where f.id = e.parent limit 1), (select g.state from _howdah.gone g where g.id = e.parent), 'S') as state
+          from _howdah.edge e where e.ctid = any (loose.rows) and not exists (select from _howdah.job j where j.id = e.parent)) d) o;
     delete from _howdah.edge e where e.ctid = any (ended.good);
     update _howdah.edge e set state = b.state from unnest(ended.bad, ended.states) b (row, state) where e.ctid = b.row;
     rest := array(select distinct e.child::text from _howdah.edge e where e.ctid = any (loose.rows) and e.state is null and not e.armed);
