@@ -156,10 +156,52 @@ def test_nothing_comes_back_into_a_workflow_that_is_being_cancelled(
     assert flow(door, w).state == "succeeded"
 
 
-def test_many_that_were_cancelled_and_came_back_keep_nobody_waiting(door: Any) -> None:
-    w = start(door, A, {"name": "m", "task": "m", "each": [{}] * 2500, "after": ["a"]})
+def test_a_workflow_of_which_a_job_came_back_runs_and_is_not_retried(
+    door: Any, refused: Any
+) -> None:
+    w = start(door, A)
+    [a] = jobs_of(door, w, "a")
+    end_badly(door, "failed")
+
+    door.value("retry", id=a)
+
+    with refused("JQ003", "has not ended"):
+        door.value("retry_workflow", id=w, whole=True)
+
+
+def test_a_job_of_a_step_that_is_about_to_end_is_refused(door: Any, refused: Any) -> None:
+    w = start(door, A, B)
+    [b] = jobs_of(door, w, "b")
+    door.nack(door.take(), retry=False)
+    settle(door)
+    door.rows("update _howdah.step set state = 'o' where name = 'b'")  # as between two looks
+
+    with refused("JQ003", "step a, for which it waits, did not succeed"):
+        door.value("retry", id=b)
+    door.value("retry", id=jobs_of(door, w, "a")[0])
+    with refused("JQ003", "step b is about to end"):
+        door.value("retry", id=b)
+
+
+def test_results_that_are_too_large_now_are_said_when_a_job_is_retried(
+    door: Any, refused: Any
+) -> None:
+    w = start(door, {**A, "each": [{}, {}, {}]}, {**B, "refs": {"all": {"gather": "a"}}})
+    for n, job in enumerate(door.claim(3)):
+        letters = (chr(97 + (i * i * (n + 7)) % 26) for i in range(500_000))
+        door.ack(job, result=Jsonb("".join(letters)))
+    settle(door)
+    assert flow(door, w).state == "failed"
+
+    with refused("JQ003", "larger than 1 MiB"):
+        door.value("retry", id=jobs_of(door, w, "b")[0])
+
+
+@pytest.mark.parametrize("n", [20, pytest.param(2000, marks=pytest.mark.slow)])
+def test_many_that_were_cancelled_and_came_back_keep_nobody_waiting(door: Any, n: int) -> None:
+    w = start(door, A, {"name": "m", "task": "m", "each": [{}] * (n + 500), "after": ["a"]})
     for verb in ("cancel", "retry"):
-        door.rows(f"select howdah.{verb}(id) from unnest(%s) id", jobs_of(door, w, "m")[:2000])
+        door.rows(f"select howdah.{verb}(id) from unnest(%s) id", jobs_of(door, w, "m")[:n])
 
     done = run(door, n=1)
     settle(door)
@@ -168,7 +210,7 @@ def test_many_that_were_cancelled_and_came_back_keep_nobody_waiting(door: Any) -
         done += [job.task for job in some]
         settle(door)
 
-    assert len(done) == 2501
+    assert len(done) == n + 501
     assert flow(door, w).state == "succeeded"
 
 

@@ -11,3 +11,5 @@ create table _howdah.gone (
     ended_at  timestamptz not null
 );
 create index gone_ended on _howdah.gone (ended_at);
+drop function if exists _howdah.reopen_member(uuid);
+drop function if exists _howdah.drop_edges(uuid[]);
