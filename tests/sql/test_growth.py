@@ -1,4 +1,4 @@
-"""Workflows that grow while they run: nothing that was added comes too late, and percent stays true."""
+"""Workflows that grow while they run: nothing that is added comes too late, and percent is true."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_failed_workflow_that_is_tried_again_is_as_far_as_it_was(door: Any) ->
 
 
 def test_a_step_succeeds_when_a_job_that_was_retried_did_before_anybody_added_up(
-    door: Any, another_door: Any
+    door: Any,
 ) -> None:
     w = start(door, GROW)
     job = door.take()
