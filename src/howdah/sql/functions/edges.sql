@@ -200,8 +200,8 @@ declare
     rest    text[];
 begin
     select array_agg(e.row) as rows, array_agg(distinct e.parent) as parents, array_agg(distinct e.child) as children, count(*) as n into loose
-    from (select o.ctid as row, o.parent, o.child from _howdah.edge o
-          where o.child = any (arm_edges.children) and o.state is null and not o.armed limit 1000 for update skip locked) e;
+    from (select o.ctid as row, o.parent, o.child from _howdah.edge o  -- a bare "state is null" would lead to the index of all that wait
+          where o.child = any (arm_edges.children) and coalesce(o.state, 'w') = 'w' and not o.armed limit 1000 for update skip locked) e;
     if loose.rows is null then
         return;
     end if;
