@@ -67,9 +67,9 @@ proof-http: setup ## Run the longer proofs of URL jobs: in flight, few files, re
 
 CHAOS_SEED ?=
 
-.PHONY: chaos-mini chaos-smoke chaos-soak
+.PHONY: chaos-mini chaos-smoke chaos-soak chaos-defects
 
-chaos-mini: setup ## Chaos for a minute at most: as every change is checked (CHAOS_SEED=7: the same again)
+chaos-mini: setup ## Chaos for a minute at most (CHAOS_SEED=7: the same again)
 	$(BIN)/python -m chaos.run mini $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
 
 chaos-smoke: setup ## Chaos for ten minutes: 200,000 jobs, 200 faults (CHAOS_SEED=7: the same again)
@@ -77,6 +77,9 @@ chaos-smoke: setup ## Chaos for ten minutes: 200,000 jobs, 200 faults (CHAOS_SEE
 
 chaos-soak: setup ## Chaos for an hour: 1,000,000 jobs, 1,000 faults
 	$(BIN)/python -m chaos.run soak $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
+
+chaos-defects: setup ## Plant each defect in short runs of chaos, and see which check objects: a quarter of an hour
+	$(BIN)/python -m chaos.planted
 
 .PHONY: proof-storage
 

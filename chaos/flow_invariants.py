@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 from chaos.flow_load import AFTER, GATHERS, jobs_of
 from chaos.history import Change, FlowAsked, History, Member
-from chaos.invariants import MAX_CRASHES
+from chaos.invariants import CANCELLED, FAILED, MAX_CRASHES, SUCCEEDED
 
-SUCCEEDED, FAILED = "S", "F"
 STAGE = "stage"  # the task of all jobs of flows
+OWN = {"emit", "item"}  # what they return names their flow; who gathers knows it by the items
+TICK = "tick"  # of all jobs of schedules
 NEVER = float("inf")
 
 
@@ -38,10 +39,23 @@ def ticks(history: History) -> Iterator[str]:
             if (tick - anchor) % step or tick < rule["since"]:
                 yield f"schedule {name} fired at {tick}, which is no tick of it"
     due_at = {tick.id: tick.tick for tick in history.ticks}
+    yield from _ticked(history, due_at)
     for life in history.lives() if due_at else ():
         if life[0].at < due_at.get(life[0].id, 0):
             early = due_at[life[0].id] - life[0].at
             yield f"job {life[0].id} of a schedule came {early} µs before its tick"
+
+
+def _ticked(history: History, due_at: dict[str, int]) -> Iterator[str]:
+    """Jobs of schedules are those, and succeed, or have no attempt left."""
+    for job in history.jobs.values():
+        if job.task != TICK:
+            continue
+        has_failed = job.state in {FAILED, CANCELLED}
+        if job.id not in due_at:
+            yield f"job {job.id} is of no schedule"
+        elif has_failed and job.attempt < job.max_attempts and job.crashes < MAX_CRASHES:
+            yield f"job {job.id} of a schedule is {job.state}, with attempts left: {job.error}"
 
 
 def flows(history: History) -> Iterator[str]:
@@ -112,6 +126,8 @@ def _flow(
         by_step[member.step].append(member)
     if state == FAILED and not any(member.state == FAILED for member in members):
         yield "it failed, and none of its jobs did"
+    if state == SUCCEEDED and any(member.state != SUCCEEDED for member in members):
+        yield "it succeeded, and not all of its jobs did"
     planned, after = jobs_of(asked.width), AFTER[asked.shape]
     for name in by_step.keys() - planned.keys():
         yield f"there is no step {name}"
@@ -161,5 +177,9 @@ def _result(history: History, asked: FlowAsked, member: Member) -> Iterator[str]
         for each in found if isinstance(found, list) else [found]:
             if each["fence"] != job.lease:
                 yield f"step {member.step} has the result of a run that did not count"
+            if each.get("run") != member.key and (member.step in OWN or asked.width):
+                yield f"step {member.step} has a result of flow {each.get('run')}"
+        if member.step == "item" and found.get("place") != member.place - 1:
+            yield f"the item at {member.place} has the result of place {found.get('place')}"
         if member.step == GATHERS and found["places"] != [*range(asked.width)]:
             yield f"what was gathered is {found['places']}"

@@ -133,6 +133,9 @@ class Asked:
     returned: int | None = None
     id: str | None = None
     unique: str | None = None
+    task: str | None = None  # None: nobody wrote it down
+    delay: float | None = None  # seconds
+    serial: str | None = None
 
 
 @dataclass(slots=True)
@@ -142,9 +145,11 @@ class History:
     asked: dict[int, Asked] = field(default_factory=dict)
     starts: dict[int, list[Start]] = field(default_factory=lambda: defaultdict(list))
     ends: dict[tuple[int, str], int] = field(default_factory=dict)
+    words: dict[tuple[int, str], str] = field(default_factory=dict)  # how, if not well
     acked: list[tuple[int, str]] = field(default_factory=list)  # by workers in SQL
     refused: int = 0
     jobs: dict[str, Job] = field(default_factory=dict)
+    again: list[Job] = field(default_factory=list)  # rows of an id that has one already
     attempts: list[Attempt] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
     changes: Callable[[], Iterable[Change]] = tuple  # job by job, each in its order
@@ -164,10 +169,14 @@ class History:
             taker(line)
 
     def _invoke(self, line: dict[str, Any]) -> None:
-        for key in range(line["k"], line["k"] + line["n"]):
-            known = self.asked.get(key)
-            if known is None:  # until more is heard, nobody can know
-                self.asked[key] = Asked("info", line["t"], unique=line.get("u"))
+        tasks, delays, turns = (line.get(name, {}) for name in ("j", "d", "s"))
+        for n in range(line["n"]):
+            if line["k"] + n not in self.asked:  # until more is heard, nobody can know
+                task = intern(tasks[n]) if tasks else None
+                self.asked[line["k"] + n] = Asked(
+                    "info", line["t"], unique=line.get("u"), task=task,
+                    delay=delays.get(str(n)), serial=turns.get(str(n)),
+                )  # fmt: skip
 
     def _ok(self, line: dict[str, Any]) -> None:
         ids = line.get("ids") or [None] * line["n"]
@@ -198,7 +207,10 @@ class History:
         self.starts[line["k"]].append(start)
 
     def _end(self, line: dict[str, Any]) -> None:
-        self.ends[line["k"], intern(line["f"])] = line["t"]
+        run = line["k"], intern(line["f"])
+        self.ends[run] = line["t"]
+        if "o" in line:
+            self.words[run] = line["o"]
 
     def _acked(self, line: dict[str, Any]) -> None:
         self.acked.append((line["k"], line["f"]))
@@ -216,6 +228,8 @@ class History:
         """Add rows of the dump."""
         for row in rows:
             if isinstance(row, Job):
+                if row.id in self.jobs:
+                    self.again.append(row)
                 self.jobs[row.id] = row
             elif isinstance(row, Attempt):
                 self.attempts.append(row)
@@ -223,6 +237,11 @@ class History:
                 self.effects.append(row)
             else:
                 self.remaining.append(row)
+
+    def task_of(self, job: Job) -> str:
+        """What was asked for, if that is known; else what the store says."""
+        asked = None if job.key is None else self.asked.get(job.key)
+        return job.task if asked is None or asked.task is None else asked.task
 
     def by_key(self) -> dict[int, list[Job]]:
         """The jobs of each key; there should be one."""

@@ -8,16 +8,18 @@ from collections.abc import Iterator
 
 from chaos.history import Asked, Change, History, Job
 
-SUCCEEDED, FAILED = "S", "F"
-ONCE, TRANSACTIONAL = "m", "t"
+SUCCEEDED, FAILED, CANCELLED = "S", "F", "C"
 OURS = {
     "co", "thread", "process", "tx", "tx_thread", "once", "once_thread", "once_process", "sql",
     "die", "hog", "limited",
 }  # fmt: skip
+ONCE = {"once", "once_thread", "once_process"}
+TRANSACTIONAL = {"tx", "tx_thread"}
 AT_ONCE = {"limited": 1}  # of a task so many run at once, in the whole fleet
 IN_PROCESSES = {"process", "once_process"}
-OF_FAULTS = 8_000_000_000  # from here on the keys of what faults enqueue
-OVERLAP = 1.0  # seconds for which two runs of one job may overlap in processes, after a freeze
+OF_FAULTS = range(8_000_000_000, 9_000_000_000)  # keys of what faults enqueue
+OVERLAP = 0.1  # seconds for which two runs of one job may overlap in processes, after a freeze
+CLOCKS = 50_000  # µs by which a producer's clock and the database's may differ
 MAX_CRASHES = 3
 CHARGED = {"error", "timeout", "expired", "bad result", "bad arguments"}
 UNCHARGED = {
@@ -51,16 +53,22 @@ def lost(history: History) -> Iterator[str]:
             continue
         if (job.key, job.lease or "") not in history.ends:
             yield f"key {job.key} succeeded, but no run of it under that lease came to its end"
-        if job.delivery == TRANSACTIONAL and job.key not in with_effect:
+        if history.task_of(job) in TRANSACTIONAL and job.key not in with_effect:
             yield f"key {job.key} succeeded without its effect"
 
 
 def unexpected(history: History) -> Iterator[str]:
     """I2: nothing came from nowhere, nor from an enqueue that failed; and nothing came twice."""
+    for job in history.again:
+        yield f"job {job.id} is there once more, and {job.state}"
+    unfit = {row.id for row in history.attempts if row.outcome == "bad arguments"}
+    for job in history.jobs.values():
+        if job.task in OURS and job.key is None and (job.state != FAILED or job.id not in unfit):
+            yield f"job {job.id} of {job.task} has no key, and is {job.state}"
     for key, jobs in history.by_key().items():
         asked = history.asked.get(key)
         if asked is None:
-            if key < OF_FAULTS:
+            if key not in OF_FAULTS:
                 yield f"key {key} was never enqueued"
         elif asked.status == "fail":
             yield f"key {key} is there, though its enqueue failed"
@@ -89,8 +97,21 @@ def effects(history: History) -> Iterator[str]:
 
 
 def stale_acks(history: History) -> Iterator[str]:
-    """I5: a job was finished by the run that had its last lease, and by no other."""
+    """I5: a job was finished by the run that had its last lease, and by no other.
+
+    Nor was a run that came to its end well taken for one that failed; but a commit may fail.
+    """
     by_key = history.by_key()
+    for row in history.attempts:
+        job = history.jobs.get(row.id)
+        if job is None or job.key is None or job.task not in OURS:
+            continue
+        if job.state == SUCCEEDED and job.lease == row.lease:
+            yield f"key {job.key} succeeded under {row.lease}, of which is said: {row.outcome}"
+        run = job.key, row.lease or ""
+        ended_well = run in history.ends and run not in history.words
+        if row.outcome == "error" and ended_well and history.task_of(job) not in TRANSACTIONAL:
+            yield f"key {job.key} ended well under {row.lease}, and is said to have failed"
     for job in history.jobs.values():
         if job.state == SUCCEEDED and job.task in OURS and job.fence != job.lease:
             yield f"key {job.key} was finished under {job.lease} with the result of {job.fence}"
@@ -108,7 +129,7 @@ def overlaps(history: History) -> Iterator[str]:
     by_key = history.by_key()
     for key, seconds in _overlaps(history):
         jobs = by_key.get(key)
-        if jobs and jobs[0].task in IN_PROCESSES and seconds > OVERLAP:
+        if jobs and history.task_of(jobs[0]) in IN_PROCESSES and seconds > OVERLAP:
             yield f"key {key}: two of its runs, in processes, overlap by {seconds:.2f} s"
 
 
@@ -136,7 +157,7 @@ def _overlaps(history: History) -> Iterator[tuple[int, float]]:
 def at_most_once(history: History) -> Iterator[str]:
     """I7: what may never start twice did not."""
     for key, jobs in history.by_key().items():
-        if jobs[0].delivery == ONCE and len(history.starts.get(key, ())) > 1:
+        if history.task_of(jobs[0]) in ONCE and len(history.starts.get(key, ())) > 1:
             yield f"key {key} started {len(history.starts[key])} times"
 
 
@@ -145,6 +166,9 @@ def unique(history: History) -> Iterator[str]:
     lives: dict[str, list[tuple[int, float, str]]] = defaultdict(list)
     spans: dict[str, tuple[int, float]] = {}
     for life in history.lives():
+        asked = history.asked.get(life[0].key or 0)
+        if asked is not None and asked.unique != life[0].unique:
+            yield f"job {life[0].id} has the unique key {life[0].unique}, not {asked.unique}"
         if life[0].unique is not None:
             until = life[-1].at if life[-1].now is None else float("inf")
             lives[life[0].unique].append((life[0].at, until, life[0].id))
@@ -155,11 +179,15 @@ def unique(history: History) -> Iterator[str]:
             if other[0] < one[1]:
                 yield f"unique key {key}: {one[2]} and {other[2]} were there at once"
     for asked in history.asked.values():
-        if asked.status == "ok" and asked.id in spans and asked.returned is not None:
+        if asked.status != "ok" or asked.unique is None or asked.id not in history.jobs:
+            continue
+        if history.jobs[asked.id].unique != asked.unique:
+            yield f"unique key {asked.unique} led to {asked.id}, which has another"
+        elif asked.id in spans and asked.returned is not None:
             came, went = spans[asked.id]
             if (
-                came > history.wall(asked.returned) + 50_000
-                or went < history.wall(asked.invoked) - 50_000
+                came > history.wall(asked.returned) + CLOCKS
+                or went < history.wall(asked.invoked) - CLOCKS
             ):
                 yield f"unique key {asked.unique}: {asked.id} was not there when it was answered"
 
@@ -174,6 +202,9 @@ def in_turn(history: History) -> Iterator[str]:
     runs: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
     for life in history.lives():
         serial, key = life[0].serial, life[0].key
+        meant = history.asked.get(key or 0)
+        if meant is not None and meant.task is not None and meant.serial != serial:
+            yield f"key {key} has the serial key {serial}, not {meant.serial}"
         if serial is None:
             continue
         runs[serial] += _claims(life)
@@ -234,17 +265,24 @@ def _out_of_order(
 def attempts(history: History) -> Iterator[str]:
     """I10: no more runs than are allowed, none without a reason, each charged as it should be."""
     why = {(row.id, row.lease): row.outcome for row in history.attempts}
+    charged: Counter[str] = Counter()
+    uncharged: Counter[str] = Counter()
+    for row in history.attempts:
+        if row.outcome not in CHARGED | UNCHARGED:
+            yield f"an attempt of job {row.id} was {row.outcome}, whatever that is"
+        (charged if row.outcome in CHARGED else uncharged)[row.id] += 1
     for job in history.jobs.values():
         if job.task not in OURS or job.key is None:
             continue
         if job.attempt > job.max_attempts or job.crashes > MAX_CRASHES:
             yield f"key {job.key}: {job.attempt} attempts, {job.crashes} crashes"
-        if (
-            job.state == FAILED and job.delivery != ONCE and job.attempt < job.max_attempts
-            and job.crashes < MAX_CRASHES and job.key < OF_FAULTS  # theirs are to fail
-        ):  # fmt: skip
-            yield f"key {job.key} failed, with attempts left: {job.error}"
+        if job.key not in OF_FAULTS:  # theirs are to fail
+            yield from _in_vain(history, job, why.get((job.id, job.lease)))
         tokens = [start.token for start in history.starts.get(job.key, ())]
+        if charged[job.id] > job.max_attempts - (job.state == SUCCEEDED):
+            yield f"key {job.key}, {job.state}, was charged with {charged[job.id]} attempts"
+        if len(tokens) > job.max_attempts + uncharged[job.id]:
+            yield f"key {job.key} was started {len(tokens)} times"
         for token, n in Counter(tokens).items():
             if n > 1:
                 yield f"key {job.key} was started {n} times under one lease"
@@ -253,28 +291,45 @@ def attempts(history: History) -> Iterator[str]:
     yield from _charges(history, why)
 
 
+def _in_vain(history: History, job: Job, outcome: str | None) -> Iterator[str]:
+    """A job that did not succeed, and had no reason for it."""
+    if job.state == CANCELLED:
+        yield f"key {job.key} was cancelled, and nobody asked for that"
+    elif job.state == FAILED and outcome is None:
+        yield f"key {job.key} failed, and of its last attempt nothing is said"
+    elif (
+        job.state == FAILED and history.task_of(job) not in ONCE
+        and job.attempt < job.max_attempts and job.crashes < MAX_CRASHES
+    ):  # fmt: skip
+        yield f"key {job.key} failed, with attempts left: {job.error}"
+
+
 def _charges(history: History, why: dict[tuple[str, str | None], str]) -> Iterator[str]:
     for life in history.lives():
-        claimed, crashes = 0, 0
+        attempt, crashes = life[0].attempt, life[0].crashes
         for change in life:
-            if change.now == "x":
-                claimed, crashes = change.attempt, change.crashes
+            if change.now == "x" and change.attempt != attempt + 1:
+                yield f"job {change.id}: a claim made {change.attempt} of attempt {attempt}"
             elif change.was == "x" and change.now is not None:
                 outcome = why.get((change.id, change.was_lease))
                 if outcome is None:
                     yield f"job {change.id} went back from running, and nothing says why"
-                    continue
-                if outcome in UNCHARGED | CHARGED and change.attempt != claimed - (
-                    outcome in UNCHARGED
-                ):
-                    yield f"job {change.id}: {outcome} made {change.attempt} of attempt {claimed}"
-                if outcome in CRASHES and change.crashes != crashes + 1:
-                    yield f"job {change.id}: {outcome}, and no crash was counted"
+                elif change.attempt != attempt - (outcome in UNCHARGED):
+                    yield f"job {change.id}: {outcome} made {change.attempt} of attempt {attempt}"
+                elif change.crashes != crashes + (outcome in CRASHES):
+                    yield f"job {change.id}: {outcome} made {change.crashes} of {crashes} crashes"
+            attempt, crashes = change.attempt, change.crashes
 
 
 def early(history: History) -> Iterator[str]:
     """I11: nothing was made ready, or started, before its time by the database's clock."""
     for life in history.lives():
+        asked = history.asked.get(life[0].key or 0)
+        if asked is not None and asked.delay is not None:
+            due = history.wall(asked.invoked) + asked.delay * 1_000_000 - CLOCKS
+            began = next((change.at for change in life if change.now == "x"), due)
+            if began < due:
+                yield f"key {life[0].key} began {due - began:.0f} µs before its delay was over"
         for change in life:
             if change.now in {"r", "x"} and change.run_at is not None and change.at < change.run_at:
                 yield f"job {change.id} became {change.now} {change.run_at - change.at} µs early"
@@ -291,6 +346,11 @@ def states(history: History) -> Iterator[str]:
                 yield f"job {job.id} succeeded out of {last.was}"
             elif last.was_lease != job.lease:
                 yield f"job {job.id} ran under {last.was_lease}, and succeeded under {job.lease}"
+        if (
+            job is not None and job.state == FAILED and last.now is None and last.was != "x"
+            and job.key is not None and job.key not in OF_FAULTS and job.task in OURS
+        ):  # fmt: skip
+            yield f"key {job.key} failed out of {last.was}"
         if life[0].key is not None:
             claims = {change.now_lease for change in life}
             for start in history.starts.get(life[0].key, ()):

@@ -4,18 +4,43 @@ from __future__ import annotations
 
 import bisect
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from chaos.history import History
+from chaos.history import Asked, History
+from chaos.invariants import AT_ONCE, ONCE, TRANSACTIONAL
 
 PROMPT = 1.5  # seconds from the enqueue of a lone job to its start, once healed
+USUALLY = 0.15  # for most of them: less than between two looks of any worker
+PROBES = 20
+LATER = 600.0  # seconds of delay from which on a job may be waiting still
 LOAD = 0.95  # share of the planned load that must have been asked for
-TAKEN = 0.8  # share of it that must have been acknowledged
-EFFECTIVE = 0.8  # share of the faults begun that must have had an effect
+TAKEN = 0.95  # share of it that must have been acknowledged
+FACTS = (
+    "looks",
+    "server_log",
+    "stopped",
+    "drained in",
+    "producers",
+)  # without them some checks are blind
+MOST = 0.8  # share of the faults begun that must have had an effect, of flows that must have ended
 SENT_TO_KILL = -9
+KILLERS = {"kill-worker", "kill-parent"}
+YOUNG = 60.0  # seconds in which a worker may end because its first process did
 PROBE_KEYS = 9_000_000_000  # from here on the keys of those that are enqueued once all has drained
+
+
+POPULATION: dict[str, Callable[[Asked], bool]] = {
+    "transactional": lambda one: one.task in TRANSACTIONAL,
+    "at-most-once": lambda one: one.task in ONCE,
+    "process": lambda one: one.task == "process",
+    "limited": lambda one: one.task in AT_ONCE,
+    "SQL": lambda one: one.task == "sql",
+    "unique": lambda one: one.unique is not None,
+    "serial": lambda one: one.serial is not None,
+    "delayed": lambda one: one.delay is not None,
+}
 
 
 def drained(history: History) -> Iterator[str]:
@@ -26,7 +51,14 @@ def drained(history: History) -> Iterator[str]:
         job = history.jobs.get(row.id)
         if history.facts.get("cut") and job is not None and (job.key or 0) >= PROBE_KEYS:
             continue  # it was cut just then
-        if row.state != "s" or row.is_due or not row.why.startswith("scheduled for"):
+        asked = history.asked.get(job.key or 0) if job is not None else None
+        is_later = asked is None or asked.task is None or (asked.delay or 0.0) >= LATER
+        if (
+            row.state != "s"
+            or row.is_due
+            or not is_later
+            or not row.why.startswith("scheduled for")
+        ):
             yield f"job {row.id} is still {row.state}: {row.why or 'and nothing says why'}"
 
 
@@ -35,6 +67,10 @@ def prompt(history: History) -> Iterator[str]:
     waits = sorted(history.facts.get("probes", ()))
     if waits and waits[-1] > PROMPT:
         yield f"lone jobs, once all was healed, took up to {waits[-1]:.2f} s to start"
+    if waits and waits[len(waits) // 2] > USUALLY:
+        yield f"half of the lone jobs, once all was healed, took {waits[len(waits) // 2]:.2f} s"
+    if waits and len(waits) != PROBES:
+        yield f"of {PROBES} lone jobs {len(waits)} started"
 
 
 def stayed(history: History) -> Iterator[str]:
@@ -43,15 +79,26 @@ def stayed(history: History) -> Iterator[str]:
     Nor is it one that leaves because its first process was killed before it could work: that it
     does not start others for ever is meant.
     """
-    for line in history.parents:
-        if line["what"] != "ended" or line["expected"]:
-            continue
-        if line["code"] != SENT_TO_KILL and not line.get("young"):
+    began = {line["name"]: line["t"] for line in history.parents if line["what"] == "started"}
+    left = [line for line in history.parents if line["what"] == "ended" and not line["expected"]]
+    for line in left:
+        is_young = line.get("young") and (line["t"] - began.get(line["name"], 0)) / 1e9 < YOUNG
+        if line["code"] != SENT_TO_KILL and not is_young:
             yield f"worker {line['name']} left with status {line['code']}"
+    killed = sum(line["code"] == SENT_TO_KILL for line in left)
+    sent = sum(
+        (line.get("observed") or {}).get("killed", 0)
+        for line in history.faults if line["name"] in KILLERS
+    )  # fmt: skip
+    if killed > sent:
+        yield f"{killed} workers were killed, and faults killed {sent} processes of theirs"
     for line in history.faults:
         for what, n in (line.get("observed") or {}).items():
             if n and what.endswith(("badly", "not refused")):
                 yield f"{line['name']}: {what} ({n})"
+    for code in history.facts.get("producers", ()):
+        if code:
+            yield f"a producer left with status {code}"
     if history.facts.get("stopped") is False:
         yield "at the end a worker did not stop in time, or not with status 0"
 
@@ -66,25 +113,41 @@ def too_little(history: History) -> Iterator[str]:
         yield f"of {jobs} jobs {len(history.asked)} were enqueued, {ok} acknowledged"
     if not history.starts:
         yield "no job ran"
-    begun = [line for line in history.faults if not line.get("absent")]
-    real = [line for line in begun if any((line.get("observed") or {}).values())]
-    if len(real) < planned.get("faults", 0):
-        yield f"{len(real)} faults had an effect, not {planned['faults']}"
-    if len(real) < EFFECTIVE * len(begun):
-        yield f"only {len(real)} of {len(begun)} faults had an effect"
-    classes = {line["name"] for line in real}
-    if len(classes) < planned.get("classes", 0):
-        yield f"{len(classes)} kinds of fault, not {planned['classes']}"
+    yield from _too_few_kinds(history)
+    yield from _too_few_faults(history)
     flows = Counter(asked.status for asked in history.flows_asked.values())
     to_the_end = sum(flow.state == "S" for flow in history.flows)
     if flows["ok"] < TAKEN * planned.get("flows", 0):
         yield f"of {planned['flows']} flows {flows['ok']} were acknowledged"
-    if to_the_end < TAKEN * flows["ok"]:
+    if to_the_end < MOST * flows["ok"]:
         yield f"of {flows['ok']} flows {to_the_end} came to their last step"
     if not history.ticks:
         yield "no schedule fired"
     if not facts.get("probes"):
         yield "nobody looked whether lone jobs start at once"
+
+
+def _too_few_kinds(history: History) -> Iterator[str]:
+    """What some checks look at, and was not there."""
+    for what, is_one in POPULATION.items():
+        if not any(is_one(one) for one in history.asked.values() if one.status == "ok"):
+            yield f"no {what} job was acknowledged"
+    for fact in FACTS:
+        if fact not in history.facts:
+            yield f"nobody wrote down: {fact}"
+
+
+def _too_few_faults(history: History) -> Iterator[str]:
+    planned = history.facts.get("size", {})
+    begun = [line for line in history.faults if not line.get("absent")]
+    real = [line for line in begun if any((line.get("observed") or {}).values())]
+    if len(real) < planned.get("faults", 0):
+        yield f"{len(real)} faults had an effect, not {planned['faults']}"
+    if len(real) < MOST * len(begun):
+        yield f"only {len(real)} of {len(begun)} faults had an effect"
+    classes = {line["name"] for line in real}
+    if len(classes) < planned.get("classes", 0):
+        yield f"{len(classes)} kinds of fault, not {planned['classes']}"
 
 
 def injected(history: History) -> dict[str, dict[str, Any]]:

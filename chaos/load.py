@@ -70,8 +70,7 @@ def spec(chance: Random, key: int, *, in_bulk: bool = False) -> Spec:
 def _fate(chance: Random, kind: str) -> dict[str, Any]:
     draw = chance.random()
     if draw < 0.015:
-        longest = HELD if "process" not in kind else 0.3
-        return {"hold": round(chance.uniform(0.2, longest), 2)}
+        return {"hold": round(chance.uniform(0.2, HELD), 2)}
     if draw < 0.035:
         return {"fail": chance.choice((1, 1, 1, 2, 3, 4))}
     if draw < 0.045 and not kind.startswith("once"):  # a snooze, asked for, would start it again

@@ -92,7 +92,7 @@ class Producer:
         if specs[0].unique is not None:
             about["u"] = specs[0].unique
         for _ in range(20):
-            self.log.write("invoke", **about)
+            self.log.write("invoke", **about, **_meant(specs))
             try:
                 async with asyncio.timeout(WITHIN):
                     ids = await self.enqueue(specs)
@@ -135,6 +135,15 @@ def refused(error: Exception) -> str | None:
         return None
     # Class 08, and a backend that was ended: the commit may have been behind it already.
     return None if word.code[:2] == "08" or word.code in {"57P01", "57P02", "57P05"} else word.code
+
+
+def _meant(specs: Sequence[Spec]) -> dict[str, Any]:
+    """What the checker is to hold the store to: tasks, delays and serial keys, by their places."""
+    return {
+        "j": [one.task for one in specs],
+        "d": {n: one.delay for n, one in enumerate(specs) if one.delay is not None},
+        "s": {n: one.serial for n, one in enumerate(specs) if one.serial is not None},
+    }
 
 
 def _consecutive(specs: Sequence[Spec]) -> list[list[Spec]]:

@@ -42,7 +42,8 @@ def _section(run: dict[str, Any]) -> Iterator[str]:
     planted = f", planted: {facts['defect']}" if facts["defect"] else ""
     yield f"## {size['name']}, seed {facts['seed']}{planted}: {run['verdict']}\n"
     yield (
-        f"PostgreSQL {facts['postgresql']}, Python {facts['python']}, {facts['took']:.0f} s; "
+        f"Commit {facts.get('commit', 'unknown')}, PostgreSQL {facts['postgresql']}, "
+        f"Python {facts['python']}, {facts['took']:.0f} s; "
         f"drained {facts.get('drained in', float('nan')):.1f} s after the last fault was healed. "
         f"Repeat: `{REPEAT.format(size=size['name'], seed=facts['seed'])}`\n"
     )

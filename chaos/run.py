@@ -23,11 +23,12 @@ from pathlib import Path
 from chaos import checker
 from chaos.catalogue import FAULTS, WEIGHTS, faults_for
 from chaos.defects import DEFECTS
+from chaos.disk import private_mounts
 from chaos.plan import SIZES, Plan, Size, planned
 from chaos.stage import Stage
 
 ROOT = Path(__file__).parent.parent
-AFTERWARDS = 240.0  # seconds for the dump and the checker, until the watchdog ends it all
+AFTERWARDS = 600.0  # seconds for the dump and the checker, until the watchdog ends it all
 
 
 def main() -> int:
@@ -38,8 +39,10 @@ def main() -> int:
     kept = given.keep is not None
     folder = Path(given.keep or tempfile.mkdtemp(prefix="howdah-chaos-")).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    _say_what_it_is(plan, given, folder)
-    stage = Stage(folder, size, plan, FAULTS, defect=given.defect)
+    commit = _commit()
+    _say_what_it_is(plan, given, folder, commit)
+    stage = Stage(folder, size, plan, FAULTS, defect=given.defect, own_mounts=private_mounts())
+    stage.facts["commit"] = commit
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # by way of `finally`
     _watch(size.limit + AFTERWARDS, stage)
     try:
@@ -87,11 +90,14 @@ def _plan(given: argparse.Namespace, size: Size) -> Plan:
     return plan
 
 
-def _say_what_it_is(plan: Plan, given: argparse.Namespace, folder: Path) -> None:
-    commit = subprocess.run(
+def _commit() -> str:
+    return subprocess.run(
         ["git", "-C", ROOT, "describe", "--always", "--dirty"],
         capture_output=True, text=True, check=False,
     ).stdout.strip()  # fmt: skip
+
+
+def _say_what_it_is(plan: Plan, given: argparse.Namespace, folder: Path, commit: str) -> None:
     print(f"chaos {given.size}, seed {plan.seed}, commit {commit}, Python {sys.version.split()[0]}")
     if given.defect:
         print(f"planted: {given.defect}: {DEFECTS[given.defect].breaks}")

@@ -17,7 +17,8 @@ from typing import Any
 
 from chaos import flow_store, store
 from chaos.defects import plant
-from chaos.liveness import PROBE_KEYS
+from chaos.disk import Disk, move_to
+from chaos.liveness import PROBE_KEYS, PROBES
 from chaos.log import Log
 from chaos.nemesis import Nemesis
 from chaos.plan import Plan, Size
@@ -32,7 +33,7 @@ LOST_AFTER = 4.0  # seconds: short, so that there is much to rescue
 DRAIN = 85.0  # seconds that all that is open may take once all is healed
 PATIENT = {"HOWDAH_LOST_AFTER": "12", "HOWDAH_POLL_EVERY": "0.3"}
 POOLED = {"HOWDAH_PREPARE": "false"}
-PROBES = 20
+ROOM = "8g"  # on the disk of the tables, a second copy of them included
 LOOKS = 4
 
 
@@ -47,9 +48,10 @@ class Stage:
         faults: Mapping[str, Fault],
         *,
         defect: str | None = None,
+        own_mounts: bool = False,
     ) -> None:
         self.folder, self.size, self.plan, self.faults = folder, size, plan, faults
-        self.defect = defect
+        self.defect, self._own_mounts = defect, own_mounts
         for part in ("log", "marks"):
             (folder / part).mkdir()
         self.log = Log(folder / "log" / "nemesis.jsonl")
@@ -63,6 +65,7 @@ class Stage:
         self._workers: Workers | None = None
         self._proxies: dict[str, Proxy] = {}
         self._server: Server | None = None
+        self._disk: Disk | None = None
         self._began = time.monotonic()
 
     async def run(self) -> None:
@@ -93,6 +96,7 @@ class Stage:
     async def _set_up(self) -> World:
         server = self._server = Server(self.folder / "server")
         await server.start()
+        await self._put_on_a_disk(server)
         self._proxies = {name: Proxy(server.socket) for name in ("worker", "producer", "direct")}
         self._pooler = await self._start_pooler(server)
         self._workers = Workers(
@@ -114,6 +118,18 @@ class Stage:
         while await store.workers(world) < self.size.workers and self._age < 30:
             await asyncio.sleep(0.1)
         return world
+
+    async def _put_on_a_disk(self, server: Server) -> None:
+        """That can be filled, where this machine lets us mount one that nobody else sees."""
+        if self.size.name == "mini" or not self._own_mounts:
+            self.facts["no disk"] = "a short run, or no mount namespace of its own"
+            return
+        try:
+            self._disk = Disk(self.folder / "disk", size=ROOM)
+        except NotHere as error:
+            self.facts["no disk"] = str(error)
+        else:
+            await move_to(server, self._disk)
 
     async def _start_pooler(self, server: Server) -> Pooler | None:
         """In runs that have the time for what it is there for, and where it is installed."""
@@ -200,7 +216,7 @@ class Stage:
         enqueued = {}
         for number in range(PROBES):
             key = PROBE_KEYS + number
-            self.log.write("invoke", k=key, n=1)
+            self.log.write("invoke", k=key, n=1, j=["co"])
             enqueued[key] = time.monotonic_ns()
             await store.probe(world, key)
             self.log.write("ok", k=key, n=1)
@@ -254,3 +270,5 @@ class Stage:
         for pid in descendants([os.getpid()]):
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
+        if self._disk is not None:
+            self._disk.close()

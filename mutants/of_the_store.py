@@ -8,11 +8,12 @@ CLAIM, FINISH = f"{FUNCTIONS}/claim.sql", f"{FUNCTIONS}/finish.sql"
 SETTLE, ENDS = f"{FUNCTIONS}/settle.sql", f"{FUNCTIONS}/end_attempts.sql"
 RESCUE, PUT, EXTEND = f"{FUNCTIONS}/rescue.sql", f"{FUNCTIONS}/put.sql", f"{FUNCTIONS}/extend.sql"
 HEARTBEAT, DURABLE = f"{FUNCTIONS}/heartbeat.sql", f"{FUNCTIONS}/durable.sql"
-ADMIT = f"{FUNCTIONS}/admit.sql"
+ADMIT, ENQUEUE = f"{FUNCTIONS}/admit.sql", f"{FUNCTIONS}/enqueue.sql"
 NEXT_OF_KEY = "held.id is null and j.state = 'b' and j.serial_key = s.key"
 TOKEN = "token := gen_random_uuid();"
 ANYBODYS = "(j.lease = o.lease or (settle.leases is null and j.lease is null))"
 DELETED = "(j.lease = any (tokens) or (settle.leases is null and j.lease is null))"
+ONE_OF_A_KEY = "if enqueue.unique_key is not null then\n            insert into _howdah.job"
 MADE = '            order by n.unique_key collate "C" nulls first, n.seq\n            on conflict'
 
 MUTANTS = (
@@ -92,6 +93,8 @@ MUTANTS = (
         "tests/sql/test_unique_keys.py::test_the_loser_gets_the_winners_id_when_the_winner_commits",
         (f"{SQL}/migrations/0004_job.sql", "create unique index job_unique", "create index job_unique"),
         (PUT, MADE, f"              and not exists (select from _howdah.job k where k.unique_key = n.unique_key)\n{MADE}"),
+        (ENQUEUE, ONE_OF_A_KEY, f"select j.id into job_id from _howdah.job j where j.unique_key = enqueue.unique_key;\n"
+                                f"        if job_id is not null then return job_id; end if;\n        {ONE_OF_A_KEY}"),
     ),
     mutant(
         "15", "a serial key goes by ids, past those of transactions that commit late",

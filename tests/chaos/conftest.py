@@ -27,8 +27,8 @@ class Run:
         self.flows: list[Flow] = []
         self.members: dict[str, dict[str, Any]] = {}
         self.facts: dict[str, Any] = {
-            "clock": 0, "probes": [0.01], "looks": [], "server_log": [], "stopped": True,
-            "drained in": 1.0,
+            "clock": 0, "probes": [0.01] * 20, "looks": [], "server_log": [], "stopped": True,
+            "drained in": 1.0, "producers": [0, 0],
             "schedules": {"s": {"since": SECOND, "until": 3 * SECOND, "anchor": 0, "step": SECOND}},
             "size": {"jobs": 1, "flows": 1, "faults": 1, "classes": 1},
         }  # fmt: skip
@@ -42,7 +42,11 @@ class Run:
     def enqueued(self, key: int, at: float = 1.0, outcome: str = "ok", **more: Any) -> None:
         """What a producer wrote."""
         about = {"k": key, "n": 1, **{name: more[name] for name in ("u",) if name in more}}
-        self.says("invoke", at, **about)
+        meant = {"j": [more.get("task", "co")], "d": {}, "s": {}}
+        for name, what in (("d", "delay"), ("s", "serial")):
+            if more.get(what) is not None:
+                meant[name]["0"] = more[what]
+        self.says("invoke", at, **about, **meant)
         ids = {"ids": [more["id"]]} if "id" in more else {}
         self.says(outcome, at + 0.01, **about, **ids)
 
@@ -71,29 +75,35 @@ class Run:
 
     def succeeded(self, key: int, *, effect: bool = False, **more: Any) -> None:
         """A job that was enqueued at 1, ran from 2 to 3, and succeeded."""
-        self.enqueued(key)
-        serial = more.pop("serial", None)
-        self.changed(key, None, "r", 1.0, attempt=0, unique=more.get("unique"), serial=serial)
+        meant = {name: more.pop(name) for name in ("serial", "delay") if name in more}
+        meant["task"] = more.setdefault("task", "tx" if effect else "co")
+        if unique := more.get("unique"):
+            meant |= {"u": unique, "id": f"j{key}"}
+        self.enqueued(key, **meant)
+        serial = meant.get("serial")
+        self.changed(key, None, "r", 1.0, attempt=0, unique=unique, serial=serial)
         self.changed(key, "r", "x", 1.9, now_lease="a")
         self.ran(key, "a", 2.0, 3.0)
         self.changed(key, "x", None, 3.1, was_lease="a")
         self.job(key, **more)
         if effect:
-            self.jobs[key] |= {"task": "tx", "delivery": "t"}
+            self.jobs[key] |= {"delivery": "t"}
             self.effects.append(Effect(key, 1, "a"))
 
-    def ran_again(self, key: int, outcome: str = "lost", until: float | None = None) -> None:
+    def ran_again(
+        self, key: int, outcome: str = "lost", until: float | None = None, task: str = "co"
+    ) -> None:
         """A job whose first run, under `b`, did not count, and whose second succeeded."""
-        self.enqueued(key)
+        self.enqueued(key, task=task)
         self.changed(key, None, "r", 1.0, attempt=0)
         self.changed(key, "r", "x", 1.1, now_lease="b")
         self.ran(key, "b", 1.2, until)
         self.attempts.append(Attempt(f"j{key}", 1, outcome, "b"))
         self.changed(key, "x", "r", 1.8, was_lease="b", attempt=0, crashes=1)
-        self.changed(key, "r", "x", 1.9, now_lease="a")
+        self.changed(key, "r", "x", 1.9, now_lease="a", crashes=1)
         self.ran(key, "a", 2.0, 3.0)
-        self.changed(key, "x", None, 3.1, was_lease="a")
-        self.job(key, crashes=1)
+        self.changed(key, "x", None, 3.1, was_lease="a", crashes=1)
+        self.job(key, task=task, crashes=1)
 
     def came_and_went(self, key: int, at: float, until: float, **more: Any) -> None:
         """A job that no producer enqueued: of a schedule or a workflow."""
@@ -153,13 +163,20 @@ class Run:
 
 @pytest.fixture
 def run() -> Run:
-    """Three jobs that went as they should: at once, with an effect, and after a crash; two ticks of
-    a schedule, and a workflow.
+    """Three jobs that went as they should: at once, with an effect, and after a crash; one of each
+    kind that there is to be; two ticks of a schedule, and a workflow.
     """
     run = Run()
     run.succeeded(1)
     run.succeeded(2, effect=True)
     run.ran_again(3)
+    run.succeeded(11, task="once", delivery="m")
+    run.succeeded(12, task="process")
+    run.succeeded(13, task="limited")
+    run.succeeded(14, task="sql")
+    run.succeeded(15, unique="of 15")
+    run.succeeded(16, serial="of 16")
+    run.succeeded(17, delay=0.5)
     run.fired(40, 2.0)
     run.fired(41, 3.0)
     run.flowed(50)

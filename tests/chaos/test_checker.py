@@ -114,6 +114,23 @@ def test_two_jobs_of_one_enqueue_are_one_too_many(run):
     assert found(run) == {"I2"}
 
 
+def test_a_job_that_ended_twice_is_one_too_many(run):
+    history = run.history()
+    history.add(history.jobs["j1"]._replace(state="F"))
+
+    assert "I2 unexpected" in judge(history).violations
+
+
+def test_a_job_without_a_key_is_unexpected_unless_it_was_unfit(run):
+    run.came_and_went(9, 1.0, 2.0, task="co")
+    assert found(run) == {"I2"}
+
+    run.jobs[9] |= {"state": "F"}
+    run.attempts.append(Attempt("j9", 1, "bad arguments", "a"))
+
+    assert found(run) == set()
+
+
 # I3
 
 
@@ -125,6 +142,7 @@ def test_two_effects_of_one_job_are_one_too_many(run):
 
 def test_an_effect_of_a_job_that_did_not_succeed_is_wrong(run, spoil):
     spoil(2, state="F", attempt=4, fence=None)
+    run.attempts.append(Attempt("j2", 4, "error", "a"))
 
     assert found(run) == {"I3"}
 
@@ -157,13 +175,31 @@ def test_two_acks_of_one_job_are_one_too_many(run):
     assert found(run) == {"I5"}
 
 
+@pytest.mark.parametrize("outcome", ["error", "lost"])
+def test_nothing_else_is_said_of_the_run_that_succeeded(run, outcome):
+    run.attempts.append(Attempt("j12", 1, outcome, "a"))
+
+    assert "I5" in found(run)
+
+
+def test_a_run_that_ended_well_has_not_failed(run):
+    run.ran_again(9, outcome="error", until=1.7)
+    for change in run.changes:
+        if change["id"] == "j9" and change["at"] > 1_200_000:
+            change |= {"attempt": 1 + (change["at"] > 1_800_000), "crashes": 0}
+    run.jobs[9] |= {"attempt": 2, "crashes": 0}
+    assert found(run) == {"I5"}
+
+    run.lines[-3]["o"] = "fail"
+
+    assert found(run) == set()
+
+
 # I6, I7
 
 
-def test_two_runs_at_once_in_processes_overlap(run, spoil):
-    spoil(3, task="process")
-    run.says("end", 4.0, k=3, f="b", w=7)
-    run.says("end", 4.0, k=3, f="a", w=7)
+def test_two_runs_at_once_in_processes_overlap(run):
+    run.ran_again(9, until=2.2, task="process")
 
     assert found(run) == {"I6"}
 
@@ -177,13 +213,20 @@ def test_an_overlap_in_coroutines_is_only_told(run):
     assert verdict.figures["longest overlap"] == {"co": 0.5}
 
 
-def test_a_second_start_is_one_too_many_where_there_may_be_one(run, spoil):
-    spoil(3, delivery="m")
+def test_a_second_start_is_one_too_many_where_there_may_be_one(run):
+    run.ran_again(9, task="once")  # whatever the store says of its delivery
 
     assert found(run) == {"I7"}
 
 
 # I8
+
+
+def test_a_serial_key_is_not_lost_on_the_way(run):
+    run.succeeded(9, serial="s")
+    run.changes[-3]["serial"] = None
+
+    assert found(run) == {"I8"}
 
 
 def test_two_jobs_of_one_serial_key_do_not_run_at_once(run):
@@ -195,9 +238,9 @@ def test_two_jobs_of_one_serial_key_do_not_run_at_once(run):
 
 def test_a_job_of_a_serial_key_does_not_start_before_those_that_came_earlier_have_ended(run):
     run.succeeded(8, serial="s")
-    run.enqueued(9, at=1.5)
+    run.enqueued(9, at=1.5, serial="s")
     run.changed(9, None, "b", 1.5, attempt=0, serial="s")
-    run.changed(9, "b", "r", 3.1)
+    run.changed(9, "b", "r", 3.1, attempt=0)
     run.changed(9, "r", "x", 3.2, now_lease="a")
     run.ran(9, "a", 2.5, 3.3)
     run.changed(9, "x", None, 3.4, was_lease="a")
@@ -208,9 +251,9 @@ def test_a_job_of_a_serial_key_does_not_start_before_those_that_came_earlier_hav
 
 def test_jobs_of_a_serial_key_that_were_asked_for_together_may_run_in_any_order(run):
     run.succeeded(8, serial="s")
-    run.enqueued(9)
+    run.enqueued(9, serial="s")
     run.changed(9, None, "b", 1.0, attempt=0, serial="s")
-    run.changed(9, "b", "r", 1.1)
+    run.changed(9, "b", "r", 1.1, attempt=0)
     run.changed(9, "r", "x", 1.2, now_lease="a")
     run.ran(9, "a", 1.3, 1.4)
     run.changed(9, "x", None, 1.5, was_lease="a")
@@ -223,16 +266,9 @@ def test_jobs_of_a_serial_key_that_were_asked_for_together_may_run_in_any_order(
 
 
 def test_no_more_than_its_limit_of_a_task_runs_at_once(run):
-    for key in (8, 9):
-        run.succeeded(key, task="limited")
+    run.succeeded(8, task="limited")  # beside that of the sound run
 
     assert found(run) == {"I18"}
-
-
-def test_as_many_as_the_limit_says_may(run):
-    run.succeeded(8, task="limited")
-
-    assert found(run) == set()
 
 
 # I9
@@ -248,6 +284,18 @@ def test_two_jobs_of_one_unique_key_are_not_there_at_once(run):
 def test_who_asks_with_a_unique_key_is_told_of_a_job_that_is_there(run):
     run.succeeded(8, unique="u")
     run.enqueued(9, at=5.0, u="u", id="j8")
+
+    assert found(run) == {"I9"}
+
+
+def test_a_unique_key_is_not_lost_on_the_way(run):
+    run.changes[next(n for n, c in enumerate(run.changes) if c["id"] == "j15")]["unique"] = None
+
+    assert found(run) == {"I9"}
+
+
+def test_who_asks_with_a_unique_key_is_told_of_a_job_that_has_it(run):
+    run.enqueued(9, at=1.5, u="another", id="j15")
 
     assert found(run) == {"I9"}
 
@@ -269,6 +317,50 @@ def test_more_crashes_than_allowed_are_too_many(run, spoil):
 
 def test_a_job_does_not_fail_with_attempts_left(run, spoil):
     spoil(1, state="F", fence=None)
+    run.attempts.append(Attempt("j1", 1, "timeout", "a"))
+
+    assert found(run) == {"I10"}
+
+
+@pytest.mark.parametrize("key", [1, 11])
+def test_a_job_does_not_fail_for_nothing(run, spoil, key):
+    """Nor one that may start once only."""
+    spoil(key, state="F", fence=None, attempt=4)
+
+    assert found(run) == {"I10"}
+
+
+def test_no_job_is_cancelled_where_nobody_cancels(run, spoil):
+    spoil(1, state="C", fence=None)
+
+    assert found(run) == {"I10"}
+
+
+def test_a_claim_makes_one_attempt_of_a_job(run):
+    for change in run.changes:
+        if change["id"] == "j1" and change["now"] != "r":
+            change["attempt"] = 3
+
+    assert found(run) == {"I10"}
+
+
+def test_attempts_are_counted(run, spoil):
+    for n in range(4):
+        run.attempts.append(Attempt("j1", 1, "error", f"of {n}"))
+
+    assert found(run) == {"I10"}
+
+
+def test_starts_are_counted(run):
+    for n in range(4):
+        run.ran(1, f"of {n}", 1.95, None)
+        run.changed(1, "r", "x", 1.95, now_lease=f"of {n}")
+
+    assert "I10" in found(run)
+
+
+def test_an_attempt_ends_in_a_known_way(run):
+    run.attempts.append(Attempt("j1", 1, "banana", "another"))
 
     assert found(run) == {"I10"}
 
@@ -278,6 +370,13 @@ def test_what_faults_enqueue_may_fail_as_it_was_meant_to(run):
     run.jobs[8_000_000_001] |= {"state": "F", "fence": None}
 
     assert found(run) == set()
+
+
+def test_a_lone_job_is_none_of_theirs(run):
+    run.succeeded(PROBE_KEYS)
+    run.jobs[PROBE_KEYS] |= {"state": "F", "fence": None}
+
+    assert found(run) == {"I10"}
 
 
 def test_a_job_is_not_run_again_without_a_reason(run):
@@ -310,6 +409,23 @@ def test_the_loss_of_a_worker_counts_a_crash(run):
 
 
 # I11, I12, I13
+
+
+def test_a_delay_is_not_forgotten(run):
+    run.succeeded(9, delay=2.0)
+
+    assert found(run) == {"I11"}
+
+
+def test_a_job_does_not_fail_without_running(run, spoil):
+    spoil(1, state="F", fence=None, attempt=4)
+    run.attempts.append(Attempt("j1", 4, "timeout", "a"))
+    run.changes[:] = [change for change in run.changes if change["id"] != "j1"]
+    run.lines = [line for line in run.lines if line["e"] != "start" or line["k"] != 1]
+    run.changed(1, None, "r", 1.0, attempt=0)
+    run.changed(1, "r", None, 1.9, attempt=0)
+
+    assert found(run) == {"I12"}
 
 
 def test_a_job_that_becomes_ready_before_its_time_is_early(run):
@@ -408,6 +524,19 @@ def test_what_fires_after_the_last_look_is_as_good(run):
 
 def test_a_schedule_that_nobody_put_does_not_fire(run):
     run.ticks.append(Tick("other", 2_000_000, "j40"))
+
+    assert found(run) == {"I14"}
+
+
+def test_a_job_of_a_task_of_schedules_is_of_one(run):
+    run.came_and_went(9, 2.0, 2.5, task="tick")
+
+    assert found(run) == {"I14"}
+
+
+@pytest.mark.parametrize("state", ["F", "C"])
+def test_a_job_of_a_schedule_succeeds(run, spoil, state):
+    spoil(40, state=state)
 
     assert found(run) == {"I14"}
 
@@ -532,6 +661,28 @@ def test_a_result_is_that_of_the_run_that_counted(run):
     assert found(run) == {"I15"}
 
 
+@pytest.mark.parametrize("state", ["F", "C"])
+def test_a_workflow_does_not_succeed_without_one_of_its_jobs(run, state):
+    run.members["last1"] |= {"state": state, "result": None}
+    run.jobs[int(run.members["last1"]["id"][1:])] |= {"state": state, "attempt": 4}
+
+    assert found(run) == {"I15"}
+
+
+@pytest.mark.parametrize("step", ["item1", "join1"])
+def test_a_result_is_not_that_of_another_workflow(run, step):
+    result = json.loads(run.members[step]["result"])
+    run.members[step]["result"] = json.dumps({**result, "run": 99})
+
+    assert found(run) == {"I15"}
+
+
+def test_each_item_has_its_own_place(run):
+    run.members["item1"]["result"] = run.members["item2"]["result"]
+
+    assert found(run) == {"I15"}
+
+
 def test_a_result_is_recorded_as_its_job_ended(run):
     run.members["side1"]["state"] = None
 
@@ -568,10 +719,14 @@ def test_a_job_that_is_still_open_is_not_drained(run, state, is_due, why):
     assert found(run) == {"L1"}
 
 
-def test_a_job_whose_time_has_not_come_may_remain(run):
+@pytest.mark.parametrize(("delay", "objects"), [(7200, set()), (2.0, {"L1"}), (None, {"L1"})])
+def test_a_job_may_remain_whose_time_was_to_be_late(run, delay, objects):
+    run.enqueued(9, delay=delay)
+    run.changed(9, None, "s", 1.0, attempt=0)
+    run.job(9, state="s", lease=None, fence=None, attempt=0)
     run.remaining.append(Remaining("j9", "s", is_due=False, why="scheduled for 2030-01-01"))
 
-    assert found(run) == set()
+    assert found(run) == objects
 
 
 def test_a_lone_job_may_remain_where_the_run_was_cut_just_then(run):
@@ -585,7 +740,14 @@ def test_a_lone_job_may_remain_where_the_run_was_cut_just_then(run):
 
 
 def test_a_lone_job_does_not_wait_once_all_is_healed(run):
-    run.facts["probes"] = [0.01, 2.0]
+    run.facts["probes"][7] = 2.0
+
+    assert found(run) == {"L2"}
+
+
+@pytest.mark.parametrize("waits", [[1.0] * 20, [0.01]], ids=["only who looks", "one started"])
+def test_lone_jobs_are_started_by_who_listens(run, waits):
+    run.facts["probes"] = waits
 
     assert found(run) == {"L2"}
 
@@ -604,9 +766,31 @@ def test_a_worker_that_was_started_has_not_left(run):
 
 
 def test_a_worker_may_leave_whose_first_process_was_killed(run):
-    run.says("parent", what="ended", name="w2", pid=8, code=1, expected=False, young=True)
+    run.says("parent", 1.0, what="started", name="w2", pid=8)
+    run.says("parent", 9.0, what="ended", name="w2", pid=8, code=1, expected=False, young=True)
 
     assert found(run) == set()
+
+
+def test_a_worker_that_has_worked_is_not_young_whatever_it_says(run):
+    run.says("parent", 1.0, what="started", name="w2", pid=8)
+    run.says("parent", 99.0, what="ended", name="w2", pid=8, code=1, expected=False, young=True)
+
+    assert found(run) == {"L3"}
+
+
+@pytest.mark.parametrize(("killed", "objects"), [(0, {"L3"}), (1, set())])
+def test_a_worker_is_killed_by_faults_only(run, killed, objects):
+    run.says("fault", name="kill-parent", began=2.0, healed=2.1, observed={"killed": killed})
+    run.says("parent", what="ended", name="w2", pid=8, code=-9, expected=False)
+
+    assert found(run) == objects
+
+
+def test_a_producer_does_not_leave_by_itself(run):
+    run.facts["producers"] = [0, 1]
+
+    assert found(run) == {"L3"}
 
 
 def test_a_fault_that_saw_what_may_not_be_is_told(run):
@@ -616,6 +800,26 @@ def test_a_fault_that_saw_what_may_not_be_is_told(run):
 
 
 # What is too little
+
+
+@pytest.mark.parametrize("key", [2, 11, 12, 13, 14, 15, 16, 17])
+def test_a_kind_of_job_that_was_never_asked_for_says_nothing(run, key):
+    run.lines = [line for line in run.lines if line.get("k") != key]
+    run.succeeded(8_000_000_000 + key)  # as many
+    run.jobs.pop(key), run.effects.clear()
+    run.changes = [change for change in run.changes if change["id"] != f"j{key}"]
+
+    verdict = judge(run.history())
+
+    assert verdict.violations.keys() <= {"I1 lost"}  # of the effect
+    assert any("job was acknowledged" in what for what in verdict.missing)
+
+
+@pytest.mark.parametrize("fact", ["looks", "server_log", "stopped", "drained in", "producers"])
+def test_what_nobody_wrote_down_is_no_verdict(run, fact):
+    del run.facts[fact]
+
+    assert judge(run.history()).word == "unknown"
 
 
 @pytest.mark.parametrize(
