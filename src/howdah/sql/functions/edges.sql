@@ -131,7 +131,8 @@ create or replace function _howdah.keep_edges(children uuid[]) returns void
 language sql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
     update _howdah.edge e set kept_since = _howdah.clock()
-    where e.ctid = any (array(select o.ctid from _howdah.edge o where o.child = any (keep_edges.children) and o.kept_since is null for update skip locked))
+    where e.ctid = any (array(select o.ctid from _howdah.edge o where o.child = any (keep_edges.children) and o.kept_since is null
+                               and keep_edges.children <> '{}' for update skip locked))  -- of an empty array the planner takes any index
 $$;
 
 -- Whether a job that comes back waits: for those of its parents that have not ended. Refused where one has ended badly, and that counts; one of
