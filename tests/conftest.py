@@ -234,7 +234,7 @@ _TABLES = (
     "worker", "task", "queue", "granted", "setting", "serial_key", "limit", "gate", "place",
     "pending", "unique_until", "start", "share", "schedule", "tick", "progress", "listener",
     "gathering", "watcher", "http_response", "http_target",
-    "edge", "workflow", "step", "step_edge", "member", "tally", "pipeline",
+    "edge", "gone", "workflow", "step", "step_edge", "member", "tally", "pipeline",
 )  # fmt: skip
 CLEAN = (
     "set lock_timeout = '10s';"

@@ -408,7 +408,10 @@ def cancel(job_id: UUID) -> Call[bool]:
 
 
 def retry(job_id: UUID) -> Call[bool]:
-    """Bring a finished job back, with fresh room for attempts; False if it has not finished."""
+    """Bring a finished job back, with fresh room for attempts; False if it has not finished.
+
+    Raises Conflict if its unique key is taken, or if one that it waits for ended badly.
+    """
     return function("retry", "retry", one_bool, id=("uuid", job_id))
 
 

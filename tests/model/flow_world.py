@@ -28,6 +28,10 @@ class Waits:
         if policy in ("fail", "skip") and end != WELL:
             self.bad.append((who, end, policy))
 
+    def asked(self) -> dict[Any, str]:
+        """For whom it would wait if it came back: whoever has not ended well so far."""
+        return {who: policy for who, _, policy in self.bad} | self.for_whom
+
     def verdict(self) -> tuple[str, Any] | None:
         """How it ends without having run, and because of whom: failures count before the rest."""
         worst = sorted(self.bad, key=lambda b: b[1] != "failed")
@@ -59,7 +63,7 @@ class Step:
     after: dict[str, str]
     waits_for: Waits
     state: str = "blocked"
-    counts: dict[str, int] = field(default_factory=dict)
+    was_let_in: bool = True  # when it ended: not if it was judged by those before it, or cancelled
 
 
 @dataclass(eq=False)
@@ -89,16 +93,60 @@ class FlowWorld(World):
             job.state, job.finished_at, job.result, job.error = state, self.now, result, error
             job.asked, job.leased_until = False, None
         for child in self.jobs_of_flows():
-            if child.state == "blocked":
-                child.waits_for.hear(job.id, state)
+            child.waits_for.hear(job.id, state)
 
-    def make_ready(self, job: Job, run_at: Any = None, *, front: bool = False) -> None:
+    # Coming back
+
+    def is_hindered(self, job: Job) -> bool:
         assert isinstance(job, FlowJob)
-        if not job.is_live and job.step is not None:  # brought back by itself: its step goes on
-            job.step.workflow.state = "running"
-            if job.step.state != "blocked":
-                job.step.state = "running"
-        super().make_ready(job, run_at, front=front)
+        if job.step is None:
+            ends = ((self.jobs.get(who), policy) for who, policy in job.waits_for.asked().items())
+            return any(
+                parent is not None and parent.state in PARTICIPLE and policy != "ignore"
+                for parent, policy in ends
+            )
+        flow = job.step.workflow
+        if flow.state == "running" and flow.cancelling:
+            return True
+        return job.step.state in (WELL, *PARTICIPLE) and any(
+            parent.state in PARTICIPLE and policy != "ignore"
+            for parent, policy in self._parents_of(job.step)
+        )
+
+    def bring_back(self, job: Job) -> None:
+        assert isinstance(job, FlowJob)
+        if job.step is not None:
+            self._reopen(job.step)
+            waits = job.step.state == "blocked"
+        else:
+            live = {who: policy for who, policy in job.waits_for.asked().items()
+                    if who in self.jobs and self.jobs[who].is_live}  # fmt: skip
+            job.waits_for = Waits(live)
+            waits = bool(live)
+        self.make_ready(job)
+        if waits:
+            job.state = "blocked"
+
+    def _reopen(self, step: Step) -> None:
+        """A job of it comes back by itself: it goes on, or waits once more."""
+        flow, parents = step.workflow, self._parents_of(step)
+        if flow.state != "running":
+            flow.state, flow.cancelling = "running", False
+        if step.state not in (WELL, *PARTICIPLE):
+            return
+        if step.was_let_in and not any(p.state in ("blocked", "running") for p, _ in parents):
+            step.state = "running"
+        else:
+            step.state, step.waits_for = "blocked", Waits(dict(step.after))
+            for parent, _ in parents:
+                if parent.state in (WELL, *PARTICIPLE):
+                    step.waits_for.hear(parent.name, parent.state)
+        for other in flow.steps:  # those that have not begun wait for it once more
+            if other.state == "blocked" and step.name in other.after:
+                other.waits_for.for_whom[step.name] = other.after[step.name]
+
+    def _parents_of(self, step: Step) -> list[tuple[Step, str]]:
+        return [(p, step.after[p.name]) for p in step.workflow.steps if p.name in step.after]
 
     # Going on
 
@@ -128,9 +176,10 @@ class FlowWorld(World):
                 state = "cancelled" if flow.cancelling else state
                 for job in [j for j in step.jobs if j.state == "blocked"]:
                     self.settle(job, state, error=words)
+                step.was_let_in = False
                 return self._end_step(flow, step, state)
             if step.state == "blocked" and not step.waits_for.for_whom:
-                step.state = "running"
+                step.state, step.was_let_in = "running", True
                 free += [job for job in step.jobs if job.state == "blocked"]
                 return True
             if step.state == "running" and not any(job.is_live for job in step.jobs):

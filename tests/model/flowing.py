@@ -86,6 +86,7 @@ def cancel_workflow(world: FlowWorld, flow: Workflow) -> bool:
     for step in flow.steps:
         if step.state == "blocked":
             step.state = "running"  # until its jobs have ended, which they have
+            step.was_let_in = False
             step.waits_for = Waits()
     return True
 
@@ -100,7 +101,8 @@ def retry_workflow(world: FlowWorld, flow: Workflow) -> int:
     if any(job.id not in world.jobs for job in jobs):  # it was deleted
         raise Refused("JQ003")
     for job in jobs:
-        handling.retry(world, job.id)
+        world.make_ready(job)
+        handling.renew(job)
         job.state = "blocked"
     for step in again:
         step.state, step.waits_for = "blocked", Waits(dict(step.after))

@@ -36,11 +36,18 @@ def retry(world: World, job_id: UUID) -> bool:
         return False
     if job.unique_key is not None and world.holder(job.unique_key):
         raise Refused("JQ003")
-    world.make_ready(job)
+    if world.is_hindered(job):
+        raise Refused("JQ003")
+    world.bring_back(job)
+    renew(job)
+    return True
+
+
+def renew(job: Job) -> None:
+    """Fresh room for attempts, and nothing of how it ended."""
     job.max_attempts, job.base = job.attempt + job.max_attempts - job.base, job.attempt
     job.run_at, job.crashes, job.suspect = None, 0, False
     job.finished_at = job.result = job.error = None
-    return True
 
 
 def run_now(world: World, job_id: UUID) -> bool:

@@ -9,15 +9,20 @@ from tests.model.enqueuing import New
 from tests.model.finishing import finish
 from tests.model.flow_world import FlowJob
 from tests.model.flowing import Part, parts, policies
+from tests.model.handling import Handling, cancel, retry
 from tests.model.machine import pick, picks
 from tests.model.scheduling import Scheduling
 from tests.model.world import Ending, Job
 
 KINDS = ["succeeded", "succeeded", "succeeded", "failed", "cancelled"]
 ends = st.lists(st.tuples(picks, st.sampled_from(KINDS)), min_size=3, max_size=6)
+moves = st.lists(
+    st.tuples(picks, st.sampled_from([*KINDS, "cancel", "cancel", "retry", "retry", "retry"])),
+    min_size=4, max_size=10,
+)  # fmt: skip
 
 
-class Running(Scheduling, Chaining):
+class Running(Scheduling, Chaining, Handling):
     """Rules of several steps about one workflow."""
 
     @rule(asked=st.lists(parts, min_size=3, max_size=5), ends=ends)
@@ -32,6 +37,28 @@ class Running(Scheduling, Chaining):
                 self._one_ends(pick(running, which), kind)
             self.all_is_as_the_model_says()
             self.workflows_are_shown()
+
+    @rule(asked=st.lists(parts, min_size=2, max_size=4), moves=moves)
+    def is_meddled_with(self, asked: list[Part], moves: list[tuple[int, str]]) -> None:
+        """Its jobs end, and are cancelled and retried one by one, in any order."""
+        self.start_workflow(asked)
+        flow = [*self.world.flows.values()][-1]
+        for which, move in moves:
+            jobs = [job for step in flow.steps for job in step.jobs]
+            if move in ("cancel", "retry"):
+                self._is_handled(move, jobs, which)
+            else:
+                self.claim(100, None, None, None)
+                if running := [job for job in jobs if job.state == "running"]:
+                    self._one_ends(pick(running, which), move)
+            self.all_is_as_the_model_says()
+            self.workflows_are_shown()
+
+    def _is_handled(self, verb: str, jobs: list[FlowJob], which: int) -> None:
+        done = {"cancel": cancel, "retry": retry}[verb]
+        able = [job for job in jobs if job.is_live == (verb == "cancel")]
+        job_id = pick(able or jobs, which).id
+        self.both(lambda: done(self.world, job_id), lambda: self.door.value(verb, id=job_id))
 
     @rule(policy=policies, kind=st.sampled_from(KINDS), late=st.booleans())
     def is_heard(self, policy: str, kind: str, late: bool) -> None:

@@ -199,6 +199,14 @@ class World:
         job.lease = job.worker = job.leased_until = job.started_at = None
         job.asked = False
 
+    def is_hindered(self, job: Job) -> bool:
+        """Whether a finished job cannot come back, because of others that ended badly."""
+        return False
+
+    def bring_back(self, job: Job) -> None:
+        """A finished job waits again."""
+        self.make_ready(job)
+
     def end_attempts(self, endings: Iterable[tuple[Job, Ending]]) -> None:
         """Ends attempts that did not simply succeed, all at one moment.
 

@@ -181,3 +181,73 @@ def test_any_number_of_children_and_of_parents(door: Any, n: int) -> None:
 
     assert done == n
     assert door.take().id == last
+
+
+@pytest.mark.parametrize(
+    ("end", "becomes"), [("succeeded", "ready"), ("failed", "failed"), ("cancelled", "cancelled")]
+)
+def test_how_a_parent_ended_is_known_where_its_queue_keeps_no_history(
+    door: Any, end: str, becomes: str
+) -> None:
+    door.call("put_queue", queue="brief", keep_history=False)
+    a = door.enqueue("a", queue="brief")
+    job = door.take()
+    b = door.enqueue("b", after=[a])  # nobody has looked at it when its parent ends
+
+    door.finish([job], outcomes=[end])
+    door.chores("admit")
+
+    assert door.state(b) == becomes
+
+
+@pytest.mark.parametrize("end", ["cancel", "delete"])
+@pytest.mark.parametrize("keep_history", [True, False])
+def test_a_parent_that_is_cancelled_or_deleted_before_anybody_looks_cancels_its_children(
+    door: Any, end: str, keep_history: bool
+) -> None:
+    door.call("put_queue", queue="q", keep_history=keep_history)
+    a = door.enqueue("a", queue="q")
+    b = door.enqueue("b", after=[a])
+
+    door.value(end, id=a)
+    door.chores("admit")
+
+    assert door.state(b) == "cancelled"
+
+
+def test_a_parent_that_had_failed_when_it_was_deleted_fails_its_children(door: Any) -> None:
+    a = door.enqueue("a")
+    door.nack(door.take(), retry=False)
+    b = door.enqueue("b", after=[a])
+
+    door.value("delete", id=a)
+    door.chores("admit")
+
+    assert door.state(b) == "failed"
+
+
+def test_what_is_known_of_jobs_that_are_gone_is_kept_for_a_day(door: Any, clock: Any) -> None:
+    door.call("put_queue", queue="brief", keep_history=False)
+    door.value("cancel", id=door.enqueue("a", queue="brief"))
+
+    door.chores("prune")
+    kept = door.one("select count(*) from _howdah.gone")
+    clock.forward("2 days")
+    door.chores("prune")
+
+    assert (kept, door.one("select count(*) from _howdah.gone")) == (1, 0)
+
+
+def test_an_id_that_is_used_again_has_nothing_of_the_job_that_is_gone(door: Any) -> None:
+    door.call("put_queue", queue="brief", keep_history=False)
+    a = uuid4()
+    door.enqueue("a", id=a, queue="brief")
+    door.value("delete", id=a)
+    door.enqueue("a", id=a, queue="brief")
+    job = door.take()
+
+    b = door.enqueue("b", after=[a])
+    door.ack(job)
+    door.chores("admit")
+
+    assert door.state(b) == "ready"

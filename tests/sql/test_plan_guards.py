@@ -351,6 +351,48 @@ def test_a_look_at_a_workflow_reads_only_its_own(door):
         assert did.blocks <= 20
 
 
+STRANGERS = """
+insert into _howdah.edge (parent, child, place, policy, state, armed, kept_since)
+select gen_random_uuid(), gen_random_uuid(), 1, 'f', case when n %% 2 = 0 then 'F'::"char" end,
+       false, case when n %% 2 = 0 then now() end
+from generate_series(1, {n}) n;
+insert into _howdah.gone (id, state, ended_at)
+select gen_random_uuid(), 'C', now() from generate_series(1, {n})
+"""
+
+
+def test_a_retry_reads_only_what_its_job_waits_for(door):
+    """Also where statistics were taken while nothing waited."""
+    tables = ("edge", "gone", "job")
+    door.rows("analyze " + ", ".join(f"_howdah.{table}" for table in tables))
+    for statement in STRANGERS.split(";"):
+        door.rows(statement.format(n=COUNT))
+    fill(door)
+    a = door.enqueue("a", queue="own")
+    b = door.enqueue("b", queue="own", after=[a])
+    steps = '[{"name": "x", "task": "x"}, {"name": "y", "task": "y", "after": ["x"]}]'
+    workflow = door.one("select howdah.start_workflow('w', %s)", steps)
+    y = door.one(
+        "select m.job_id from _howdah.step s join _howdah.member m on m.step = s.id"
+        " where s.workflow = %s and s.name = 'y'",
+        workflow,
+    )
+
+    def come_back():
+        for job in (b, y):
+            door.value("cancel", id=job)
+        assert door.value("retry", id=b)
+        assert door.value("retry", id=y)
+        door.chores("admit")
+        assert [door.state(job) for job in (b, y)] == ["blocked", "blocked"]
+
+    come_back()
+    for table in tables:
+        did = touched(door, come_back, f"_howdah.{table}")
+        assert did.scans == 0, table
+        assert did.rows <= 40, table
+
+
 FORBIDDEN = {  # some of it nothing above lures them into, today
     "claim": "seqscan bitmapscan sort",
     "heads": "seqscan bitmapscan",

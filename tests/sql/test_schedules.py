@@ -334,3 +334,27 @@ def test_ticks_leave_with_history(door, clock):
     door.chores("prune")
 
     assert door.one("select count(*) from howdah.ticks") == 1
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"cron": "* * * * *"},
+        {"every": "60 s"},
+        {"rrule": "FREQ=MINUTELY"},
+        {"rrule": "DTSTART:20290101T000000\nFREQ=MINUTELY"},
+    ],
+    ids=["cron", "every", "rrule", "rrule from another time on"],
+)
+async def test_nothing_is_fired_before_it_starts(door, fire, at_second, rule):
+    at_second("2030-01-01 08:00:00+00")
+    door.call("put_schedule", name="s", task="mail", starts_at="2030-01-02 09:00:00+00", **rule)
+
+    early = await fire()
+    at_second("2030-01-02 08:59:59+00")
+    early += await fire()
+    at_second("2030-01-02 09:01:00+00")
+    made = await fire()
+
+    assert (early, made) == (0, 2)
+    assert [job.headers["tick"][11:16] for job in door.claim(5)] == ["09:00", "09:01"]

@@ -103,7 +103,7 @@ begin
     return ready;
 end $$;
 
--- Adds up what was written down. A step that had ended, and of which a job was brought back, is open again.
+-- Adds up what was written down.
 create or replace function _howdah.add_up(flow uuid) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -113,15 +113,11 @@ begin
         delete from _howdah.tally t where t.workflow = flow returning t.step, t.state, t.n
     ), summed as (
         select t.step, coalesce(sum(t.n) filter (where t.state = 'S'), 0) as good, coalesce(sum(t.n) filter (where t.state = 'F'), 0) as bad,
-               coalesce(sum(t.n) filter (where t.state = 'C'), 0) as cancelled, sum(t.n) as n
+               coalesce(sum(t.n) filter (where t.state = 'C'), 0) as cancelled
         from taken t group by t.step)
     update _howdah.step s
-    set succeeded = s.succeeded + u.good, failed = s.failed + u.bad, cancelled = s.cancelled + u.cancelled,
-        state = case when s.state in ('S', 'F', 'C') and s.succeeded + s.failed + s.cancelled + u.n < s.total then 'o' else s.state end,
-        verdict = case when u.n < 0 then null else s.verdict end
+    set succeeded = s.succeeded + u.good, failed = s.failed + u.bad, cancelled = s.cancelled + u.cancelled
     from summed u where s.id = u.step;
-    update _howdah.workflow w set state = 'x', finished_at = null
-    where w.id = flow and w.state <> 'x' and exists (select from _howdah.step s where s.workflow = flow and s.state in ('n', 'b', 'o'));
 end $$;
 
 -- Tells those who wait for steps that have ended, and judges them, at most 2,000 at a time; whether there were any.
@@ -206,19 +202,20 @@ begin
     if looked = '{}' then
         return 0;
     end if;
-    select array_agg(m.job_id order by s.place, m.place) filter (where s.verdict is null) as ids,
-           array_agg(coalesce(j.run_at, moment + (s.job ->> 'delay')::interval) order by s.place, m.place) filter (where s.verdict is null) as times,
-           array_agg(m.job_id) filter (where s.verdict is null and s.filled is not null) as to_fill,
-           array_agg(m.job_id) filter (where s.verdict = 'F') as failed, array_agg(s.error) filter (where s.verdict = 'F') as failed_errors,
-           array_agg(m.job_id) filter (where s.verdict = 'C') as cancelled,
-           array_agg(coalesce(s.error, 'its workflow was cancelled')) filter (where s.verdict = 'C') as cancelled_errors,
+    -- All that were looked at count, also those that wait no longer: they are not looked at again.
+    select array_agg(m.job_id order by s.place, m.place) filter (where j.state = 'w' and s.verdict is null) as ids,
+           array_agg(coalesce(j.run_at, moment + (s.job ->> 'delay')::interval) order by s.place, m.place) filter (where j.state = 'w' and s.verdict is null) as times,
+           array_agg(m.job_id) filter (where j.state = 'w' and s.verdict is null and s.filled is not null) as to_fill,
+           array_agg(m.job_id) filter (where j.state = 'w' and s.verdict = 'F') as failed, array_agg(s.error) filter (where j.state = 'w' and s.verdict = 'F') as failed_errors,
+           array_agg(m.job_id) filter (where j.state = 'w' and s.verdict = 'C') as cancelled,
+           array_agg(coalesce(s.error, 'its workflow was cancelled')) filter (where j.state = 'w' and s.verdict = 'C') as cancelled_errors,
            array_agg(m.step) as steps, array_agg(m.place) as places
     into picked
     from _howdah.step s
     cross join lateral (select o.job_id, o.step, o.place from _howdah.member o
                         where o.step = s.id and o.place > s.opened and o.state is null order by o.place limit 2000) m
-    cross join lateral (select h.state, h.run_at from _howdah.job h where h.id = m.job_id limit 1) j  -- by id alone: see edges.sql
-    where s.id = any (looked) and j.state = 'w';
+    left join lateral (select h.state, h.run_at from _howdah.job h where h.id = m.job_id limit 1) j on true  -- by id alone: see edges.sql
+    where s.id = any (looked);
 
     update _howdah.step s
     set opened = coalesce((select m.place - 1 from _howdah.member m

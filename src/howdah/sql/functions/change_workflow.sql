@@ -14,6 +14,16 @@ begin
     return state;
 end $$;
 
+-- Locks workflows, in one order whoever comes, and keeps how far they are: what is added or tried again does not set them back.
+create or replace function _howdah.hold_workflows(ids uuid[]) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+#variable_conflict use_column
+begin
+    perform from _howdah.workflow w where w.id = any (hold_workflows.ids) order by w.id for update;
+    update _howdah.workflow w set percent = greatest(w.percent, _howdah.workflow_percent(w.id)) where w.id = any (hold_workflows.ids);
+end $$;
+
 -- Cancels a workflow: what waits ends cancelled, the workers of what runs are asked to stop it, and later steps never start. False if it has ended.
 create or replace function howdah.cancel_workflow(id uuid) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
@@ -58,7 +68,7 @@ begin
     end if;
     perform _howdah.add_up(retry_workflow.id);
     update _howdah.workflow w
-    set percent = greatest(w.percent, _howdah.workflow_percent(w.id)), state = 'x', cancelling = false, finished_at = null, result = null
+    set percent = case when not retry_workflow.whole then greatest(w.percent, _howdah.workflow_percent(w.id)) else 0 end, state = 'x', cancelling = false, finished_at = null, result = null
     where w.id = retry_workflow.id;
     steps := array(select s.id from _howdah.step s where s.workflow = retry_workflow.id
                      and (retry_workflow.whole or s.state in ('F', 'C') or s.failed + s.cancelled > 0) order by s.place);
@@ -109,22 +119,62 @@ begin
     return back;
 end $$;
 
--- One job of a workflow was brought back by itself: its step goes on.
-create or replace function _howdah.reopen_member(id uuid) returns void
+-- One job of a workflow comes back by itself: its step goes on. It waits where its step does, or is let in, with what it has not had of the arguments
+-- that are made of results (filled). Refused where its step would not run: a step before it ended badly, or the workflow is being cancelled. The
+-- workflow is held.
+create or replace function _howdah.reopen_member(id uuid, args jsonb, out waits boolean, out filled jsonb)
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
-    old  record;
+    old      record;
+    step     record;
+    parents  record;
+    again    "char";  -- what its step is from now on
 begin
-    select m.step, m.state, s.workflow into old
-    from _howdah.member m join _howdah.step s on s.id = m.step where m.job_id = reopen_member.id and m.state is not null for update of m;
-    if found then
-        update _howdah.member m set state = null, result = null, error = null where m.job_id = reopen_member.id;
-        insert into _howdah.tally (workflow, step, state, n) values (old.workflow, old.step, old.state, -1);
-        update _howdah.workflow w set percent = greatest(w.percent, _howdah.workflow_percent(w.id)) where w.id = old.workflow;
-        perform _howdah.note('w', array[old.workflow::text]);
+    select m.step, m.place, m.state, s.workflow into old
+    from _howdah.member m join _howdah.step s on s.id = m.step where m.job_id = reopen_member.id and m.state is not null;
+    if not found then
+        waits := false;
+        return;
     end if;
+    perform _howdah.add_up(old.workflow);
+    select s.name, s.state, s.verdict, s.error, s.opened, s.filled, w.state = 'x' and w.cancelling as is_unwanted into step
+    from _howdah.step s join _howdah.workflow w on w.id = s.workflow where s.id = old.step;
+    select (array_agg(p.name order by e.place) filter (where p.state in ('F', 'C') and e.policy <> 'i'))[1] as bad,
+           coalesce(bool_or(p.state in ('n', 'b', 'o')), false) as are_live into parents
+    from _howdah.step_edge e join _howdah.step p on p.id = e.parent where e.child = old.step;
+    if step.is_unwanted then
+        perform _howdah.refuse('JQ003', format('the workflow of job %s is being cancelled', reopen_member.id), 'Wait for its end, and retry the job then.');
+    elsif (step.state in ('S', 'F', 'C') or step.verdict is not null) and parents.bad is not null then
+        perform _howdah.refuse('JQ003', format('step %s, for which it waits, did not succeed', parents.bad),
+                               'Retry the jobs of that step first, and then this one, which will wait for them; or retry the workflow.');
+    elsif step.state = 'o' and step.verdict is not null then
+        perform _howdah.refuse('JQ003', format('step %s is about to end: %s', step.name, step.error), 'Retry the job when it has.');
+    end if;
+
+    again := case when step.state in ('n', 'b', 'o') then step.state when parents.are_live or step.verdict is not null then 'n' else 'o' end;
+    waits := again in ('n', 'b') or step.state = 'o' and old.place > step.opened;
+    if not waits then
+        filled := step.filled;
+        if pg_column_size(reopen_member.args || filled) > 1048576 then
+            perform _howdah.refuse('JQ003', format('job %s cannot come back: its arguments would be larger than 1 MiB', reopen_member.id), 'Start the workflow anew, with smaller results.');
+        end if;
+    end if;
+    update _howdah.member m set state = null, result = null, error = null where m.job_id = reopen_member.id;
+    update _howdah.step s
+    set state = again, succeeded = s.succeeded - (old.state = 'S')::int, failed = s.failed - (old.state = 'F')::int,
+        cancelled = s.cancelled - (old.state = 'C')::int, opened = case when again in ('n', 'b') then least(s.opened, old.place - 1) else s.opened end,
+        verdict = null, error = null, finished_at = null, closing = false, filled = case when again = 'n' then null else s.filled end,
+        started_at = case when again in ('n', 'b') then null else s.started_at end
+    where s.id = old.step;
+    if again is distinct from step.state then
+        update _howdah.step_edge e set state = null where again = 'n' and e.child = old.step;
+        update _howdah.step_edge e set state = null  -- those that have not begun wait for it once more
+        where e.parent = old.step and (select c.state from _howdah.step c where c.id = e.child limit 1) in ('n', 'b');
+    end if;
+    update _howdah.workflow w set state = 'x', cancelling = false, finished_at = null, result = null where w.id = old.workflow and w.state <> 'x';
+    perform _howdah.note('w', array[old.workflow::text]);
 end $$;
 
 -- Gives the waiting jobs of a workflow, and those that are still to be made, another priority; greater runs first. How many were ranked anew.
@@ -160,6 +210,7 @@ begin
         perform _howdah.refuse('JQ003', format('workflow %s has ended', add_to_workflow.id), 'Nothing was added. Start another one.');
     end if;
     perform _howdah.check_growth(add_to_workflow.steps);
+    perform _howdah.hold_workflows(array[add_to_workflow.id]);
     perform _howdah.grow(add_to_workflow.id, add_to_workflow.steps);
 end $$;
 
@@ -180,7 +231,7 @@ begin
     end if;
 end $$;
 
--- Adds steps. `before` names steps that are to wait for a new one too, as long as they wait for others.
+-- Adds steps to a workflow that is held. `before` names steps that are to wait for a new one too, as long as they wait for others.
 create or replace function _howdah.grow(workflow uuid, steps jsonb) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
@@ -192,7 +243,6 @@ begin
     if jsonb_typeof(grow.steps) is distinct from 'array' then
         perform _howdah.refuse('JQ001', 'steps must be a JSON array of objects', 'Nothing was added.');
     end if;
-    update _howdah.workflow w set percent = greatest(w.percent, _howdah.workflow_percent(w.id)) where w.id = grow.workflow and w.percent < 100;
     made := _howdah.put_steps(grow.workflow, (select coalesce(jsonb_agg(s - 'before'), '[]') from jsonb_array_elements(grow.steps) s), false);
     select b.name into late
     from jsonb_array_elements(grow.steps) s cross join lateral jsonb_array_elements_text(s -> 'before') b (name)
@@ -208,11 +258,11 @@ begin
     on conflict do nothing;
 end $$;
 
--- How far a workflow is, in percent: the mean of its steps.
+-- How far a workflow is, in percent: the mean of its steps, of each the part that succeeded. What failed would be undone by a retry.
 create or replace function _howdah.workflow_percent(id uuid) returns float8
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce(100.0 * avg(case when s.finished_at is not null or s.total > 0 and s.done >= s.total then 1.0 when s.total = 0 then 0.0 else s.done::float8 / s.total end), 0)
+    select coalesce(100.0 * avg(case when s.state = 'S' or s.total > 0 and s.succeeded >= s.total then 1.0 when s.total = 0 then 0.0 else s.succeeded::float8 / s.total end), 0)
     from _howdah.step_counts s where s.workflow = workflow_percent.id
 $$;
 
@@ -259,7 +309,7 @@ begin
             where g.flow <> all (locked) and exists (select from _howdah.workflow w where w.id = g.flow));
 end $$;
 
--- Adds steps to the workflow of a job that has just succeeded, in its own transaction: the workflow cannot have ended before.
+-- Adds steps to the workflow of a job that has just succeeded, in its own transaction: the workflow is held, and cannot have ended before.
 create or replace function _howdah.grow_from(id uuid, steps jsonb) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$

@@ -54,6 +54,8 @@ begin
         perform _howdah.refuse('JQ001', format('job %s waits for job %s, which does not come before it', lost.child, lost.parent),
                                'Nothing was enqueued. In one call, give parents before their children.');
     end if;
+    delete from _howdah.gone g where g.id = any (array(select e.parent from _howdah.edge e where e.child = any (wait_for.children)))
+      and exists (select from _howdah.job j where j.id = g.id);  -- its id is used again
     -- Parents of this very transaction: nobody else can have seen them.
     update _howdah.job j set hooks = coalesce(j.hooks, 0) | 16
     where j.id = any (array(select e.parent from _howdah.edge e where e.child = any (wait_for.children)))
@@ -118,19 +120,74 @@ begin
     if rest <> '{}' then
         perform _howdah.note_later('c', rest);
     end if;
-    perform _howdah.drop_edges(array(select c from unnest(children) c where not exists (
+    perform _howdah.keep_edges(array(select c from unnest(children) c where not exists (
         select from (select j.state from _howdah.job j where j.id = c offset 0) h where h.state = 'w')));
     perform _howdah.arm_edges(locked);
     return _howdah.judge(locked);
 end $$;
 
--- Edges of children that wait no longer; those that somebody has locked are seen to by that one.
-create or replace function _howdah.drop_edges(children uuid[]) returns void
+-- Edges of children that have ended without having run, and may come back; those that somebody has locked are seen to by that one.
+create or replace function _howdah.keep_edges(children uuid[]) returns void
 language sql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
-    delete from _howdah.edge e
-    where e.ctid = any (array(select o.ctid from _howdah.edge o where o.child = any (drop_edges.children) for update skip locked))
+    update _howdah.edge e set kept_since = _howdah.clock()
+    where e.ctid = any (array(select o.ctid from _howdah.edge o where o.child = any (keep_edges.children) and o.kept_since is null
+                               and keep_edges.children <> '{}' for update skip locked))  -- of an empty array the planner takes any index
 $$;
+
+-- Whether a job that comes back waits: for those of its parents that have not ended. Refused where one has ended badly, and that counts; one of
+-- which nothing is left is not waited for.
+create or replace function _howdah.wait_again(id uuid) returns boolean
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+    known  record;
+begin
+    select (array_agg(p.parent order by p.place) filter (where p.ended <> 'S' and p.policy <> 'i'))[1] as bad,
+           (array_agg(p.ended order by p.place) filter (where p.ended <> 'S' and p.policy <> 'i'))[1] as ended,
+           array_agg(p.row) filter (where not p.is_live) as over into known
+    from (select e.ctid as row, e.parent, e.place, e.policy, (select true from _howdah.job j where j.id = e.parent limit 1) is not null as is_live,
+                 (select f.state from _howdah.finished f where f.id = e.parent limit 1) as ended
+          from _howdah.edge e where e.child = wait_again.id) p;
+    if known.bad is not null then
+        perform _howdah.refuse('JQ003', format('job %s, for which it waits, %s', known.bad, case known.ended when 'F' then 'failed' else 'was cancelled' end),
+                               'Retry that one first, and then this one, which will wait for it; or enqueue it anew.');
+    end if;
+    delete from _howdah.edge e where e.ctid = any (known.over);
+    update _howdah.edge e set state = null, armed = false, kept_since = null where e.child = wait_again.id;
+    if found then
+        perform _howdah.note('c', array[wait_again.id::text]);
+    end if;
+    return found;
+end $$;
+
+-- Notes how jobs ended of which no history tells: whoever begins to wait for one at that instant is to hear of it.
+create or replace function _howdah.note_gone(ids uuid[], state "char") returns void
+language sql volatile set search_path = pg_catalog, pg_temp
+as $$
+    insert into _howdah.gone (id, state, ended_at) select i, note_gone.state, _howdah.clock() from unnest(note_gone.ids) i on conflict do nothing
+$$;
+
+-- Edges of children that ended longer ago than jobs are kept, and what was noted of jobs that are gone; a bounded part at a time.
+create or replace function _howdah.prune_edges(n int) returns bigint
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+    done  bigint;
+    more  bigint;
+begin
+    delete from _howdah.edge e where e.ctid = any (array(
+        select o.ctid from _howdah.edge o
+        where o.kept_since < _howdah.clock() - (select greatest(s.retention, s.failed_retention) from _howdah.setting s)
+        order by o.kept_since limit prune_edges.n for update skip locked));
+    get diagnostics done = row_count;
+    delete from _howdah.gone g where g.id = any (array(
+        select o.id from _howdah.gone o where o.ended_at < _howdah.clock() - interval '1 day' order by o.ended_at limit prune_edges.n));
+    get diagnostics more = row_count;
+    return done + more;
+end $$;
 
 -- Sees to it that the ends of parents will be noted, 1,000 at a time; and closes the edges of those that have ended without.
 create or replace function _howdah.arm_edges(children uuid[]) returns void
@@ -140,22 +197,25 @@ as $$
 declare
     loose   record;
     locked  uuid[];
+    ended   record;
     rest    text[];
 begin
     select array_agg(e.row) as rows, array_agg(distinct e.parent) as parents, array_agg(distinct e.child) as children, count(*) as n into loose
-    from (select o.ctid as row, o.parent, o.child from _howdah.edge o
-          where o.child = any (arm_edges.children) and o.state is null and not o.armed limit 1000 for update skip locked) e;
+    from (select o.ctid as row, o.parent, o.child from _howdah.edge o  -- a bare "state is null" would lead to the index of all that wait
+          where o.child = any (arm_edges.children) and coalesce(o.state, 'w') = 'w' and not o.armed limit 1000 for update skip locked) e;
     if loose.rows is null then
         return;
     end if;
     locked := array(select j.id from _howdah.job j where j.id = any (loose.parents) order by j.id for update skip locked);
     update _howdah.job j set hooks = coalesce(j.hooks, 0) | 16 where j.id = any (locked) and coalesce(j.hooks, 0) & 16 = 0;
     update _howdah.edge e set armed = true where e.ctid = any (loose.rows) and e.parent = any (locked);
-    delete from _howdah.edge e  -- a new snapshot: who is not there has ended
-    where e.ctid = any (loose.rows) and not exists (select from _howdah.job j where j.id = e.parent)
-      and (e.policy = 'i' or exists (select from _howdah.finished f where f.id = e.parent and f.state = 'S'));
-    update _howdah.edge e set state = coalesce((select f.state from _howdah.finished f where f.id = e.parent limit 1), 'C')
-    where e.ctid = any (loose.rows) and not exists (select from _howdah.job j where j.id = e.parent);
+    -- A new snapshot: who is not there has ended, and well, if neither history nor what is noted of those that are gone tells otherwise.
+    select array_agg(o.row) filter (where o.counts) as bad, array_agg(o.state) filter (where o.counts) as states, array_agg(o.row) filter (where not o.counts) as good into ended
+    from (select d.row, d.state, d.state <> 'S' and d.policy <> 'i' as counts from (
+          select e.ctid as row, e.policy, coalesce((select f.state from _howdah.finished f where f.id = e.parent limit 1), (select g.state from _howdah.gone g where g.id = e.parent), 'S') as state
+          from _howdah.edge e where e.ctid = any (loose.rows) and not exists (select from _howdah.job j where j.id = e.parent)) d) o;
+    delete from _howdah.edge e where e.ctid = any (ended.good);
+    update _howdah.edge e set state = b.state from unnest(ended.bad, ended.states) b (row, state) where e.ctid = b.row;
     rest := array(select distinct e.child::text from _howdah.edge e where e.ctid = any (loose.rows) and e.state is null and not e.armed);
     if loose.n = 1000 then
         perform _howdah.note('c', loose.children::text[]);
@@ -182,7 +242,7 @@ begin
           order by e.child, e.state desc, e.place) b;
     if bad.children is not null then
         perform _howdah.settle(bad.failed, null, 'F', null, bad.failed_errors), _howdah.settle(bad.cancelled, null, 'C', null, bad.cancelled_errors);
-        perform _howdah.drop_edges(bad.children);
+        perform _howdah.keep_edges(bad.children);
     end if;
     -- From the last: parents mostly end in order, so it is the last that is still there, and no dead rows lie before it.
     select array_agg(j.id order by j.seq) as ids, array_agg(j.run_at order by j.seq) as times into free

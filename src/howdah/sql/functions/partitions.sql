@@ -117,7 +117,7 @@ begin
     perform _howdah.forget_watchers();
     delete from _howdah.waiter w where w.until < moment;
     delete from _howdah.idle i where not exists (select from _howdah.worker w where w.id = i.worker);
-    done := done + _howdah.prune_keys(1000) + _howdah.prune_workflows(10000);
+    done := done + _howdah.prune_keys(1000) + _howdah.prune_workflows(10000) + _howdah.prune_edges(10000);
     return done + _howdah.drop_partitions(kept.retention, kept.failed_retention);
 end $$;
 

@@ -68,6 +68,11 @@ begin
     return trim_scale(extract(epoch from interval_rule.every)::numeric)::text;
 end $$;
 
+-- From when on ticks count: those of now are over, and those before it starts never come.
+create or replace function _howdah.handled_before(moment timestamptz, starts_at timestamptz) returns timestamptz
+language sql immutable parallel safe
+return greatest(moment, starts_at - interval '1 us');
+
 -- Stores it: new, changed or same; or kept, where code declares what the database has a schedule of its own for.
 create or replace function _howdah.store_schedule(
     name text, kind text, rule text, tz text, task text, args jsonb, options jsonb, missed text, missed_after interval,
@@ -88,7 +93,7 @@ begin
         (name, revision, created_at, starts_at, handled, declared_at, missed_after, missed_within, kind, rule, tz, task, args,
          options, missed, overlap, declared_in)
     values
-        (store_schedule.name, nextval('_howdah.schedule_revision'), moment, coalesce(store_schedule.starts_at, moment), moment,
+        (store_schedule.name, nextval('_howdah.schedule_revision'), moment, coalesce(store_schedule.starts_at, moment), _howdah.handled_before(moment, store_schedule.starts_at),
          case when store_schedule.declared_in is not null then moment end, store_schedule.missed_after,
          store_schedule.missed_within, store_schedule.kind, store_schedule.rule, store_schedule.tz, store_schedule.task,
          store_schedule.args, store_schedule.options, store_schedule.missed, store_schedule.overlap, store_schedule.declared_in)
@@ -121,7 +126,7 @@ begin
         overlap = store_schedule.overlap, declared_in = store_schedule.declared_in, vanished_at = null, error = null,
         declared_at = case when store_schedule.declared_in is not null then moment end, taken_until = null,
         starts_at = case when is_same then s.starts_at else coalesce(store_schedule.starts_at, moment) end,
-        handled = case when is_same then s.handled else moment end, next_at = case when is_same then s.next_at end
+        handled = case when is_same then s.handled else _howdah.handled_before(moment, store_schedule.starts_at) end, next_at = case when is_same then s.next_at end
     where s.name = store_schedule.name;
     return 'changed';
 end $$;

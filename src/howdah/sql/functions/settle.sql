@@ -112,6 +112,9 @@ begin
     if keeps_none <> '{}' then  -- what history does not keep: count from here
         update _howdah.given_id g set created_at = moment
         where g.id = any (moved) and not exists (select from _howdah.finished f where f.id = g.id);
+        if settle.state = 'C' then  -- history tells of success by silence, and not of this
+            perform _howdah.note_gone(array(select m from unnest(moved) m where not exists (select from _howdah.finished f where f.id = m)), 'C');
+        end if;
     end if;
     select exists (select from _howdah.cancel_request) as to_cancel, exists (select from _howdah.waiter) as to_tell into others;
     if others.to_cancel then
