@@ -133,7 +133,7 @@ proof-keyed: setup ## Run the longer proofs of keyed work: order, limits and rat
 	$(BIN)/python -m pytest -m slow tests/proofs/test_keyed.py tests/proofs/test_unique_keys.py tests/acceptance/test_keyed_scenarios.py
 
 proof-workflows: setup ## Prove workflows: orders begun once, kills, a hundred thousand jobs in one (SCALE=0.1: less of it)
-	HOWDAH_PROOF_SCALE=$(or $(SCALE),1) $(BIN)/python -m pytest -m slow tests/proofs/test_workflows.py tests/sql/test_after.py
+	HOWDAH_PROOF_SCALE=$(or $(SCALE),1) $(BIN)/python -m pytest -m slow tests/proofs/test_workflows.py tests/sql/test_after.py tests/sql/test_coming_back.py tests/sql/test_many_hands.py tests/sql/test_workflows.py
 
 .PHONY: docs-blocks
 docs-blocks: setup ## Run every code block of README and docs, and count them (ARGS="-n 2")

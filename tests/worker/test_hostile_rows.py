@@ -12,7 +12,7 @@ BIG = "9" * 5000
 DEEP = "[" * 1500 + "]" * 1500
 UNCHECKED = """
 alter table _howdah.job drop constraint job_args;
-alter table _howdah.job drop constraint job_run_at;
+alter table _howdah.job drop constraint job_sound;
 """
 INSERT = """
 insert into _howdah.job (seq, created_at, id, state, queue, task, args, headers, run_at)
