@@ -168,7 +168,13 @@ def _has_hung_up(error: BaseException) -> bool:
         error, ConnectionResetError | ConnectionAbortedError | BrokenPipeError | EOFError
     ):
         return True
-    return type(error) is ConnectionError or _is_closed(error)
+    return type(error) is ConnectionError or _is_closed(error) or _is_lost(error)
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Whether asyncpg lost the thread: a cancel or an end came while it was still connecting."""
+    kind = type(error)
+    return kind.__module__.startswith("asyncpg.") and kind.__name__ == "InternalClientError"
 
 
 def _is_closed(error: BaseException) -> bool:

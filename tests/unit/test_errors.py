@@ -6,6 +6,7 @@ import pickle
 import socket
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from howdah import (
@@ -135,6 +136,7 @@ def test_a_refusal_is_no_lost_connection() -> None:
         Said("08P01", "server login has been failing, try again later (server_login_retry)"),
         ConnectionResetError(),
         ConnectionError("unexpected connection_lost() call"),
+        asyncpg.InternalClientError("cannot switch to state 12; another operation is in progress"),
         TimeoutError(),
     ],
     ids=repr,
