@@ -90,9 +90,9 @@ def test_a_claim_looks_at_as_many_keys_as_it_wants_jobs(door):
     counts.append(door.one(looked))
 
     at_first, then = (after - before for before, after in pairwise(counts))
-    assert at_first < 6000  # some for each job, not for each two of them
+    assert at_first < 20_000  # some for each job, not for each two of them
     assert served == [f"{n:03}" for n in range(1, 31)]
-    assert then < 3000  # to plan anew, if that comes between, takes a look at some hundred
+    assert then < 20_000  # a walk over all keys in each claim is fifty times that
     door.rows("commit")
 
 
