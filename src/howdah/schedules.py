@@ -149,8 +149,16 @@ def check_name(name: str, of: str = "schedule") -> str:
     return name
 
 
-def put(schedule: Schedule) -> Call[bool]:
-    """Make or change a schedule of the database's; False if it was just so already."""
+def put(schedule: Schedule, *, starts_at: datetime | None = None) -> Call[bool]:
+    """Make or change a schedule of the database's; False if it was just so already.
+
+    It fires from `starts_at` on, an aware moment, and an interval counts from there; None: from
+    now, or where its rule is unchanged, as before. Raises BadInput.
+    """
+    if starts_at is not None and starts_at.tzinfo is None:
+        raise BadInput(
+            f"{schedule.name}: starts_at has no time zone", hint="Give an aware datetime."
+        )
     s, o = schedule, schedule.job.options
     by_rule = (
         ("interval", timedelta(seconds=float(s.rule))) if s.kind == "every" else ("text", s.rule)
@@ -177,6 +185,7 @@ def put(schedule: Schedule) -> Call[bool]:
         missed_after=("interval", span(s.missed_after)),
         missed_within=("interval", span(s.missed_within)),
         overlap=("text", s.overlap),
+        starts_at=("timestamptz", starts_at),
     )
 
 

@@ -38,6 +38,18 @@ def test_the_next_ticks_are_told_on_the_clock_of_the_zone(run):
     assert [line[11:] for line in lines] == ["08:30:00+05:45"] * 3
 
 
+def test_a_schedule_starts_when_it_is_told_to(run):
+    put = ("schedules", "put", "later", "mail", "--every", "1h", "--starts-at")
+
+    first, again = (run(*put, "2100-01-01T08:00:00+02:00") for _ in range(2))
+
+    assert (first.err, again.err) == ("later is put\n", "later was just so already\n")
+    assert run("schedules", "next", "later", "-n", "2").out.splitlines() == [
+        "2100-01-01T06:00:00+00:00",
+        "2100-01-01T07:00:00+00:00",
+    ]
+
+
 def test_chores_fire_what_is_due(run, db, clock):
     run("schedules", "put", "often", "mail", "--every", "30s", "--missed", "all")
     first = run("chores", "schedules", "--json").json
@@ -55,6 +67,7 @@ def test_chores_fire_what_is_due(run, db, clock):
         (("put", "s", "mail", "--cron", "0 8 * * *", "--tz", "Mars/Olympus"), 2),
         (("put", "s", "mail", "[]", "--every", "5m"), 2),
         (("put", "s", "mail", "--rrule", "FREQ=DAILY;COUNT=1;UNTIL=20300101T000000Z"), 2),
+        (("put", "s", "mail", "--every", "5m", "--starts-at", "2100-01-01T08:00:00"), 2),
         (("next", "none"), 4),
         (("pause", "none"), 4),
         (("run", "none"), 4),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import click
@@ -9,7 +10,7 @@ import click
 from howdah import schedules
 from howdah.cli import database, show
 from howdah.cli.enqueue import json_object
-from howdah.cli.options import DURATION
+from howdah.cli.options import DURATION, MOMENT
 from howdah.job import Job, check_task_name, make_options
 from howdah.schedules import MISSED, OVERLAPS, make_schedule
 
@@ -22,6 +23,8 @@ from howdah.schedules import MISSED, OVERLAPS, make_schedule
 @click.option("--every", type=DURATION, help="A fixed interval: 30s, 5m, 2h.")
 @click.option("--rrule", metavar="RULE", help="An RRULE of RFC 5545: 'FREQ=WEEKLY;BYDAY=MO'.")
 @click.option("--tz", default="UTC", show_default=True, help="The zone of the wall clock.")
+@click.option("--starts-at", type=MOMENT, metavar="MOMENT",
+              help="From when on: 2030-01-31T08:00:00Z.")  # fmt: skip
 @click.option("--missed", type=click.Choice(MISSED), default="one", show_default=True,
               help="Ticks that nobody was there to fire.")  # fmt: skip
 @click.option("--missed-after", type=DURATION, default="60s", show_default=True,
@@ -45,6 +48,7 @@ def command(
     every: float | None,
     rrule: str | None,
     tz: str,
+    starts_at: datetime | None,
     missed: str,
     missed_after: float,
     missed_within: float,
@@ -54,7 +58,8 @@ def command(
 ) -> None:
     r"""Make the schedule NAME, of jobs of TASK with arguments, a JSON object; or change it.
 
-    A changed rule starts now. \n in an RRULE begins a new line, after DTSTART for example.
+    A changed rule starts now, or at --starts-at. \n in an RRULE begins a new line, after
+    DTSTART for example.
     """
     text = json_object(task, arguments.encode("utf-8", "surrogateescape"))
     schedule = make_schedule(
@@ -69,5 +74,5 @@ def command(
         missed_within=missed_within,
         overlap=overlap,
     )
-    changed = database.ask(schedules.put(schedule))
+    changed = database.ask(schedules.put(schedule, starts_at=starts_at))
     show.said(f"{name} {'is put' if changed else 'was just so already'}")
