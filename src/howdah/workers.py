@@ -95,11 +95,14 @@ def heartbeat(
     lock_key: int | None = None,
     leases: Sequence[UUID] | None = None,
     floors: str | None = None,
+    stated: int | None = None,
 ) -> Call[Control]:
     """Keep a worker and its leases alive; with a name, register it.
 
     `leases` states all that it holds: jobs under any other lease of its are released. Not to be
-    sent while a claim is under way. `floors`, JSON, is below which its claims need not look.
+    sent while a claim is under way. `stated` numbers these statements: one that arrives after
+    another with a greater number releases nothing. `floors`, JSON, is below which its claims need
+    not look.
     """
     return function(
         "heartbeat",
@@ -117,6 +120,7 @@ def heartbeat(
         lock_key=("bigint", lock_key),
         leases=("uuid[]", None if leases is None else [*leases]),
         floors=("jsonb", floors),
+        stated=("bigint", stated),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -177,6 +178,24 @@ def test_failures_of_held_rows_are_busy_too(door, another_door):
     assert refused == {jobs[0].id: "busy"}
     assert [door.state(job.id) for job in jobs] == ["running", "scheduled"]
     assert [len(door.attempts(job.id)) for job in jobs] == [0, 1]
+
+
+def test_of_a_failure_that_waits_for_a_success_nothing_is_written_down(
+    door, another_door, waits_for_lock
+):
+    """As after a commit whose answer was lost: the attempt succeeded, and there is no other."""
+    job_id, job = door.enqueue(), door.take()
+    holder, late = another_door(), another_door()
+    holder.rows("begin")
+    holder.ack(job)
+
+    with ThreadPoolExecutor() as aside:
+        refused = aside.submit(late.finish, [job], outcomes=["crashed"], errors=["lost"])
+        waits_for_lock(late)
+        holder.rows("commit")
+
+        assert refused.result() == {job_id: "lost"}
+    assert door.one("select count(*) from howdah.attempts where job_id = %s", job_id) == 0
 
 
 def test_without_skip_locked_a_held_row_fails_the_call_after_a_second(door, another_door):

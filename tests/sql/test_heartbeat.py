@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
@@ -135,6 +136,34 @@ def test_leases_that_a_worker_does_not_state_are_released_uncharged(door):
         0,
     )
     assert door.finish([lost]) == {lost.id: "lost"}
+
+
+def test_a_statement_that_arrives_after_a_younger_one_releases_nothing(door):
+    """Its connection was lost, and its claim is younger than it."""
+    worker = door.worker()
+    door.beat(worker, leases=[], stated=2)
+    door.enqueue()
+    job = door.take(worker=worker)
+
+    door.beat(worker, leases=[], stated=1)
+    door.beat(worker, leases=[], stated=2)
+    after_late_ones = door.state(job.id)
+    door.beat(worker, leases=[], stated=3)
+
+    assert (after_late_ones, door.state(job.id)) == ("running", "ready")
+
+
+def test_a_younger_statement_waits_for_one_that_is_under_way(door, another_door, waits_for_lock):
+    worker, late, young = door.worker(), another_door(), another_door()
+    late.rows("begin")
+    late.beat(worker, leases=[], stated=1)
+
+    with ThreadPoolExecutor() as aside:
+        stated = aside.submit(young.beat, worker, leases=[], stated=2)
+        waits_for_lock(young)
+        late.rows("commit")
+
+        assert stated.result().action == "go"
 
 
 def test_a_worker_that_holds_nothing_says_so_with_an_empty_list(door):

@@ -88,6 +88,14 @@ def test_after_a_sweep_nothing_is_held_and_late_outcomes_do_no_harm() -> None:
     assert leases.held() == []
 
 
+def test_each_statement_has_a_greater_number_than_the_one_before() -> None:
+    worker, leases = uuid4(), Leases()
+
+    first, second = (leases.statement(worker).values[-1] for _ in range(2))
+
+    assert first < second
+
+
 def test_a_claimed_job_is_a_value_that_cannot_be_changed() -> None:
     job = claimed(uuid4())
 

@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from uuid import UUID
 
 import msgspec
 
-from howdah import jobs, store, workers
+from howdah import jobs, store
 from howdah.errors import BadInput
 from howdah.rows import Claimed
 from howdah.worker.floors import Floors, News, given, together
@@ -80,11 +79,12 @@ class Fetcher:
         ):
             self.poke()
 
-    async def state(self, held: Callable[[], list[UUID]]) -> None:
+    async def state(self) -> None:
         """State the leases that are held, between two claims: others of ours are released."""
         async with self._turn:
-            call = workers.heartbeat(self._identity.id, leases=held())
-            await self._patience.until_done(lambda: self._link.run(call))
+            await self._patience.until_done(
+                lambda: self._link.run(self._leases.statement(self._identity.id))
+            )
 
     def floors(self) -> str:
         """Below which nobody here need look, JSON for a heartbeat."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from howdah import jobs, workers
+from howdah import jobs
 from howdah.errors import WorkerUnknown
 from howdah.events import Events, WorkerSwept
 from howdah.http import store
@@ -280,13 +280,13 @@ class Parts:
 
     async def _state_leases(self, link: Link) -> None:
         """After each reconnect: a claim whose answer never arrived is released."""
-        await link.run_now(workers.heartbeat(self.identity.id, leases=self._leases.held()))
+        await link.run_now(self._leases.statement(self.identity.id))
 
     async def _restate(self) -> None:
         """And once a minute, as a net."""
         while True:
             await asyncio.sleep(STATE_EVERY)
-            await self.fetcher.state(self._leases.held)
+            await self.fetcher.state()
 
     async def _hold_lock(self, link: Link) -> None:
         """A lock of this session: gone with it, so that a death shows sooner than by silence."""

@@ -46,7 +46,7 @@ begin
              o (id, lease, kind, reason, error, retry_in, retry_at, result, ordinal)
         join _howdah.job j on j.id = o.id and j.lease = o.lease
         left join _howdah.lease l on l.lease = j.lease
-        order by j.id
+        order by j.id for update of j  -- else one that its own transaction is just ending would be written down as well
     ), noted as (
         insert into _howdah.attempt (started_at, finished_at, attempt, job_id, lease, worker, outcome, error)
         select e.claimed_at, moment, e.attempt, e.id, e.lease, e.worker, e.reason, e.error from ended e

@@ -2,7 +2,8 @@
 -- Answers what it is to do: go, drain or kill; which of its jobs are to be cancelled; when the next scheduled job is due.
 -- 'swept' says that its jobs were given to others: drop everything and register under a new id.
 -- leases, where given, are all the leases it holds: jobs of any other lease of its (a claim whose answer never arrived) are
--- released uncharged. Not to be sent while a claim is under way.
+-- released uncharged. Not to be sent while a claim is under way; one whose connection was lost may still be under way when the next claim
+-- is not: stated numbers them, and after a greater number a smaller one releases nothing.
 create or replace function howdah.heartbeat(
     worker      uuid,
     name        text     default null,
@@ -15,7 +16,8 @@ create or replace function howdah.heartbeat(
     lost_after  interval default null,      -- NULL: the store's setting
     lock_key    bigint   default null,      -- a session advisory lock that shows an early death
     leases      uuid[]   default null,
-    floors      jsonb    default null       -- below which its claims need not look, {"floors": …, "open": [transaction id, …]}
+    floors      jsonb    default null,      -- below which its claims need not look, {"floors": …, "open": [transaction id, …]}
+    stated      bigint   default null
 ) returns howdah.control
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -60,7 +62,11 @@ begin
     perform _howdah.beat();
     perform _howdah.keep_mark(heartbeat.worker);
     if heartbeat.leases is not null then
-        perform _howdah.release_leases(heartbeat.worker, heartbeat.leases);
+        update _howdah.worker w set stated = coalesce(heartbeat.stated, w.stated)
+        where w.id = heartbeat.worker and (heartbeat.stated is null or w.stated < heartbeat.stated);  -- waits for one that is under way
+        if found then
+            perform _howdah.release_leases(heartbeat.worker, heartbeat.leases);
+        end if;
     end if;
     if exists (select from _howdah.cancel_request) then
         select array_agg(c.job_id) into answer.cancel
