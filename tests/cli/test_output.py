@@ -134,3 +134,13 @@ def test_a_full_disk_and_a_closed_stdout_are_told_without_a_traceback(howdah, so
     assert (full.returncode, closed.returncode) == (1, 0)
     assert full.stderr.startswith(b"error: [Errno 28]")
     assert b"Traceback" not in full.stderr + closed.stderr
+
+
+@pytest.mark.parametrize("args", [["--help"], ["db", "sql"]], ids=" ".join)
+def test_a_reader_that_never_looked_is_no_error(howdah, args):
+    running = howdah.start(*args)
+    running.process.stdout.close()
+
+    running.process.wait(30)
+
+    assert (running.process.returncode, running.process.stderr.read()) == (0, b"")
