@@ -10,7 +10,7 @@ from typing import Any
 
 from howdah import sql
 from howdah.errors import Conflict, Denied, HowdahError, NotFound, SchemaMismatch
-from howdah.grants import check_kind, grant_statements
+from howdah.grants import FUNCTIONS, check_kind, grant_statements
 from howdah.refusals import server_word, translated
 
 NEWEST = max(migration.number for migration in sql.migrations())
@@ -20,7 +20,8 @@ _QUIETLY = (
     "set local search_path = pg_catalog, pg_temp; set local check_function_bodies = off;"
     " set local client_min_messages = warning;"
 )
-LOCKED = "55P03"  # SQLSTATE: the lock could not be had in time
+LONGEST = 86400.0  # seconds of one statement: an index on a large table takes its time
+_BLOCKED = {"55P03", "40P01"}  # SQLSTATEs: a lock could not be had in time, or ever
 _PATIENCE = 20  # tries to get a lock that somebody else holds, half a second each
 
 
@@ -82,8 +83,10 @@ def script(schema: str, *, from_version: int = 0) -> str:
             ]
     parts += _definitions(schema)
     parts += [
+        sql.named(_DROP_OLD_OVERLOADS, schema),
         sql.CLOSE.format(schema=schema),
         f"do $$ begin perform _{schema}.make_partitions(); end $$;",
+        _grant_again(schema),
         "commit;",
     ]
     return "\n".join(parts) + "\n"
@@ -145,9 +148,11 @@ async def _patiently(connection: Any, step: Callable[[], Any]) -> Any:
                 return await step()
         except Exception as error:
             word = server_word(error)
-            if word is None or (word.code == LOCKED and turn == _PATIENCE - 1):
+            if word is None:
                 raise
-            if word.code == LOCKED:
+            if word.code in _BLOCKED:
+                if turn == _PATIENCE - 1:
+                    raise _given_up(word.message) from error
                 await pause(0.5)
                 continue
             known = translated(error)
@@ -156,6 +161,14 @@ async def _patiently(connection: Any, step: Callable[[], Any]) -> Any:
                 raise Denied(known.message, hint=hint) from error
             raise known or error from error
     raise HowdahError("unreachable")
+
+
+def _given_up(why: str) -> Conflict:
+    return Conflict(
+        f"a migration could not have its lock, {_PATIENCE} times: {why}",
+        hint="What was applied stays. Find the transaction that is open for long (howdah doctor "
+        "names it), end it, and migrate again.",
+    )
 
 
 async def _lock(connection: Any, schema: str) -> None:
@@ -195,34 +208,33 @@ async def install(connection: Any, schema: str) -> None:
 
 async def _define(connection: Any, schema: str) -> None:
     await connection.execute(_QUIETLY)
-    for text in _definitions(schema):
+    for text in (*_definitions(schema), sql.named(_DROP_OLD_OVERLOADS, schema)):
         await connection.execute(text)
-    await _drop_old_overloads(connection, schema)
     await connection.execute(sql.CLOSE.format(schema=schema))
 
 
-async def _drop_old_overloads(connection: Any, schema: str) -> None:
-    """Drop functions of ours as an earlier version had them, with other parameters.
-
-    Beside the new ones, every call that leaves a parameter to its default would be ambiguous. What
-    this transaction defined (or a savepoint of it) is no older than itself; other names are not
-    ours to drop.
-    """
-    stale = await connection.fetch(
-        """
+# Functions of ours as an earlier version had them, with other parameters: beside the new ones,
+# every call that leaves a parameter to its default would be ambiguous. What this transaction
+# defined (or a savepoint of it) is no older than itself; other names are not ours to drop.
+_DROP_OLD_OVERLOADS = """\
+do $$
+declare
+    signature  text;
+begin
+    for signature in
         with ours as (
             select p.oid, p.pronamespace, p.proname, age(p.xmin) <= 0 as is_new
-            from pg_proc p where p.pronamespace in (to_regnamespace($1), to_regnamespace($2)))
+            from pg_proc p
+            where p.pronamespace in ('{schema}'::regnamespace, '_{schema}'::regnamespace))
         select o.oid::regprocedure::text from ours o
         where not o.is_new and exists (
             select from ours n
             where n.is_new and n.pronamespace = o.pronamespace and n.proname = o.proname)
-        """,
-        schema,
-        f"_{schema}",
-    )
-    for (signature,) in stale:
-        await connection.execute(f"drop function {signature}")
+    loop
+        execute 'drop function ' || signature;
+    end loop;
+end $$;
+"""
 
 
 async def _apply_functions(connection: Any, schema: str) -> None:
@@ -234,6 +246,29 @@ async def _apply_functions(connection: Any, schema: str) -> None:
     ):
         for statement in grant_statements(row["role"], row["kind"]):
             await connection.execute(statement.format(schema=schema))
+
+
+def _grant_again(schema: str) -> str:
+    """Whatever roles were granted, for a script: which those are, only the database knows."""
+    loops = "".join(
+        f"""\
+    for granted in
+        select g.role from _{schema}.granted g join pg_roles r on r.rolname = g.role
+        where g.kind = '{kind}'
+    loop
+        execute format($grants$
+{_grants(schema, kind)}$grants$, granted);
+    end loop;
+"""
+        for kind in FUNCTIONS
+    )
+    return f"do $$\ndeclare\n    granted  text;\nbegin\n{loops}end $$;"
+
+
+def _grants(schema: str, kind: str) -> str:
+    """The statements, as one text in which format() puts the role."""
+    statements = (text.format(schema=schema) for text in grant_statements("role", kind))
+    return "".join(f"            {text};\n".replace('"role"', "%1$I") for text in statements)
 
 
 def _bootstrap(schema: str) -> str:

@@ -9,6 +9,8 @@ import psycopg
 import pytest
 
 from howdah import sql
+from howdah.cli import database
+from howdah.connect import open_connection
 from howdah.migrate import NEWEST
 
 ALL = len(sql.migrations())
@@ -20,14 +22,14 @@ def on_empty(run, empty_dsn, monkeypatch):
     return run
 
 
-def test_migrate_installs_and_then_has_nothing_to_do(on_empty):
+def test_migrate_installs_and_then_has_nothing_to_do(on_empty, monkeypatch):
     """J-10."""
     dry = on_empty("db", "migrate", "--dry-run", "--json").json
     before = on_empty("db", "status", "--json")
-    first, second = (
-        on_empty("db", "migrate", "--json").json,
-        on_empty("db", "migrate", "--json").json,
-    )
+    with monkeypatch.context() as patched:  # a statement may take longer than others get
+        patched.setattr(database, "open_connection", _in_a_hurry)
+        first = on_empty("db", "migrate", "--json").json
+    second = on_empty("db", "migrate", "--json").json
     after = on_empty("db", "status", "--json")
 
     assert len(dry["applied"]) == len(first["applied"]) == ALL
@@ -37,14 +39,21 @@ def test_migrate_installs_and_then_has_nothing_to_do(on_empty):
     assert (after.code, after.json["version"], after.json["current"]) == (0, NEWEST, True)
 
 
+def _in_a_hurry(settings, *, answer_within=30.0, **others):
+    """A connection on which what may take 30 s has 10 ms."""
+    return open_connection(settings, answer_within=answer_within / 3000, **others)
+
+
 def test_a_second_schema_name_is_a_second_installation(on_empty, monkeypatch):
     monkeypatch.setenv("HOWDAH_SCHEMA", "jobs")
 
     migrated = on_empty("db", "migrate")
     stored = on_empty("enqueue", "t")
+    checked = on_empty("db", "check")  # definitions are full of that word
     monkeypatch.delenv("HOWDAH_SCHEMA")
 
     assert (migrated.code, stored.code) == (0, 0)
+    assert (checked.code, checked.out) == (0, "")
     assert on_empty("jobs", "list").code == 3
 
 
@@ -55,7 +64,25 @@ def test_sql_is_what_psql_can_run(on_empty, empty_dsn):
         connection.execute(script)
 
     assert on_empty("db", "status").code == 0
-    assert on_empty("db", "check").code == 0
+
+
+def test_sql_drops_what_an_older_version_had_and_grants_what_is_new(run, own_dsn, monkeypatch):
+    role = f"role_{os.urandom(4).hex()}"
+    monkeypatch.setenv("DATABASE_URL", own_dsn)
+    with psycopg.connect(own_dsn, autocommit=True) as connection:
+        connection.execute(f"create role {role}")
+        run("db", "grant", role, "--as", "viewer")
+        connection.execute("drop view howdah.workflows")
+        connection.execute(
+            "create function howdah.why(id uuid, words int default 9) returns text "
+            "language sql as 'select null'"
+        )
+
+        connection.execute(run("db", "sql", "--from", str(NEWEST)).out)
+        checked = run("db", "check")
+        connection.execute(f"drop owned by {role}; drop role {role}")
+
+    assert (checked.code, checked.out) == (0, "")
 
 
 def test_sql_needs_no_database(run, monkeypatch):
@@ -70,16 +97,24 @@ def test_sql_needs_no_database(run, monkeypatch):
 
 
 def test_check_says_what_differs_and_ends_with_3(run, own_dsn, monkeypatch):
+    role = f"role_{os.urandom(4).hex()}"
     monkeypatch.setenv("DATABASE_URL", own_dsn)
     fine = run("db", "check", "--json")
     with psycopg.connect(own_dsn, autocommit=True) as connection:
-        connection.execute("drop function howdah.why(uuid)")
+        connection.execute(f"create role {role}")
+        run("db", "grant", role, "--as", "viewer")
+        connection.execute("drop function howdah.backlog; drop view howdah.pipelines")
+        connection.execute("create function howdah.why(int) returns int language sql as 'select 1'")
 
-    changed = run("db", "check", "--json")
+        changed = run("db", "check")
+        connection.execute(f"drop owned by {role}; drop role {role}")
 
     assert (fine.code, fine.json["differences"]) == (0, [])
     assert changed.code == 3
-    assert any("why" in difference for difference in changed.json["differences"])
+    assert "function howdah.backlog(queue text, cap integer) is missing" in changed.out
+    assert "function howdah.why(integer) is not part of this version" in changed.out
+    assert "granted as viewer, lacks: grant execute on function howdah.backlog" in changed.out
+    assert "granted as viewer, lacks: grant select on" in changed.out
 
 
 def test_url_is_the_configured_one_without_its_password(run, monkeypatch):

@@ -17,7 +17,7 @@ from howdah.call import Call
 from howdah.client import AsyncDoor, on
 from howdah.connect import NO_DATABASE_HINT, check_version, closed, open_connection
 from howdah.errors import NoDatabase, SchemaMismatch
-from howdah.migrate import migrate
+from howdah.migrate import LONGEST, migrate
 from howdah.settings import Settings, load, project_root
 
 T = TypeVar("T")
@@ -73,11 +73,15 @@ def with_store(work: Callable[[AsyncDoor], Awaitable[T]], settings: Settings | N
     return with_connection(on_store, where)
 
 
-def with_connection(work: Callable[[Any], Awaitable[T]], settings: Settings) -> T:
+def with_connection(
+    work: Callable[[Any], Awaitable[T]], settings: Settings, *, answer_within: float = 30.0
+) -> T:
     """Do something with a connection of asyncpg, whatever the schema on it."""
 
     async def connected() -> T:
-        connection = await open_connection(settings, name="howdah command")
+        connection = await open_connection(
+            settings, name="howdah command", answer_within=answer_within
+        )
         try:
             return await work(connection)
         finally:
@@ -92,7 +96,7 @@ def bring_up(settings: Settings) -> None:
 
 
 async def _bring_up(settings: Settings) -> None:
-    connection = await open_connection(settings, name="howdah migrate")
+    connection = await open_connection(settings, name="howdah migrate", answer_within=LONGEST)
     try:
         await check_version(connection, settings.schema)
     except SchemaMismatch:
