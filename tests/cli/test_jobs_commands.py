@@ -206,8 +206,8 @@ def test_a_job_is_followed_to_its_end(howdah, run, db):
     following = howdah.start("jobs", "show", str(job_id), "--follow")
     following.until("3 of 12 (25 %): three")
     shown = run("jobs", "show", str(job_id)).out
-    on(db).run(jobs.progress(job.id, job.lease, 12, 12))
-    following.until("12 of 12 (100 %)")
+    on(db).run(jobs.progress(job.id, job.lease, 1_234_567, 2_000_000))
+    following.until("1,234,567 of 2,000,000 (61.7 %)")
     on(db).run(jobs.ack(job.id, job.lease))
     ended = following.ended()
 
