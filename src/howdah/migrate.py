@@ -43,9 +43,10 @@ class Status:
 async def status(connection: Any, schema: str) -> Status:
     """What is installed under this schema name; reads only."""
     sql.check_schema(schema)
-    installed = await connection.fetchval("select to_regclass($1)", f"_{schema}.migration")
     version = 0
-    if installed is not None:
+    if await connection.fetchval("select to_regprocedure($1)", f"{schema}.schema_version()"):
+        version = await connection.fetchval(f"select {schema}.schema_version()")  # all may ask it
+    elif await connection.fetchval("select to_regclass($1)", f"_{schema}.migration"):
         version = await connection.fetchval(
             f"select coalesce(max(number), 0) from _{schema}.migration"
         )

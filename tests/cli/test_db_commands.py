@@ -159,3 +159,22 @@ def test_check_finds_all_that_was_granted_and_says_what_is_lacking(run, db, kind
     assert (granted.code, well.code, well.out) == (0, 0, "")
     assert lacking.code == 3
     assert f"role {role}, granted as {kind}, lacks: grant execute on function" in lacking.out
+
+
+def test_whoever_uses_the_schema_sees_its_version_and_is_told_what_is_the_owners(
+    run, db, dsn, monkeypatch
+):
+    role = f"role_{os.urandom(4).hex()}"
+    db.execute(f"create role {role} login")
+    run("db", "grant", role, "--as", "viewer")
+    monkeypatch.setenv("DATABASE_URL", dsn.replace("//howdah@", f"//{role}@"))
+
+    status = run("db", "status", "--json")
+    targets = run("http", "allowed", "--json")
+    refused = [run("db", "check"), run("db", "grant", role, "--as", "worker")]
+    db.execute(f"drop owned by {role}; drop role {role}")
+
+    assert (status.code, status.json["current"]) == (0, True)
+    assert (targets.code, targets.json) == (0, [])
+    assert [ran.code for ran in refused] == [5, 5]
+    assert all("only the owner" in ran.err and "howdah db migrate" in ran.err for ran in refused)

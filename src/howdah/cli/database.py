@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import asyncpg
 import click
 
 from howdah import embedded
 from howdah.call import Call
 from howdah.client import AsyncDoor, on
 from howdah.connect import NO_DATABASE_HINT, check_version, closed, open_connection
-from howdah.errors import NoDatabase, SchemaMismatch
+from howdah.errors import Denied, NoDatabase, SchemaMismatch
 from howdah.migrate import LONGEST, migrate
 from howdah.settings import Settings, load, project_root
 
@@ -88,6 +90,18 @@ def with_connection(
             await closed(connection)
 
     return asyncio.run(connected())
+
+
+@contextmanager
+def for_the_owner() -> Iterator[None]:
+    """What only the owner of the schema may do: no grant of ours would help another role."""
+    try:
+        yield
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise Denied(
+            f"{error}: only the owner of the schema may do that",
+            hint="Connect as the role that ran howdah db migrate.",
+        ) from error
 
 
 def bring_up(settings: Settings) -> None:
