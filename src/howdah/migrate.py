@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from howdah import sql
-from howdah.errors import Conflict, Denied, HowdahError, NotFound, SchemaMismatch
+from howdah.errors import BadInput, Conflict, Denied, HowdahError, NotFound, SchemaMismatch
 from howdah.grants import FUNCTIONS, check_kind, grant_statements
 from howdah.refusals import server_word, translated
 
@@ -72,9 +72,18 @@ async def migrate(connection: Any, schema: str) -> list[str]:
 
 
 def script(schema: str, *, from_version: int = 0) -> str:
-    """What a DBA would run, as one SQL script: all that is newer than `from_version`."""
+    """What a DBA would run, as one SQL script: all that is newer than `from_version`.
+
+    It refuses to run where another version is installed.
+    """
     sql.check_schema(schema)
+    if from_version > NEWEST:
+        raise BadInput(
+            f"there is no version {from_version}: this package knows {NEWEST}",
+            hint="Upgrade the howdah package, if that is what is installed.",
+        )
     parts = ["begin;", "set local lock_timeout = '2s';", _QUIETLY, _bootstrap(schema)]
+    parts.append(sql.named(sql.BEGINS_AT, schema).replace("{from_version}", str(from_version)))
     for migration in sql.migrations():
         if migration.number > from_version:
             parts += [
@@ -84,7 +93,7 @@ def script(schema: str, *, from_version: int = 0) -> str:
             ]
     parts += _definitions(schema)
     parts += [
-        sql.named(_DROP_OLD_OVERLOADS, schema),
+        sql.named(sql.DROP_OLD_OVERLOADS, schema),
         sql.CLOSE.format(schema=schema),
         f"do $$ begin perform _{schema}.make_partitions(); end $$;",
         _grant_again(schema),
@@ -209,33 +218,9 @@ async def install(connection: Any, schema: str) -> None:
 
 async def _define(connection: Any, schema: str) -> None:
     await connection.execute(_QUIETLY)
-    for text in (*_definitions(schema), sql.named(_DROP_OLD_OVERLOADS, schema)):
+    for text in (*_definitions(schema), sql.named(sql.DROP_OLD_OVERLOADS, schema)):
         await connection.execute(text)
     await connection.execute(sql.CLOSE.format(schema=schema))
-
-
-# Functions of ours as an earlier version had them, with other parameters: beside the new ones,
-# every call that leaves a parameter to its default would be ambiguous. What this transaction
-# defined (or a savepoint of it) is no older than itself; other names are not ours to drop.
-_DROP_OLD_OVERLOADS = """\
-do $$
-declare
-    signature  text;
-begin
-    for signature in
-        with ours as (
-            select p.oid, p.pronamespace, p.proname, age(p.xmin) <= 0 as is_new
-            from pg_proc p
-            where p.pronamespace in ('{schema}'::regnamespace, '_{schema}'::regnamespace))
-        select o.oid::regprocedure::text from ours o
-        where not o.is_new and exists (
-            select from ours n
-            where n.is_new and n.pronamespace = o.pronamespace and n.proname = o.proname)
-    loop
-        execute 'drop function ' || signature;
-    end loop;
-end $$;
-"""
 
 
 async def _apply_functions(connection: Any, schema: str) -> None:

@@ -78,6 +78,9 @@ def test_sql_drops_what_an_older_version_had_and_grants_what_is_new(run, own_dsn
             "language sql as 'select null'"
         )
 
+        with pytest.raises(psycopg.errors.RaiseException, match=f"at {NEWEST}, .* at 3"):
+            connection.execute(run("db", "sql", "--from", "3").out)
+        connection.execute("rollback")
         connection.execute(run("db", "sql", "--from", str(NEWEST)).out)
         checked = run("db", "check")
         connection.execute(f"drop owned by {role}; drop role {role}")
@@ -90,8 +93,9 @@ def test_sql_needs_no_database(run, monkeypatch):
     monkeypatch.setenv("HOWDAH_ENV", "production")
 
     ran = run("db", "sql", "--from", "1")
+    beyond = run("db", "sql", "--from", "999")
 
-    assert ran.code == 0
+    assert (ran.code, beyond.code) == (0, 2)
     assert "0001_" not in ran.out
     assert ran.err == ""
 
