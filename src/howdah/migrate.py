@@ -41,15 +41,11 @@ class Status:
 
 
 async def status(connection: Any, schema: str) -> Status:
-    """What is installed under this schema name; reads only."""
+    """What is installed under this schema name, as far as it is finished; reads only."""
     sql.check_schema(schema)
     version = 0
     if await connection.fetchval("select to_regprocedure($1)", f"{schema}.schema_version()"):
         version = await connection.fetchval(f"select {schema}.schema_version()")  # all may ask it
-    elif await connection.fetchval("select to_regclass($1)", f"_{schema}.migration"):
-        version = await connection.fetchval(
-            f"select coalesce(max(number), 0) from _{schema}.migration"
-        )
     pending = [m.label for m in sql.migrations() if m.number > version]
     return Status(schema=schema, version=version, newest=NEWEST, pending=tuple(pending))
 
@@ -89,12 +85,13 @@ def script(schema: str, *, from_version: int = 0) -> str:
             parts += [
                 f"-- migration {migration.label}",
                 sql.named(migration.text, schema),
-                _record(schema, migration) + ";",
+                _record(schema, migration),
             ]
     parts += _definitions(schema)
     parts += [
         sql.named(sql.DROP_OLD_OVERLOADS, schema),
         sql.CLOSE.format(schema=schema),
+        f"delete from _{schema}.unfinished;",
         f"do $$ begin perform _{schema}.make_partitions(); end $$;",
         _grant_again(schema),
         "commit;",
@@ -226,6 +223,7 @@ async def _define(connection: Any, schema: str) -> None:
 async def _apply_functions(connection: Any, schema: str) -> None:
     await _lock(connection, schema)
     await _define(connection, schema)
+    await connection.execute(f"delete from _{schema}.unfinished")
     await connection.execute(f"select _{schema}.make_partitions()")
     for row in await connection.fetch(
         f"select g.role, g.kind from _{schema}.granted g join pg_roles r on r.rolname = g.role"
@@ -264,7 +262,8 @@ def _bootstrap(schema: str) -> str:
 def _record(schema: str, migration: sql.Migration) -> str:
     return (
         f"insert into _{schema}.migration (number, name) "
-        f"values ({migration.number}, '{migration.name}')"
+        f"values ({migration.number}, '{migration.name}'); "
+        f"insert into _{schema}.unfinished values ({migration.number - 1});"
     )
 
 

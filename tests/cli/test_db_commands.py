@@ -8,9 +8,10 @@ import subprocess
 import psycopg
 import pytest
 
-from howdah import sql
+from howdah import migrate, sql
 from howdah.cli import database
 from howdah.connect import open_connection
+from howdah.errors import HowdahError
 from howdah.migrate import NEWEST
 
 ALL = len(sql.migrations())
@@ -119,6 +120,29 @@ def test_check_says_what_differs_and_ends_with_3(run, own_dsn, monkeypatch):
     assert "function howdah.why(integer) is not part of this version" in changed.out
     assert "granted as viewer, lacks: grant execute on function howdah.backlog" in changed.out
     assert "granted as viewer, lacks: grant select on" in changed.out
+
+
+def test_an_upgrade_that_was_cut_off_before_its_functions_is_not_current(run, own_dsn, monkeypatch):
+    later = sql.Migration(number=NEWEST + 1, name="later", text="select 1;")
+    steps = [*sql.migrations(), later]
+    monkeypatch.setenv("DATABASE_URL", own_dsn)
+    monkeypatch.setattr(sql, "migrations", lambda: steps)
+    monkeypatch.setattr(migrate, "NEWEST", later.number)
+    with monkeypatch.context() as patched:
+        patched.setattr(migrate, "_define", _cut_off)
+        cut_off = run("db", "migrate")
+    between = run("db", "status", "--json")
+
+    again = run("db", "migrate")
+    after = run("db", "status", "--json")
+
+    assert (cut_off.code, between.code, again.code, after.code) == (1, 3, 0, 0)
+    assert (between.json["version"], between.json["current"]) == (NEWEST, False)
+    assert (after.json["version"], after.json["current"]) == (later.number, True)
+
+
+async def _cut_off(*_):
+    raise HowdahError("cut off")
 
 
 def test_url_is_the_configured_one_without_its_password(run, monkeypatch):

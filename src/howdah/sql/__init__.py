@@ -21,6 +21,9 @@ create table if not exists _howdah.migration (
     name        text not null,
     applied_at  timestamptz not null default pg_catalog.now()
 );
+create table if not exists _howdah.unfinished (
+    version  int not null  -- of which functions and views still are
+);
 """
 KEY_WORDS = frozenset(  # pg_get_keywords(): all but the unreserved ones
     """
