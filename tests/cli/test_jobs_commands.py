@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from howdah import jobs
+from howdah.cli.jobs.finding import matching
 from howdah.client import on
 from howdah.job import Job, make_options
 
@@ -215,3 +218,17 @@ def test_a_job_is_followed_to_its_end(howdah, run, db):
     assert "3 of 12 (25 %): three" in shown
     assert ended.code == 0
     assert "succeeded" in ended.out
+
+
+def test_a_job_that_is_taken_while_jobs_are_looked_for_is_found_once(store):
+    job_id = _job(store)
+
+    class Taking:
+        async def run(self, call):
+            found = store.run(call)
+            store.run(jobs.claim())
+            return found
+
+    found = asyncio.run(matching(Taking(), ["ready", "running"], {}, 10))
+
+    assert [str(each) for each in found] == [job_id]
