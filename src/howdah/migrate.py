@@ -122,6 +122,7 @@ async def grant(connection: Any, schema: str, role: str, kind: str) -> None:
     """Give a role what its kind needs: producer, worker, viewer or operator."""
     check_kind(kind)
     async with connection.transaction():
+        await _lock(connection, schema)  # two cannot change the grants of one function at once
         if not await connection.fetchval(
             "select exists (select from pg_roles where rolname = $1)", role
         ):
@@ -179,7 +180,7 @@ def _given_up(why: str) -> Conflict:
 
 
 async def _lock(connection: Any, schema: str) -> None:
-    """One migrator at a time, for this schema."""
+    """One migrator, or granter, at a time, for this schema."""
     await connection.execute("set local lock_timeout = 0")
     await connection.execute(
         "select pg_advisory_xact_lock(hashtext($1), hashtext('howdah migrate'))", schema

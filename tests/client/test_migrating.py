@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+
 import asyncpg
 import psycopg
 import pytest
@@ -15,6 +18,25 @@ async def connection(dsn):
     opened = await asyncpg.connect(dsn)
     yield opened
     await opened.close()
+
+
+async def test_two_grants_at_once_are_both_granted(connection, dsn):
+    roles = [f"role_{os.urandom(4).hex()}" for _ in range(2)]
+    for role in roles:
+        await connection.execute(f"create role {role}")
+    other = await asyncpg.connect(dsn)
+
+    granting = [
+        migrate.grant(each, "howdah", role, "producer")
+        for each, role in zip((connection, other), roles, strict=True)
+    ]
+    ended = await asyncio.gather(*granting, return_exceptions=True)
+    await other.close()
+    for role in roles:
+        await connection.execute(f"drop owned by {role}; drop role {role}")
+        await connection.execute("delete from _howdah.granted where role = $1", role)
+
+    assert ended == [None, None]
 
 
 async def test_a_deadlock_with_workers_is_tried_again(connection):
