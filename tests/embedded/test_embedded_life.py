@@ -180,6 +180,7 @@ def test_a_second_way_to_stop_is_to_reset_which_deletes_the_data(project, postgr
 def test_a_reset_waits_for_what_ends_a_moment_after_the_server(project):
     server = stay(project, settings=FAST)
     server.stop()
+    assert postmaster.wait_until(lambda: not postmaster.in_use(server.data_dir), 10)
     left_over = postmaster.hold(server.data_dir)
     assert left_over is not None
     threading.Timer(0.3, os.close, [left_over]).start()
