@@ -11,7 +11,6 @@ import os
 import re
 from typing import Any
 
-from howdah import sql
 from howdah.grants import grant_statements
 from howdah.migrate import install, status
 
@@ -78,23 +77,26 @@ async def check(connection: Any, schema: str) -> list[str]:
         )  # so that all names come qualified
         problems = []
         for kind in _CATALOGUE:
-            needed = await _described(connection, kind, scratch)
-            there = await _described(connection, kind, schema)
+            needed = await _described(connection, kind, scratch, named=schema)
+            there = await _described(connection, kind, schema, named=schema)
             problems += _differences(kind, needed, there)
         return problems + await _missing_grants(connection, schema)
     finally:
         await transaction.rollback()
 
 
-async def _described(connection: Any, kind: str, schema: str) -> dict[str, str]:
-    """Each object of a kind in both schemas, with its definition, free of the schema's own name."""
+async def _described(connection: Any, kind: str, schema: str, *, named: str) -> dict[str, str]:
+    """Each object of a kind in both schemas, with its definition, as if the schema had that name.
+
+    The name of an installation may be any word of its definitions; the scratch name is none.
+    """
     described = {}
     values = [_DAYS] if "$2" in _CATALOGUE[kind] else []
     for prefix in ("", "_"):
         for name, text in await connection.fetch(_CATALOGUE[kind], prefix + schema, *values):
-            plain = re.sub(rf"\b(_?){schema}\b", r"\1howdah", f"{name}\x00{text}")
+            plain = re.sub(rf"\b(_?){schema}\b", rf"\g<1>{named}", f"{name}\x00{text}")
             key, _, definition = plain.partition("\x00")
-            described[f"{prefix}{sql.SCHEMA}.{key}"] = definition
+            described[f"{prefix}{named}.{key}"] = definition
     return described
 
 
@@ -147,16 +149,20 @@ async def _is_granted(connection: Any, statement: str) -> bool:
             held = await connection.fetchval(
                 "select has_schema_privilege($1, $2, $3)", role, name, privilege
             )
-        elif kind == "function":
-            found_by = "regprocedure" if "(" in name else "regproc"
+        elif kind == "function" and "(" in name:
             held = await connection.fetchval(
-                f"select has_function_privilege($1, $2::{found_by}::oid, $3)",
-                role, name, privilege,
+                "select has_function_privilege($1, to_regprocedure($2), $3)", role, name, privilege
+            )
+        elif kind == "function":  # an earlier version's of that name may lie beside it
+            held = await connection.fetchval(
+                "select bool_or(has_function_privilege($1, p.oid, $4)) from pg_proc p "
+                "where p.pronamespace = to_regnamespace($2) and p.proname = $3",
+                role, *name.split("."), privilege,
             )  # fmt: skip
         else:
             held = await connection.fetchval(
-                "select has_table_privilege($1, $2, $3)", role, name, privilege
+                "select has_table_privilege($1, to_regclass($2), $3)", role, name, privilege
             )
-        if not held:
+        if not held:  # NULL: it is missing
             return False
     return True

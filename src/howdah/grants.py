@@ -9,6 +9,7 @@ from howdah.errors import BadInput
 _EVERYONE = ("schema_version", "channel")
 _LOOK = (
     "why", "backlog", "cursor", "outcome", "list_jobs", "list_end", "ids_ending", "watch",
+    "http_targets",
 )  # fmt: skip
 _VIEWS = (
     "jobs", "ready", "scheduled", "running", "expired", "failed", "attempts", "queues", "workers",
@@ -42,7 +43,7 @@ FUNCTIONS = {
         "kill", "put_limit", "put_rate", "put_share", "set_cursor", "put_schedule",
         "pause_schedule", "resume_schedule", "run_schedule", "delete_schedule", "put_listener",
         "pause_listener", "resume_listener", "delete_listener", "http_allow", "http_disallow",
-        "http_targets", "http_answer",
+        "http_answer",
         "cancel_workflow", "retry_workflow", "rank_workflow", "put_pipeline", "delete_pipeline",
     ),
 }  # fmt: skip

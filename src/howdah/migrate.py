@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 from howdah import sql
-from howdah.errors import Conflict, Denied, HowdahError, NotFound, SchemaMismatch
-from howdah.grants import check_kind, grant_statements
+from howdah.errors import BadInput, Conflict, Denied, HowdahError, NotFound, SchemaMismatch
+from howdah.grants import FUNCTIONS, check_kind, grant_statements
 from howdah.refusals import server_word, translated
 
 NEWEST = max(migration.number for migration in sql.migrations())
@@ -20,7 +20,8 @@ _QUIETLY = (
     "set local search_path = pg_catalog, pg_temp; set local check_function_bodies = off;"
     " set local client_min_messages = warning;"
 )
-LOCKED = "55P03"  # SQLSTATE: the lock could not be had in time
+LONGEST = 86400.0  # seconds of one statement: an index on a large table takes its time
+_BLOCKED = {"55P03", "40P01"}  # SQLSTATEs: a lock could not be had in time, or ever
 _PATIENCE = 20  # tries to get a lock that somebody else holds, half a second each
 
 
@@ -40,14 +41,11 @@ class Status:
 
 
 async def status(connection: Any, schema: str) -> Status:
-    """What is installed under this schema name; reads only."""
+    """What is installed under this schema name, as far as it is finished; reads only."""
     sql.check_schema(schema)
-    installed = await connection.fetchval("select to_regclass($1)", f"_{schema}.migration")
     version = 0
-    if installed is not None:
-        version = await connection.fetchval(
-            f"select coalesce(max(number), 0) from _{schema}.migration"
-        )
+    if await connection.fetchval("select to_regprocedure($1)", f"{schema}.schema_version()"):
+        version = await connection.fetchval(f"select {schema}.schema_version()")  # all may ask it
     pending = [m.label for m in sql.migrations() if m.number > version]
     return Status(schema=schema, version=version, newest=NEWEST, pending=tuple(pending))
 
@@ -70,20 +68,32 @@ async def migrate(connection: Any, schema: str) -> list[str]:
 
 
 def script(schema: str, *, from_version: int = 0) -> str:
-    """What a DBA would run, as one SQL script: all that is newer than `from_version`."""
+    """What a DBA would run, as one SQL script: all that is newer than `from_version`.
+
+    It refuses to run where another version is installed.
+    """
     sql.check_schema(schema)
+    if from_version > NEWEST:
+        raise BadInput(
+            f"there is no version {from_version}: this package knows {NEWEST}",
+            hint="Upgrade the howdah package, if that is what is installed.",
+        )
     parts = ["begin;", "set local lock_timeout = '2s';", _QUIETLY, _bootstrap(schema)]
+    parts.append(sql.named(sql.BEGINS_AT, schema).replace("{from_version}", str(from_version)))
     for migration in sql.migrations():
         if migration.number > from_version:
             parts += [
                 f"-- migration {migration.label}",
                 sql.named(migration.text, schema),
-                _record(schema, migration) + ";",
+                _record(schema, migration),
             ]
     parts += _definitions(schema)
     parts += [
+        sql.named(sql.DROP_OLD_OVERLOADS, schema),
         sql.CLOSE.format(schema=schema),
+        f"delete from _{schema}.unfinished;",
         f"do $$ begin perform _{schema}.make_partitions(); end $$;",
+        _grant_again(schema),
         "commit;",
     ]
     return "\n".join(parts) + "\n"
@@ -112,6 +122,7 @@ async def grant(connection: Any, schema: str, role: str, kind: str) -> None:
     """Give a role what its kind needs: producer, worker, viewer or operator."""
     check_kind(kind)
     async with connection.transaction():
+        await _lock(connection, schema)  # two cannot change the grants of one function at once
         if not await connection.fetchval(
             "select exists (select from pg_roles where rolname = $1)", role
         ):
@@ -145,9 +156,11 @@ async def _patiently(connection: Any, step: Callable[[], Any]) -> Any:
                 return await step()
         except Exception as error:
             word = server_word(error)
-            if word is None or (word.code == LOCKED and turn == _PATIENCE - 1):
+            if word is None:
                 raise
-            if word.code == LOCKED:
+            if word.code in _BLOCKED:
+                if turn == _PATIENCE - 1:
+                    raise _given_up(word.message) from error
                 await pause(0.5)
                 continue
             known = translated(error)
@@ -158,8 +171,16 @@ async def _patiently(connection: Any, step: Callable[[], Any]) -> Any:
     raise HowdahError("unreachable")
 
 
+def _given_up(why: str) -> Conflict:
+    return Conflict(
+        f"a migration could not have its lock, {_PATIENCE} times: {why}",
+        hint="What was applied stays. Find the transaction that is open for long (howdah doctor "
+        "names it), end it, and migrate again.",
+    )
+
+
 async def _lock(connection: Any, schema: str) -> None:
-    """One migrator at a time, for this schema."""
+    """One migrator, or granter, at a time, for this schema."""
     await connection.execute("set local lock_timeout = 0")
     await connection.execute(
         "select pg_advisory_xact_lock(hashtext($1), hashtext('howdah migrate'))", schema
@@ -195,45 +216,44 @@ async def install(connection: Any, schema: str) -> None:
 
 async def _define(connection: Any, schema: str) -> None:
     await connection.execute(_QUIETLY)
-    for text in _definitions(schema):
+    for text in (*_definitions(schema), sql.named(sql.DROP_OLD_OVERLOADS, schema)):
         await connection.execute(text)
-    await _drop_old_overloads(connection, schema)
     await connection.execute(sql.CLOSE.format(schema=schema))
-
-
-async def _drop_old_overloads(connection: Any, schema: str) -> None:
-    """Drop functions of ours as an earlier version had them, with other parameters.
-
-    Beside the new ones, every call that leaves a parameter to its default would be ambiguous. What
-    this transaction defined (or a savepoint of it) is no older than itself; other names are not
-    ours to drop.
-    """
-    stale = await connection.fetch(
-        """
-        with ours as (
-            select p.oid, p.pronamespace, p.proname, age(p.xmin) <= 0 as is_new
-            from pg_proc p where p.pronamespace in (to_regnamespace($1), to_regnamespace($2)))
-        select o.oid::regprocedure::text from ours o
-        where not o.is_new and exists (
-            select from ours n
-            where n.is_new and n.pronamespace = o.pronamespace and n.proname = o.proname)
-        """,
-        schema,
-        f"_{schema}",
-    )
-    for (signature,) in stale:
-        await connection.execute(f"drop function {signature}")
 
 
 async def _apply_functions(connection: Any, schema: str) -> None:
     await _lock(connection, schema)
     await _define(connection, schema)
+    await connection.execute(f"delete from _{schema}.unfinished")
     await connection.execute(f"select _{schema}.make_partitions()")
     for row in await connection.fetch(
         f"select g.role, g.kind from _{schema}.granted g join pg_roles r on r.rolname = g.role"
     ):
         for statement in grant_statements(row["role"], row["kind"]):
             await connection.execute(statement.format(schema=schema))
+
+
+def _grant_again(schema: str) -> str:
+    """Whatever roles were granted, for a script: which those are, only the database knows."""
+    loops = "".join(
+        f"""\
+    for granted in
+        select g.role from _{schema}.granted g join pg_roles r on r.rolname = g.role
+        where g.kind = '{kind}'
+    loop
+        execute format($grants$
+{_grants(schema, kind)}$grants$, granted);
+    end loop;
+"""
+        for kind in FUNCTIONS
+    )
+    return f"do $$\ndeclare\n    granted  text;\nbegin\n{loops}end $$;"
+
+
+def _grants(schema: str, kind: str) -> str:
+    """The statements, as one text in which format() puts the role."""
+    statements = (text.format(schema=schema) for text in grant_statements("role", kind))
+    return "".join(f"            {text};\n".replace('"role"', "%1$I") for text in statements)
 
 
 def _bootstrap(schema: str) -> str:
@@ -243,7 +263,8 @@ def _bootstrap(schema: str) -> str:
 def _record(schema: str, migration: sql.Migration) -> str:
     return (
         f"insert into _{schema}.migration (number, name) "
-        f"values ({migration.number}, '{migration.name}')"
+        f"values ({migration.number}, '{migration.name}'); "
+        f"insert into _{schema}.unfinished values ({migration.number - 1});"
     )
 
 

@@ -26,6 +26,11 @@ def printable(text: str, *, lines: bool = False) -> str:
     return (_UNSAFE_BUT_LINES if lines else _UNSAFE).sub(_escaped, text)
 
 
+def printable_json(text: str) -> str:
+    """A JSON text that means the same, with unsafe characters escaped as JSON does it."""
+    return _UNSAFE_BUT_LINES.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
 def discreet(value: Any) -> str:
     """The repr of a struct of ours without what a log or a traceback must not show."""
     fields = (

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from uuid import uuid4
 
 import pytest
 from serving import Server, reply
+
+from howdah.cli import answers
 
 
 @pytest.fixture
@@ -95,3 +99,15 @@ def test_a_worker_with_nothing_to_do_says_how_it_could_call_urls(howdah):
 
     assert ran.code == 2
     assert "--http" in ran.err
+
+
+def test_why_it_waits_does_not_steer_the_terminal(capsys):
+    async def why(_):
+        return "no worker listens to queue \x1b]0;owned\x07"
+
+    asyncio.run(answers._say_why(why, uuid4()))
+
+    assert capsys.readouterr().err == (
+        r"still waiting: no worker listens to queue \x1b]0;owned\x07; "
+        "howdah worker --http is one that calls URLs\n"
+    )

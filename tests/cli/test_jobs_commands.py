@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from howdah import jobs
+from howdah.cli.jobs.finding import matching
 from howdah.client import on
 from howdah.job import Job, make_options
 
@@ -206,8 +209,8 @@ def test_a_job_is_followed_to_its_end(howdah, run, db):
     following = howdah.start("jobs", "show", str(job_id), "--follow")
     following.until("3 of 12 (25 %): three")
     shown = run("jobs", "show", str(job_id)).out
-    on(db).run(jobs.progress(job.id, job.lease, 12, 12))
-    following.until("12 of 12 (100 %)")
+    on(db).run(jobs.progress(job.id, job.lease, 1_234_567, 2_000_000))
+    following.until("1,234,567 of 2,000,000 (61.7 %)")
     on(db).run(jobs.ack(job.id, job.lease))
     ended = following.ended()
 
@@ -215,3 +218,17 @@ def test_a_job_is_followed_to_its_end(howdah, run, db):
     assert "3 of 12 (25 %): three" in shown
     assert ended.code == 0
     assert "succeeded" in ended.out
+
+
+def test_a_job_that_is_taken_while_jobs_are_looked_for_is_found_once(store):
+    job_id = _job(store)
+
+    class Taking:
+        async def run(self, call):
+            found = store.run(call)
+            store.run(jobs.claim())
+            return found
+
+    found = asyncio.run(matching(Taking(), ["ready", "running"], {}, 10))
+
+    assert [str(each) for each in found] == [job_id]

@@ -54,7 +54,9 @@ def test_chores_say_what_they_found(run, db, clock):
     clock.forward("2 minutes")
 
     assert run("chores", "stage", "--json").json == {"stage": 1}
-    assert "rescue" in run("chores").out
+    everything = run("chores", "--json").json
+    assert "rescue" in everything
+    assert all(run("chores", chore).code == 0 for chore in everything)
 
 
 def test_config_says_each_value_and_where_it_came_from(run, project, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -57,6 +58,17 @@ def test_a_terminal_gets_colour_unless_it_wants_none(howdah, some_jobs):
     assert f"{ESCAPE}[3" not in plain.out
     assert ESCAPE in forced.out
     assert "task_2" in coloured.out
+
+
+def test_json_cannot_steer_the_terminal_either_and_means_the_same(run, db):
+    name = "evil\x9b2J\u202egpj\x7f ü"
+    on(db).enqueue(Job(name, json.dumps({"n": name}, ensure_ascii=False)))
+
+    ran = run("jobs", "list", "--json")
+
+    assert not {"\x9b", "\u202e", "\x7f"} & {*ran.out}
+    assert "ü" in ran.out
+    assert [(job["task"], job["args"]) for job in ran.json] == [(name, {"n": name})]
 
 
 def test_columns_are_aligned_in_a_pipe(run, some_jobs):
@@ -134,3 +146,13 @@ def test_a_full_disk_and_a_closed_stdout_are_told_without_a_traceback(howdah, so
     assert (full.returncode, closed.returncode) == (1, 0)
     assert full.stderr.startswith(b"error: [Errno 28]")
     assert b"Traceback" not in full.stderr + closed.stderr
+
+
+@pytest.mark.parametrize("args", [["--help"], ["db", "sql"]], ids=" ".join)
+def test_a_reader_that_never_looked_is_no_error(howdah, args):
+    running = howdah.start(*args)
+    running.process.stdout.close()
+
+    running.process.wait(30)
+
+    assert (running.process.returncode, running.process.stderr.read()) == (0, b"")

@@ -20,6 +20,7 @@ from howdah.embedded import (
     start,
     status,
     stop,
+    wire,
 )
 from howdah.embedded import start_staying as stay
 
@@ -153,6 +154,18 @@ def test_a_server_that_stays_survives_its_starter_until_it_is_stopped(
     assert stop(project) is None
 
 
+def test_a_server_that_takes_no_connections_is_stopped_too(project, postgres_of, monkeypatch):
+    server = stay(project, settings=FAST)
+    recovering = wire.Answer(refusal=wire.CANNOT_CONNECT_NOW)
+    monkeypatch.setattr(wire, "ask", lambda *_, **__: recovering)
+    assert running(project) is None
+
+    stopped = stop(project)
+
+    assert stopped.pid == server.pid
+    assert postgres_of(project) == []
+
+
 def test_a_second_way_to_stop_is_to_reset_which_deletes_the_data(project, postgres_of):
     stay(project, settings=FAST)
 
@@ -167,6 +180,7 @@ def test_a_second_way_to_stop_is_to_reset_which_deletes_the_data(project, postgr
 def test_a_reset_waits_for_what_ends_a_moment_after_the_server(project):
     server = stay(project, settings=FAST)
     server.stop()
+    assert postmaster.wait_until(lambda: not postmaster.in_use(server.data_dir), 10)
     left_over = postmaster.hold(server.data_dir)
     assert left_over is not None
     threading.Timer(0.3, os.close, [left_over]).start()

@@ -281,6 +281,21 @@ def test_chores_go_on_when_the_default_already_holds_rows_of_today(own_door):
     assert any(name.endswith(day(own_door, 1)) for name in own_door.partitions())
 
 
+def test_days_are_made_in_turns_where_much_has_gathered_in_the_default(own_door):
+    own_door.forward("40 days")
+    own_door.rows(
+        "insert into _howdah.finished_succeeded_default"
+        " (created_at, finished_at, priority, attempt, crashes, id, state, queue, task, args) "
+        "select now(), now() + interval '20 days', 0, 1, 0, gen_random_uuid(), 'S', 'q', 't',"
+        " jsonb_build_object('a', repeat('x', 1800)) from generate_series(1, 5000) returning 1"
+    )
+
+    made = [own_door.chores("partitions")["partitions"] for _ in range(20)]
+
+    assert 3 * 15 < made[0] < 4 * 15  # the other three are empty
+    assert sum(made) == 4 * 15
+
+
 def keep_asking_for_a_lock(dsn, until):
     """The longest time, in seconds, that whoever writes history waited for its lock."""
     longest = 0.0

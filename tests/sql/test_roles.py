@@ -70,6 +70,7 @@ MAY = {
         "list_end",
         "ids_ending",
         "watch",
+        "http_targets",
     },
     "operator": {
         "cancel_workflow",

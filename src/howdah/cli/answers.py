@@ -11,8 +11,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import click
-
 from howdah import jobs
 from howdah.call import Call
 from howdah.cli import show
@@ -109,4 +107,4 @@ async def _say_why(run: Any, job_id: UUID) -> None:
         if why.startswith("no worker"):
             why += "; howdah worker --http is one that calls URLs"
         if not why.startswith(("running", "finished")):
-            click.echo(f"still waiting: {why}", err=True)
+            show.said(f"still waiting: {why}")

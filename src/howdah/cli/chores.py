@@ -11,7 +11,9 @@ from howdah.client import AsyncDoor
 from howdah.errors import BadInput
 from howdah.firing import fire_due
 
-NAMES = ("stage", "rescue", "expire", "schedules", "partitions", "prune", "unknown")
+NAMES = (
+    "stage", "rescue", "expire", "admit", "age", "schedules", "partitions", "prune", "unknown",
+)  # fmt: skip
 
 
 @click.command("chores")

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import asyncpg
 import click
 
 from howdah import embedded
 from howdah.call import Call
 from howdah.client import AsyncDoor, on
 from howdah.connect import NO_DATABASE_HINT, check_version, closed, open_connection
-from howdah.errors import NoDatabase, SchemaMismatch
-from howdah.migrate import migrate
+from howdah.errors import Denied, NoDatabase, SchemaMismatch
+from howdah.migrate import LONGEST, migrate
 from howdah.settings import Settings, load, project_root
 
 T = TypeVar("T")
@@ -73,11 +75,15 @@ def with_store(work: Callable[[AsyncDoor], Awaitable[T]], settings: Settings | N
     return with_connection(on_store, where)
 
 
-def with_connection(work: Callable[[Any], Awaitable[T]], settings: Settings) -> T:
+def with_connection(
+    work: Callable[[Any], Awaitable[T]], settings: Settings, *, answer_within: float = 30.0
+) -> T:
     """Do something with a connection of asyncpg, whatever the schema on it."""
 
     async def connected() -> T:
-        connection = await open_connection(settings, name="howdah command")
+        connection = await open_connection(
+            settings, name="howdah command", answer_within=answer_within
+        )
         try:
             return await work(connection)
         finally:
@@ -86,13 +92,25 @@ def with_connection(work: Callable[[Any], Awaitable[T]], settings: Settings) -> 
     return asyncio.run(connected())
 
 
+@contextmanager
+def for_the_owner() -> Iterator[None]:
+    """What only the owner of the schema may do: no grant of ours would help another role."""
+    try:
+        yield
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise Denied(
+            f"{error}: only the owner of the schema may do that",
+            hint="Connect as the role that ran howdah db migrate.",
+        ) from error
+
+
 def bring_up(settings: Settings) -> None:
     """Give a database its schema, if it has none or an older one."""
     asyncio.run(_bring_up(settings))
 
 
 async def _bring_up(settings: Settings) -> None:
-    connection = await open_connection(settings, name="howdah migrate")
+    connection = await open_connection(settings, name="howdah migrate", answer_within=LONGEST)
     try:
         await check_version(connection, settings.schema)
     except SchemaMismatch:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from howdah import errors
+from howdah.cli.lazy import ReaderGoneError
 from howdah.cli.passwords import refuse_passwords
 from howdah.printable import printable
 
@@ -49,7 +50,7 @@ def exit_code(command: click.Command, arguments: list[str] | None, program: str 
     except (KeyboardInterrupt, click.Abort):
         tell("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except (BrokenPipeError, ReaderGoneError):
         _drop_output()
         return 0
     except Exception as error:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import difflib
 import keyword
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
 import click
+
+
+class ReaderGoneError(Exception):
+    """Whoever read our output has seen enough; of a BrokenPipeError click makes a failure."""
 
 
 class LazyGroup(click.Group):
@@ -24,6 +29,16 @@ class LazyGroup(click.Group):
     ) -> None:
         super().__init__(name, **options)
         self._package, self._helps = package, commands
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        """As click does it; a help is printed on the way."""
+        with _noticing_readers():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does it; ReaderGoneError where nobody reads any more."""
+        with _noticing_readers():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order in which they were given."""
@@ -54,3 +69,11 @@ class LazyGroup(click.Group):
         """The one-line helps, without importing what they are about."""
         with formatter.section("Commands"):
             formatter.write_dl([*self._helps.items()])
+
+
+@contextmanager
+def _noticing_readers() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise ReaderGoneError from error

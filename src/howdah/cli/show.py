@@ -14,7 +14,7 @@ import click
 import msgspec
 
 from howdah.durations import written
-from howdah.printable import printable
+from howdah.printable import printable, printable_json
 
 T = TypeVar("T")
 WIDE = 120  # columns: room for whole ids
@@ -67,7 +67,7 @@ def facts(pairs: Mapping[str, object]) -> None:
 def document(value: object) -> None:
     """One JSON document, to stdout."""
     text = msgspec.json.format(msgspec.json.encode(value), indent=2)
-    click.echo(text.decode())
+    click.echo(printable_json(text.decode()))
 
 
 def said(text: str) -> None:

@@ -14,6 +14,7 @@ from howdah import jobs
 from howdah.app import App
 from howdah.cli import show
 from howdah.cli.exits import TIMED_OUT, tell
+from howdah.printable import printable_json
 
 if TYPE_CHECKING:
     from howdah.settings import Settings
@@ -37,7 +38,7 @@ def wait(settings: Settings, job_id: UUID, *, within: float | None, as_json: boo
     if as_json:
         show.document({"id": str(job_id), "state": "succeeded", "result": result})
     else:
-        click.echo(msgspec.json.encode(result).decode())
+        click.echo(printable_json(msgspec.json.encode(result).decode()))
 
 
 async def _result(settings: Settings, job_id: UUID, within: float | None) -> object:

@@ -96,7 +96,8 @@ def start_staying(root: Path, *, settings: Mapping[str, str] | None = None) -> S
 
 def stop(root: Path) -> Server | None:
     """Stop the project's server, whoever owns it; returns what it was, None if none ran."""
-    server = running(root)
+    found = (servers.find(data_dir, mute=True) for data_dir in _data_dirs(root))
+    server = next((server for server in found if server), None)
     if server:
         server.stop()
     return server
@@ -119,7 +120,7 @@ def reset(root: Path) -> list[Path]:
     """Stop the server and delete the project's data, of all versions; returns what was deleted."""
     deleted = _data_dirs(root)
     for data_dir in deleted:
-        if server := servers.find(data_dir):
+        if server := servers.find(data_dir, mute=True):
             server.stop()
         with postmaster.guard(data_dir):
             if not _is_free(data_dir):

@@ -92,8 +92,11 @@ def start(
             return _launch(data_dir, binaries, settings or {}, stay=stay)
 
 
-def find(data_dir: Path) -> Server | None:
-    """The server that runs on that directory and takes connections, if there is one."""
+def find(data_dir: Path, *, mute: bool = False) -> Server | None:
+    """The server that runs on that directory and takes connections, if there is one.
+
+    With `mute` also one that takes none: it recovers from a crash, comes, goes or is frozen.
+    """
     data_dir = data_dir.resolve()
     process = postmaster.find_postmaster(data_dir)
     if process is None:
@@ -101,7 +104,7 @@ def find(data_dir: Path) -> Server | None:
     answer = wire.ask(process.socket_dir, DATABASE)
     if answer.refusal == wire.NO_SUCH_DATABASE:
         answer = _create_database(process.socket_dir)
-    if not answer.is_ready:
+    if not (answer.is_ready or mute):
         return None
     return Server(
         data_dir=data_dir,

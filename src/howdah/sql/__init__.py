@@ -21,6 +21,9 @@ create table if not exists _howdah.migration (
     name        text not null,
     applied_at  timestamptz not null default pg_catalog.now()
 );
+create table if not exists _howdah.unfinished (
+    version  int not null  -- of which functions and views still are
+);
 """
 KEY_WORDS = frozenset(  # pg_get_keywords(): all but the unreserved ones
     """
@@ -41,6 +44,43 @@ KEY_WORDS = frozenset(  # pg_get_keywords(): all but the unreserved ones
     xmlserialize xmltable
     """.split()  # noqa: SIM905
 )
+# A script runs alone, and only over the version that it was printed for: over an older one it would
+# leave out what lies between.
+BEGINS_AT = """\
+do $$
+declare
+    installed  int;
+begin
+    perform pg_advisory_xact_lock(hashtext('{schema}'), hashtext('howdah migrate'));
+    installed := (select coalesce(max(m.number), 0) from _howdah.migration m);
+    if installed <> {from_version} then
+        raise exception 'schema {schema} is at %, this script begins at {from_version}', installed
+        using hint = format('Print it anew: howdah db sql --from %s', installed);
+    end if;
+end $$;
+"""
+# Functions of ours as an earlier version had them, with other parameters: beside the new ones,
+# every call that leaves a parameter to its default would be ambiguous. What this transaction
+# defined (or a savepoint of it) is no older than itself; other names are not ours to drop.
+DROP_OLD_OVERLOADS = """\
+do $$
+declare
+    signature  text;
+begin
+    for signature in
+        with ours as (
+            select p.oid, p.pronamespace, p.proname, age(p.xmin) <= 0 as is_new
+            from pg_proc p
+            where p.pronamespace in ('{schema}'::regnamespace, '_{schema}'::regnamespace))
+        select o.oid::regprocedure::text from ours o
+        where not o.is_new and exists (
+            select from ours n
+            where n.is_new and n.pronamespace = o.pronamespace and n.proname = o.proname)
+    loop
+        execute 'drop function ' || signature;
+    end loop;
+end $$;
+"""
 CLOSE = "revoke execute on all functions in schema {schema}, _{schema} from public;\n"
 
 

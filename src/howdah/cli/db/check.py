@@ -13,9 +13,13 @@ from howdah.printable import printable
 @click.command("check")
 @json_option
 def command(as_json: bool) -> int:
-    """Compare what is installed with what this version needs; exit code 3 when they differ."""
+    """Compare what is installed with what this version needs; exit code 3 when they differ.
+
+    For the owner of the schema.
+    """
     settings = database.found()
-    differences = database.with_connection(lambda c: check.check(c, settings.schema), settings)
+    with database.for_the_owner():
+        differences = database.with_connection(lambda c: check.check(c, settings.schema), settings)
     if as_json:
         show.document({"schema": settings.schema, "differences": differences})
     else:

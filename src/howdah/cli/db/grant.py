@@ -18,7 +18,8 @@ def command(role: str, kind: str) -> None:
     """Give ROLE exactly what a producer, worker, viewer or operator needs."""
     settings = database.found()
     database.with_store(_current, settings)
-    database.with_connection(lambda c: migrate.grant(c, settings.schema, role, kind), settings)
+    with database.for_the_owner():
+        database.with_connection(lambda c: migrate.grant(c, settings.schema, role, kind), settings)
     show.said(f"{role} may now do what a {kind} does, on schema {settings.schema}")
 
 

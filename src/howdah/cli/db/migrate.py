@@ -19,7 +19,9 @@ def command(dry_run: bool, as_json: bool) -> None:
         status = database.with_connection(lambda c: migrate.status(c, settings.schema), settings)
         applied = [*status.pending]
     else:
-        applied = database.with_connection(lambda c: migrate.migrate(c, settings.schema), settings)
+        applied = database.with_connection(
+            lambda c: migrate.migrate(c, settings.schema), settings, answer_within=migrate.LONGEST
+        )
     if as_json:
         show.document(
             {

@@ -40,14 +40,17 @@ def no_job(job_id: UUID | str) -> NotFound:
 async def matching(
     store: AsyncDoor, states: Sequence[str], filters: Mapping[str, Any], limit: int
 ) -> list[UUID]:
-    """The ids of at most so many jobs that are in one of the states and pass the filters."""
-    found: list[UUID] = []
+    """The ids of at most so many jobs that are in one of the states and pass the filters.
+
+    Each once, though it may go from one state to the next while they are read.
+    """
+    found: dict[UUID, None] = {}
     for state in states:
         async for job in _pages(store, state, filters):
             if len(found) == limit:
-                return found
-            found.append(job.id)
-    return found
+                return [*found]
+            found[job.id] = None
+    return [*found]
 
 
 async def _pages(store: AsyncDoor, state: str, filters: Mapping[str, Any]) -> AsyncIterator[Found]:

@@ -6,12 +6,15 @@ return parent || '_' || pg_catalog.to_char(day, 'YYYYMMDD');
 
 -- Attached rather than created in place: that takes no lock which a finish would wait for. A day that cannot be attached
 -- now (its rows are in the default partition, or somebody holds a lock) is stepped over; the default partition serves.
+-- Each attach reads all of the default partition, and from the first on finishes that go there wait for the commit: where much
+-- has gathered in it, as where nobody did the chores for weeks, most is left for the next rounds.
 create or replace function _howdah.make_partitions() returns int
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp set lock_timeout = '50ms' set datestyle = 'ISO, YMD' set timezone = 'UTC'
 as $$
 declare
     today   date := (_howdah.clock() at time zone 'UTC')::date;
+    since   timestamptz;  -- of the first attach
     made    int := 0;
     parent  text;
     day     date;
@@ -22,10 +25,12 @@ begin
             child := _howdah.day_partition(parent, day);
             continue when to_regclass('_howdah.' || quote_ident(child)) is not null;
             begin
+                exit when clock_timestamp() > since + interval '20 ms' and pg_relation_size(('_howdah.' || quote_ident(parent || '_default'))::regclass) > 8388608;
                 execute format('create table _howdah.%I (like _howdah.%I including defaults including constraints)', child, parent);
                 execute format('alter table _howdah.%I attach partition _howdah.%I for values from (%L) to (%L)', parent, child,
                                day::timestamp at time zone 'UTC', (day + 1)::timestamp at time zone 'UTC');
                 made := made + 1;
+                since := coalesce(since, clock_timestamp());
             exception when lock_not_available or check_violation or invalid_object_definition then
                 raise log 'howdah: partition % was not made: %', child, sqlerrm;
             end;
