@@ -449,12 +449,14 @@ def _connection(
 
 
 def dotted_name(function: Callable[..., Any]) -> str:
-    """The function's name from its module on: `jobs.send_welcome`."""
-    qualname: str = getattr(function, "__qualname__", "")
+    """The function's name from its module on: `jobs.send_welcome`; `jobs.make_app.send_welcome`
+    for one that `make_app` defines.
+    """
+    qualname: str = getattr(function, "__qualname__", "").replace(".<locals>", "")
     if not qualname or "<" in qualname:
         raise BadInput(
-            f"{function!r} has no name that another process could find",
-            hint="Declare a function of a module, or give the task a name.",
+            f"{function!r} has no name of its own",
+            hint='Give the task one: @app.task(name="…").',
         )
     return f"{_importable(function.__module__)}.{qualname}"
 
