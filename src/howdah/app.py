@@ -396,7 +396,7 @@ class App:
         """Store a job, or a workflow, in a transaction of its own; gives its id."""
         return await self.run(jobs.enqueue(job))
 
-    async def enqueue_many(self, many: Sequence[Job]) -> list[UUID]:
+    async def enqueue_many(self, many: Iterable[Job]) -> list[UUID]:
         """Store up to 10,000 jobs in a round trip, all or none; gives their ids in order."""
         return await self.run(jobs.enqueue_many(many))
 
@@ -551,7 +551,8 @@ class App:
     ) -> None:
         """Block in a worker until SIGTERM or SIGINT; with `burst` until nothing is left to do.
 
-        Writes what `howdah worker` writes to stderr, unless the program has set up logging.
+        Writes what `howdah worker` writes to stderr, unless the program has set up logging. In
+        another thread than the main one it hears no signals: `howdah workers drain` ends it.
         """
         write_logs()
         run_worker(self.worker(queues=queues, slots=slots, name=name), burst=burst)

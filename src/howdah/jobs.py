@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from builtins import list as _List  # noqa: N812 - jobs.list is a verb of ours
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -106,8 +107,9 @@ def _shared(o: Options) -> dict[str, tuple[str, Any]]:
     }
 
 
-def enqueue_many(jobs: Sequence[Job]) -> Call[_List[UUID]]:
+def enqueue_many(jobs: Iterable[Job]) -> Call[_List[UUID]]:
     """Store up to 10,000 jobs, all or none; gives their ids in input order."""
+    jobs = jobs if isinstance(jobs, Sequence) else _List(islice(jobs, MAX_BATCH + 1))
     if len(jobs) > MAX_BATCH:
         raise TooLarge(
             f"{len(jobs)} jobs in one call, at most {MAX_BATCH} are taken",
