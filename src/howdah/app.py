@@ -86,6 +86,22 @@ class _Declares(Protocol):
         """Declare the function."""
 
 
+class _Attaches(Protocol):
+    """What `@app.schedule(…)` and `@app.listen(…)` give: takes a task, or the function of one."""
+
+    @overload
+    def __call__(self, task: Task[P, R], /) -> Task[P, R]: ...
+
+    @overload
+    def __call__(self, function: Callable[Concatenate[Context, P], R], /) -> Task[P, R]: ...
+
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
+
+    def __call__(self, what: Callable[..., Any], /) -> Any:
+        """Attach it."""
+
+
 class App:
     """Tasks, and the way to their store.
 
@@ -202,6 +218,11 @@ class App:
         """
 
         def declared(what: Callable[..., Any]) -> Task[..., Any]:
+            if isinstance(what, Task):
+                raise BadInput(
+                    f"{what.name} is a task already",
+                    hint="Write @app.task in the line below @app.schedule and @app.listen.",
+                )
             return self._add(
                 declare(
                     self,
@@ -256,9 +277,10 @@ class App:
         missed_after: Duration = 60,
         missed_within: Duration = "1d",
         overlap: str = "allow",
-    ) -> Callable[[Task[P, R]], Task[P, R]]:
+    ) -> _Attaches:
         """Have a task's jobs made by time: `@app.schedule("0 8 * * *", tz="Europe/Berlin")` above
-        its `@app.task`. Workers keep it in the store, and fire each tick once.
+        its `@app.task`, or above a function, which makes it a task. Workers keep it in the store,
+        and fire each tick once.
 
         By a cron line (a sixth field in front is for seconds), `every` so long, or an `rrule` of
         RFC 5545. `args` are the arguments of each job; its headers say which `schedule` and `tick`
@@ -268,12 +290,8 @@ class App:
         `overlap` says to "allow", "skip" or "replace" it. Raises BadInput, BadArguments, Conflict.
         """
 
-        def declared(task: Task[P, R]) -> Task[P, R]:
-            if not isinstance(task, Task):
-                raise BadInput(
-                    f"a schedule is for a task, got {task!r}",
-                    hint="Write @app.schedule(…) in the line above @app.task.",
-                )
+        def declared(what: Callable[..., Any]) -> Any:
+            task: Task[..., Any] = what if isinstance(what, Task) else self.task(what)
             job = task.job_of(msgspec.json.encode(dict(args or {})).decode())
             self._add_schedule(
                 make_schedule(
@@ -312,8 +330,9 @@ class App:
         delay: Duration | None = None,
         collapse: bool = False,
         collapse_on: str | None = None,
-    ) -> Callable[[Task[P, R]], Task[P, R]]:
-        """Have a task's jobs made by events: `@app.listen("user.created")` above its `@app.task`.
+    ) -> _Attaches:
+        """Have a task's jobs made by events: `@app.listen("user.created")` above its `@app.task`,
+        or above a function, which makes it a task.
 
         `event` is a name, or a prefix with a `*` behind it; every end of a job is an event too,
         `job.<state>.<queue>.<task>`. The task's argument `event` is a dict of name, listener, at
@@ -322,12 +341,8 @@ class App:
         gathers by its value. `args` are further arguments. Raises BadInput, BadArguments, Conflict.
         """
 
-        def declared(task: Task[P, R]) -> Task[P, R]:
-            if not isinstance(task, Task):
-                raise BadInput(
-                    f"a listener is for a task, got {task!r}",
-                    hint="Write @app.listen(…) in the line above @app.task.",
-                )
+        def declared(what: Callable[..., Any]) -> Any:
+            task: Task[..., Any] = what if isinstance(what, Task) else self.task(what)
             called = task.name if name is None else name
             text = msgspec.json.encode(dict(args or {})).decode()
             job = Job(task.name, text, task.job_options)

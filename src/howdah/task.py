@@ -360,6 +360,10 @@ def declare(
             raise BadInput(f"{chosen!r} holds an @, which comes before a version", hint=NAMES)
         chosen = f"{chosen}@{check_version(version)}"
     check_task_name(chosen)
+    if retry is not None and not isinstance(retry, Retry):
+        raise BadInput(
+            f"{chosen}: retry={retry!r} is no Retry", hint="Say retry=Retry(max_attempts=5)."
+        )
     is_async = inspect.iscoroutinefunction(function)
     defaults = checked(
         Options(

@@ -245,7 +245,8 @@ def test_the_limits_themselves_are_allowed(app: App) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"timeout": 0}, {"queue": "*"}, {"priority": 2**31}, {"delivery": "maybe"}]
+    "wrong",
+    [{"timeout": 0}, {"queue": "*"}, {"priority": 2**31}, {"delivery": "maybe"}, {"retry": 5}],
 )
 def test_a_declaration_is_refused_like_an_option(app: App, wrong: dict[str, Any]) -> None:
     with pytest.raises(BadInput):
