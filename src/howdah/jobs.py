@@ -48,6 +48,8 @@ def enqueue(job: Job | Startable) -> Call[UUID]:
     Or a workflow, of which it gives the id of the run.
     """
     if not isinstance(job, Job):
+        if not hasattr(job, "start"):
+            raise BadInput(f"{job!r} is no job", hint="Give task.job(…).")
         return job.start()
     if job.references:
         raise BadInput(_NOT_ALONE.format(job.task), hint="Add it to a Workflow.")
