@@ -43,7 +43,7 @@ from howdah.keys import Keyed
 from howdah.listeners import Listener, make_listener
 from howdah.logs import write_logs
 from howdah.loops import PerLoop
-from howdah.outcome import Outcome
+from howdah.outcome import Json, Outcome
 from howdah.registry import Registry
 from howdah.reporter import Reporter
 from howdah.retry import Retry
@@ -481,8 +481,8 @@ class App:
 
     async def perform(self, claimed: Claimed) -> Outcome:
         """Attempt a job that was claimed by hand; gives what came of it, to be finished by hand:
-        `await app.run(jobs.finish([outcome]))`. Runs here whatever its executor; without the
-        lifespan's resources. Raises UnknownTask.
+        `await app.run(jobs.finish([outcome]))`, or ack with `outcome.result`. Runs here whatever
+        its executor; without the lifespan's resources. Raises UnknownTask.
 
         A success of a transactional task is stored already, with the task's own commit; to finish
         it once more changes nothing (the store answers "done"). Its connection is for this one job.
@@ -511,7 +511,9 @@ class App:
                 if attempt.remaining == 0 and not attempt.handle.done():
                     attempt.stop("timeout")
                     await asyncio.wait({attempt.handle})
-            return attempt.stopped() if attempt.handle.cancelled() else attempt.handle.result()
+            ended = attempt.stopped() if attempt.handle.cancelled() else attempt.handle.result()
+            text = None if ended.result is None else Json(ended.result)
+            return msgspec.structs.replace(ended, result=text)
         finally:
             attempt.handle.cancel()
             noting.cancel()

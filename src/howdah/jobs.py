@@ -29,7 +29,7 @@ from howdah.errors import BadInput, TooLarge
 from howdah.ids import new_ids
 from howdah.job import MAX_BATCH, Job, Options, Startable, check_patterns
 from howdah.keys import Keys
-from howdah.outcome import Outcome
+from howdah.outcome import Json, Outcome
 from howdah.rows import ATTEMPT_COLUMNS as ATTEMPT_COLUMNS
 from howdah.rows import CLAIMED_COLUMNS as CLAIMED_COLUMNS
 from howdah.rows import FOUND_COLUMNS as FOUND_COLUMNS
@@ -530,4 +530,6 @@ def storable(text: str) -> str:
 
 
 def _json(value: object) -> str | None:
+    if isinstance(value, Json):
+        return value
     return None if value is None else msgspec.json.encode(value).decode()
