@@ -30,7 +30,7 @@ SMALL = {
 EXPECTED = {
     "enqueue": {"one by one / bare insert", "3 clients / bare insert", "bulk", "WAL, bulk"},
     "drain": {"drain", "WAL, claim to finish", "transactions, claim to finish", "WAL, enqueue"},
-    "latency": {"start p50", "start p95", "start p99", "start max"},
+    "latency": {"start p50", "start p99", "floor p50", "start p50 / floor p50"},
     "snapshot": {
         "reading: round 2 / round 1",
         "writing: round 2 / round 1",
@@ -50,11 +50,11 @@ def left(db: psycopg.Connection) -> int:
 
 
 def worker_processes(dsn: str) -> int:
-    """Processes of benchmarks' workers on this database that still live."""
+    """Processes of benchmarks on this database that still live."""
     found = 0
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended meanwhile, or is somebody else's
-            if b"howdah.bench.launch" in (folder / "cmdline").read_bytes():
+            if b"howdah.bench." in (folder / "cmdline").read_bytes():
                 found += (
                     f"HOWDAH_DATABASE_URL={dsn}\0".encode() in (folder / "environ").read_bytes()
                 )

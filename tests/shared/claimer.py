@@ -16,7 +16,7 @@ class Claimer:
         self.door, self.options = door, options
         self.worker = door.worker("claimer")
         self.floors = Floors()
-        self.own: str | None = None  # the transaction id of the last claim
+        self.news: News | None = None  # of the last claim
 
     def claim(self, n: int = 100, *, look: bool = True, **options: Any) -> list[Any]:
         """The jobs it got."""
@@ -27,7 +27,7 @@ class Claimer:
             **{**self.options, **options},
         )
         told = msgspec.convert(news.args, News)
-        self.own = told.own
+        self.news = told
         if self.floors.learn(told) and not jobs:
             return self.claim(n, look=look, **options)
         return jobs
@@ -45,6 +45,12 @@ class Claimer:
             if self.floor == door.one("select last_value from _howdah.seq"):
                 return True
         return False
+
+    @property
+    def own(self) -> str | None:
+        """The transaction id of the last claim."""
+        assert self.news is not None
+        return self.news.own
 
     @property
     def floor(self) -> int:

@@ -192,8 +192,9 @@ def test_who_finds_nothing_for_long_since_others_take_it_all_is_still_not_left_b
     door.value("enqueue_batch", task="t", ids=[uuid4() for _ in range(5000)], args=["{}"] * 5000)
     door.claim(5000)
 
-    assert claimer.claim() == []
+    assert claimer.claim(look=False) == []
     assert claimer.own is not None  # or it would walk over them each time
+    assert claimer.news.floors == [("default", 0, None)]
 
 
 def test_a_claim_that_finds_nothing_takes_no_transaction_id(door, claimer):
@@ -262,6 +263,28 @@ def test_another_priority_is_found_above_between_and_below(door, claimer):
     assert claimer.ids() == [late[priority] for priority in (11, 10, 5, 0, -1)]
 
 
+@pytest.mark.parametrize("priority", [4, 6])
+def test_a_job_of_another_priority_is_found_beside_the_only_one_that_is_known(
+    door, claimer, priority
+):
+    door.enqueue(priority=5)
+    claimer.claim()
+
+    other = door.enqueue(priority=priority)
+
+    assert [*claimer.floors.above] == [("default", 5)]
+    assert claimer.ids() == [other]
+
+
+def test_what_is_released_is_found_in_front_of_the_only_priority_that_is_known(door, claimer):
+    first, second = door.enqueue(), door.enqueue()
+    [job] = claimer.claim(1)
+
+    door.release(job)
+
+    assert claimer.ids() == [first, second]
+
+
 def test_another_queue_is_found_beside_the_known_ones(door, claimer):
     for queue in ("b", "d"):
         door.enqueue(queue=queue)
@@ -281,6 +304,20 @@ def test_known_queues_first_is_said_by_who_claims_often_and_others_when_those_ar
 
     assert claimer.ids(look=False) == [known]
     assert claimer.ids(look=False) == [other]
+
+
+def test_a_claim_elsewhere_leaves_no_job_of_a_known_queue_behind(door, claimer, begun):
+    door.enqueue(queue="known")
+    claimer.claim()
+    held, holder = door.enqueue(queue="known"), begun()
+    holder.claim(1, queues=["known"])
+    other = door.enqueue(queue="other")
+
+    assert claimer.ids(look=False) == [other]
+    assert claimer.floors.above["known", 0] < last_seq(door) - 1
+    holder.rows("rollback")
+
+    assert claimer.ids(look=False) == [held]
 
 
 def test_what_waited_while_its_queue_was_paused_is_found(door, claimer):

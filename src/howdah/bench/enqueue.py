@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
+from howdah.bench import bare
+from howdah.bench.bare import One
 from howdah.bench.figures import Found, Round, figures
 from howdah.bench.rig import Rig, repeated, rig
-from howdah.bench.tasks import QUEUE, noop
+from howdah.bench.tasks import noop
 from howdah.client import AsyncClient
 from howdah.connect import closed, open_connection
-from howdah.ids import new_ids
 from howdah.jobs import enqueue as enqueue_call
 from howdah.jobs import enqueue_many
 from howdah.settings import Settings
 from howdah.stream import stream
 
 WARM_UP = 100  # jobs
-One = Callable[[], Awaitable[object]]  # stores one job, or one row
 
 
 async def enqueue(
@@ -57,12 +57,7 @@ class _Roads:
 
     def __init__(self, r: Rig, client: AsyncClient, connections: Sequence[Any]) -> None:
         self.r, self.client, self.connections = r, client, connections
-        schema, store = r.settings.schema, r.store
-        self._insert = (
-            f"insert into {store}.bare (seq, created_at, priority, id, state, queue, task, args) "
-            f"values (nextval('{store}.seq'), clock_timestamp(), 0, $1, 'r', $2, $3, $4)"
-        )
-        self._call = f"select {schema}.enqueue(task => $1, args => $2)"
+        self._call = f"select {r.settings.schema}.enqueue(task => $1, args => $2)"
 
     @classmethod
     async def open(cls, r: Rig, clients: int, stack: AsyncExitStack) -> _Roads:
@@ -73,9 +68,7 @@ class _Roads:
             connection = await open_connection(r.settings, name="howdah bench insert")
             stack.push_async_callback(closed, connection)
             connections.append(connection)
-        await r.connection.execute(
-            f"create table {r.store}.bare (like {r.store}.job including all) with (fillfactor = 90)"
-        )
+        await bare.make_table(r.connection, r.store)
         return cls(r, client, connections)
 
     async def clear(self) -> None:
@@ -84,8 +77,7 @@ class _Roads:
 
     def bare(self, client: int) -> One:
         """Insert a row on that client's connection."""
-        fetch = self.connections[client].fetch
-        return lambda: fetch(self._insert, new_ids(1)[0], QUEUE, noop.name, '{"n":1}')
+        return bare.insert(self.connections[client], self.r.store)
 
     def sql(self, client: int) -> One:
         """Call the function of the contract on that client's connection."""
@@ -100,7 +92,7 @@ class _Roads:
 async def _round(roads: _Roads, jobs: int, bulk: int, batch: int) -> Round:
     await roads.clear()
     meter = roads.r.meter
-    bare = await _rate(jobs, [roads.bare(0)])
+    bare_rows = await _rate(jobs, [roads.bare(0)])
     before = await meter.read()
     python = await _rate(jobs, [roads.python(0)])
     one_by_one = (await meter.read()).since(before).per_job(jobs)
@@ -116,9 +108,9 @@ async def _round(roads: _Roads, jobs: int, bulk: int, batch: int) -> Round:
     return {
         "one by one": (python, "jobs/s"),
         "one by one, in SQL": (sql, "jobs/s"),
-        "one by one, bare insert": (bare, "rows/s"),
-        "one by one / bare insert": (python / bare, "ratio"),
-        "one by one, in SQL / bare insert": (sql / bare, "ratio"),
+        "one by one, bare insert": (bare_rows, "rows/s"),
+        "one by one / bare insert": (python / bare_rows, "ratio"),
+        "one by one, in SQL / bare insert": (sql / bare_rows, "ratio"),
         f"{len(many)} clients": (python_many, "jobs/s"),
         f"{len(many)} clients, in SQL": (sql_many, "jobs/s"),
         f"{len(many)} clients, bare insert": (bare_many, "rows/s"),

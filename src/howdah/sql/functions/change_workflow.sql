@@ -287,26 +287,26 @@ begin
     return gone;
 end $$;
 
--- Locks the workflows that jobs add steps to: before those jobs, as whoever advances or cancels one does, and in order, so that nobody waits in a
--- circle. With skip_locked: the jobs whose workflow somebody holds.
+-- Holds the workflows that jobs add steps to: before those jobs, as whoever advances or cancels one does. With skip_locked: the jobs whose
+-- workflow somebody holds.
 create or replace function _howdah.held_flows(ids uuid[], steps jsonb[], skip_locked boolean) returns uuid[]
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
     growing  record;
-    locked   uuid[];
+    free     uuid[];
 begin
     select array_agg(u.id) as ids, array_agg(s.workflow) as flows into growing
-    from unnest(held_flows.ids, held_flows.steps) u (id, steps) join _howdah.member m on m.job_id = u.id join _howdah.step s on s.id = m.step
+    from unnest(held_flows.ids, held_flows.steps) u (id, steps)
+    cross join lateral (select o.step from _howdah.member o where o.job_id = u.id limit 1) m
+    cross join lateral (select o.workflow from _howdah.step o where o.id = m.step limit 1) s
     where u.steps is not null;
-    if not held_flows.skip_locked then
-        perform from _howdah.workflow w where w.id = any (growing.flows) order by w.id for update;
-        return null;
-    end if;
-    locked := array(select w.id from _howdah.workflow w where w.id = any (growing.flows) order by w.id for update skip locked);
+    free := case when held_flows.skip_locked then array(
+                select w.id from _howdah.workflow w where w.id = any (growing.flows) order by w.id for update skip locked) else growing.flows end;
+    perform _howdah.hold_workflows(free);
     return (select array_agg(g.id) from unnest(growing.ids, growing.flows) g (id, flow)
-            where g.flow <> all (locked) and exists (select from _howdah.workflow w where w.id = g.flow));
+            where g.flow <> all (free) and exists (select from _howdah.workflow w where w.id = g.flow));
 end $$;
 
 -- Adds steps to the workflow of a job that has just succeeded, in its own transaction: the workflow is held, and cannot have ended before.

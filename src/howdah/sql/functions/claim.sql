@@ -43,6 +43,8 @@ declare
     likes    text[] := '{}';
     ranged   text[];
     looks    boolean := above = '{}' or coalesce((claim.floors ->> 'look')::boolean, true);  -- for queues without floors
+    passed   text[];         -- those of them that hold nothing that is wanted, and
+    unwanted _howdah.head[];  -- what they hold
     overdue  boolean := false;
     token    uuid;
     moment   timestamptz;
@@ -89,20 +91,28 @@ begin
 
     loop
         sources := _howdah.sources(claim.queues, claim.except_queues, known, looks);
-        heads := array(select h from _howdah.heads(sources, above, most) h);
-        select coalesce(array_agg(h.row), '{}'), array_agg(h.row) filter (where h.suspect) into picked, doubted
-        from (select job.row, job.suspect
-              from unnest(heads) head
-              cross join lateral (
-                  select j.ctid as row, j.suspect from _howdah.job j
-                  where j.state = 'r' and j.queue = head.queue and j.priority = head.priority
-                    and j.seq >= head.seq and j.seq < head.before
-                    and (claim.tasks is null or j.task = any (names) or j.task like any (likes)
-                         or ranged is not null and strpos(j.task, '@') > 0 and _howdah.in_range(j.task, ranged))
-                    and (claim.suspects is distinct from 0 or j.suspect is null)
-                  order by j.seq
-                  limit claim.n for update skip locked) job
-              limit claim.n) h;
+        if passed is not null then
+            sources := array(select s from unnest(sources) s where s <> all (passed));
+        end if;
+        heads := '{}'; picked := '{}'; doubted := null;
+        if sources <> '{}' then
+            heads := array(select h from _howdah.heads(sources, above, most) h);
+        end if;
+        if heads <> '{}' then
+            select coalesce(array_agg(h.row), '{}'), array_agg(h.row) filter (where h.suspect) into picked, doubted
+            from (select job.row, job.suspect
+                  from unnest(heads) head
+                  cross join lateral (
+                      select j.ctid as row, j.suspect from _howdah.job j
+                      where j.state = 'r' and j.queue = head.queue and j.priority = head.priority
+                        and j.seq >= head.seq and j.seq < head.before
+                        and (claim.tasks is null or j.task = any (names) or j.task like any (likes)
+                             or ranged is not null and strpos(j.task, '@') > 0 and _howdah.in_range(j.task, ranged))
+                        and (claim.suspects is distinct from 0 or j.suspect is null)
+                      order by j.seq
+                      limit claim.n for update skip locked) job
+                  limit claim.n) h;
+        end if;
         -- A priority may hold only what is not wanted, or locked: then there may be more behind those looked at.
         if cardinality(picked) < claim.n and cardinality(heads) >= most then
             if exists (select from unnest(heads) h group by h.queue having count(*) >= most) then
@@ -131,12 +141,14 @@ begin
         end if;
         if not looks then  -- known queues only, so far
             looks := true;
+            passed := sources; unwanted := heads;
             continue;
         end if;
         -- Nothing to do, and nobody stages what is due: do it, and look once more.
         exit when overdue or not coalesce(_howdah.next_due() < _howdah.clock() - interval '1 s', false);
         perform _howdah.stage(1000);
         overdue := true;
+        passed := null; unwanted := null;
     end loop;
 
     if picked <> '{}' then
@@ -197,7 +209,7 @@ begin
             'pending', _howdah.is_pending(), 'hi', hi, 'own', own::text, 'snapshot', flying::text,
             'history', concat_ws(' ', left(pg_walfile_name(pg_current_wal_lsn()), 8), extract(epoch from pg_postmaster_start_time())),
             'floors', case when own is not null
-                           then _howdah.left_behind(hi, sources, above, heads, case when claim.tasks is not null then names end, likes, ranged) end);
+                           then _howdah.left_behind(hi, passed || sources, above, unwanted || heads, case when claim.tasks is not null then names end, likes, ranged) end);
         return next last;
     end if;
 end $$;

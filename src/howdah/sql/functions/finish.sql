@@ -63,11 +63,6 @@ begin
     end if;
     if steps is not null then  -- before these jobs end: what grows is held, and as far as others see it
         busy := busy || _howdah.held_flows(ids, steps, skip_locked);
-        perform _howdah.hold_workflows(array(
-            select s.workflow from unnest(finish.ids, finish.steps) u (id, steps)
-            cross join lateral (select o.step from _howdah.member o where o.job_id = u.id limit 1) m
-            cross join lateral (select o.workflow from _howdah.step o where o.id = m.step limit 1) s
-            where u.steps is not null and u.id <> all (coalesce(busy, '{}'))));
     end if;
 
     if cursors is not null then

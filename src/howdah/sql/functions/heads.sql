@@ -9,7 +9,20 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
+declare
+    known  _howdah.floor := floors[1];
 begin
+    -- One queue and one priority that is known, as it mostly is, and nothing in another: the plan below is set up in each transaction anew.
+    if cardinality(floors) = 1 and names = array[known.queue] then
+        if not exists (select from _howdah.job j where j.state = 'r' and j.queue = known.queue and j.priority > known.priority)
+           and not exists (select from _howdah.job j where j.state = 'r' and j.queue = known.queue and j.priority < known.priority) then
+            return query select known.queue, known.priority, -9223372036854775808, 0::bigint, j.seq from _howdah.job j
+                where j.state = 'r' and j.queue = known.queue and j.priority = known.priority and j.seq < 0 order by j.seq limit 1;
+            return query select known.queue, known.priority, known.seq, 9223372036854775807, j.seq from _howdah.job j
+                where j.state = 'r' and j.queue = known.queue and j.priority = known.priority and j.seq > known.seq order by j.seq limit 1;
+            return;
+        end if;
+    end if;
     return query
     with recursive floor as materialized (
         select f.queue, f.priority, f.seq from unnest(heads.floors) f where f.queue = any (heads.names)

@@ -43,7 +43,10 @@ declare
     queue  text;
     found_ones  text[] := '{}';
 begin
-    if but <> '{}' then
+    if cardinality(but) = 1 and right(but[1], 1) <> '*' then  -- the common one: a query is set up in each transaction anew
+        lows := but;
+        highs := array[but[1] || chr(1)];
+    elsif but <> '{}' then
         select array_agg(n.low order by n.low collate "C"), array_agg(n.high order by n.low collate "C") into lows, highs
         from _howdah.names_of(but) n;
     end if;
