@@ -43,7 +43,7 @@ from howdah.keys import Keyed
 from howdah.listeners import Listener, make_listener
 from howdah.logs import write_logs
 from howdah.loops import PerLoop
-from howdah.outcome import Outcome
+from howdah.outcome import Json, Outcome
 from howdah.registry import Registry
 from howdah.reporter import Reporter
 from howdah.retry import Retry
@@ -84,6 +84,22 @@ class _Declares(Protocol):
 
     def __call__(self, function: Callable[..., Any], /) -> Any:
         """Declare the function."""
+
+
+class _Attaches(Protocol):
+    """What `@app.schedule(…)` and `@app.listen(…)` give: takes a task, or the function of one."""
+
+    @overload
+    def __call__(self, task: Task[P, R], /) -> Task[P, R]: ...
+
+    @overload
+    def __call__(self, function: Callable[Concatenate[Context, P], R], /) -> Task[P, R]: ...
+
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
+
+    def __call__(self, what: Callable[..., Any], /) -> Any:
+        """Attach it."""
 
 
 class App:
@@ -202,6 +218,11 @@ class App:
         """
 
         def declared(what: Callable[..., Any]) -> Task[..., Any]:
+            if isinstance(what, Task):
+                raise BadInput(
+                    f"{what.name} is a task already",
+                    hint="Write @app.task in the line below @app.schedule and @app.listen.",
+                )
             return self._add(
                 declare(
                     self,
@@ -256,9 +277,10 @@ class App:
         missed_after: Duration = 60,
         missed_within: Duration = "1d",
         overlap: str = "allow",
-    ) -> Callable[[Task[P, R]], Task[P, R]]:
+    ) -> _Attaches:
         """Have a task's jobs made by time: `@app.schedule("0 8 * * *", tz="Europe/Berlin")` above
-        its `@app.task`. Workers keep it in the store, and fire each tick once.
+        its `@app.task`, or above a function, which makes it a task. Workers keep it in the store,
+        and fire each tick once.
 
         By a cron line (a sixth field in front is for seconds), `every` so long, or an `rrule` of
         RFC 5545. `args` are the arguments of each job; its headers say which `schedule` and `tick`
@@ -268,12 +290,8 @@ class App:
         `overlap` says to "allow", "skip" or "replace" it. Raises BadInput, BadArguments, Conflict.
         """
 
-        def declared(task: Task[P, R]) -> Task[P, R]:
-            if not isinstance(task, Task):
-                raise BadInput(
-                    f"a schedule is for a task, got {task!r}",
-                    hint="Write @app.schedule(…) in the line above @app.task.",
-                )
+        def declared(what: Callable[..., Any]) -> Any:
+            task: Task[..., Any] = what if isinstance(what, Task) else self.task(what)
             job = task.job_of(msgspec.json.encode(dict(args or {})).decode())
             self._add_schedule(
                 make_schedule(
@@ -312,8 +330,9 @@ class App:
         delay: Duration | None = None,
         collapse: bool = False,
         collapse_on: str | None = None,
-    ) -> Callable[[Task[P, R]], Task[P, R]]:
-        """Have a task's jobs made by events: `@app.listen("user.created")` above its `@app.task`.
+    ) -> _Attaches:
+        """Have a task's jobs made by events: `@app.listen("user.created")` above its `@app.task`,
+        or above a function, which makes it a task.
 
         `event` is a name, or a prefix with a `*` behind it; every end of a job is an event too,
         `job.<state>.<queue>.<task>`. The task's argument `event` is a dict of name, listener, at
@@ -322,12 +341,8 @@ class App:
         gathers by its value. `args` are further arguments. Raises BadInput, BadArguments, Conflict.
         """
 
-        def declared(task: Task[P, R]) -> Task[P, R]:
-            if not isinstance(task, Task):
-                raise BadInput(
-                    f"a listener is for a task, got {task!r}",
-                    hint="Write @app.listen(…) in the line above @app.task.",
-                )
+        def declared(what: Callable[..., Any]) -> Any:
+            task: Task[..., Any] = what if isinstance(what, Task) else self.task(what)
             called = task.name if name is None else name
             text = msgspec.json.encode(dict(args or {})).decode()
             job = Job(task.name, text, task.job_options)
@@ -396,7 +411,7 @@ class App:
         """Store a job, or a workflow, in a transaction of its own; gives its id."""
         return await self.run(jobs.enqueue(job))
 
-    async def enqueue_many(self, many: Sequence[Job]) -> list[UUID]:
+    async def enqueue_many(self, many: Iterable[Job]) -> list[UUID]:
         """Store up to 10,000 jobs in a round trip, all or none; gives their ids in order."""
         return await self.run(jobs.enqueue_many(many))
 
@@ -466,8 +481,8 @@ class App:
 
     async def perform(self, claimed: Claimed) -> Outcome:
         """Attempt a job that was claimed by hand; gives what came of it, to be finished by hand:
-        `await app.run(jobs.finish([outcome]))`. Runs here whatever its executor; without the
-        lifespan's resources. Raises UnknownTask.
+        `await app.run(jobs.finish([outcome]))`, or ack with `outcome.result`. Runs here whatever
+        its executor; without the lifespan's resources. Raises UnknownTask.
 
         A success of a transactional task is stored already, with the task's own commit; to finish
         it once more changes nothing (the store answers "done"). Its connection is for this one job.
@@ -496,7 +511,9 @@ class App:
                 if attempt.remaining == 0 and not attempt.handle.done():
                     attempt.stop("timeout")
                     await asyncio.wait({attempt.handle})
-            return attempt.stopped() if attempt.handle.cancelled() else attempt.handle.result()
+            ended = attempt.stopped() if attempt.handle.cancelled() else attempt.handle.result()
+            text = None if ended.result is None else Json(ended.result)
+            return msgspec.structs.replace(ended, result=text)
         finally:
             attempt.handle.cancel()
             noting.cancel()
@@ -551,7 +568,8 @@ class App:
     ) -> None:
         """Block in a worker until SIGTERM or SIGINT; with `burst` until nothing is left to do.
 
-        Writes what `howdah worker` writes to stderr, unless the program has set up logging.
+        Writes what `howdah worker` writes to stderr, unless the program has set up logging. In
+        another thread than the main one it hears no signals: `howdah workers drain` ends it.
         """
         write_logs()
         run_worker(self.worker(queues=queues, slots=slots, name=name), burst=burst)

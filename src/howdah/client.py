@@ -41,14 +41,22 @@ MOVE_ON_EVERY = 0.5  # seconds: connections are not thrown away more often than 
 UNKNOWN = "Try again. Whether a call that was under way has been taken is not known."
 
 
+def _settings(given: Settings | str | None) -> Settings:
+    if isinstance(given, Settings):
+        return given
+    return load({"database_url": given}).settings
+
+
 class AsyncClient:
     """Runs Calls on a pool of its own, which it opens at the first use, or `async with`.
+
+    It takes settings or, like an App, the database's URL; with neither it looks for both.
 
     The pool belongs to the event loop that opened it; each other loop gets one of its own.
     """
 
-    def __init__(self, settings: Settings | None = None, *, size: int = 10) -> None:
-        self.settings = settings or load().settings
+    def __init__(self, settings: Settings | str | None = None, *, size: int = 10) -> None:
+        self.settings = _settings(settings)
         self._size = size
         self._pools = PerLoop(lambda: _Pool(self._new_pool))
 
@@ -230,8 +238,8 @@ async def _no_reset(_: Any) -> None:
 class Client:
     """Runs Calls where there is no event loop: on one in a thread, made at the first use."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
-        self.settings = settings or load().settings
+    def __init__(self, settings: Settings | str | None = None) -> None:
+        self.settings = _settings(settings)
         self._portal: _Portal | None = None
         self._guard = threading.Lock()
 
@@ -329,7 +337,7 @@ class SyncDoor:
         """Store a job, or a workflow; it is there when, and only when, the caller commits."""
         return self.run(jobs.enqueue(job))
 
-    def enqueue_many(self, many: Sequence[Job]) -> list[UUID]:
+    def enqueue_many(self, many: Iterable[Job]) -> list[UUID]:
         """Store up to 10,000 jobs, all or none; gives their ids in order."""
         return self.run(jobs.enqueue_many(many))
 
@@ -362,7 +370,7 @@ class AsyncDoor:
         """Store a job, or a workflow; it is there when, and only when, the caller commits."""
         return await self.run(jobs.enqueue(job))
 
-    async def enqueue_many(self, many: Sequence[Job]) -> list[UUID]:
+    async def enqueue_many(self, many: Iterable[Job]) -> list[UUID]:
         """Store up to 10,000 jobs, all or none; gives their ids in order."""
         return await self.run(jobs.enqueue_many(many))
 

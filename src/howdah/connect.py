@@ -11,7 +11,7 @@ import asyncpg
 
 from howdah import embedded
 from howdah.errors import HowdahError, NoDatabase, ReadOnly, SchemaMismatch
-from howdah.hosts import names_a_role, several_hosts
+from howdah.hosts import for_asyncpg, names_a_role, several_hosts
 from howdah.migrate import NEWEST
 from howdah.refusals import MIGRATE, is_transient, translated
 from howdah.settings import Settings, plain_url, without_password
@@ -55,6 +55,7 @@ async def open_connection(
     task's own statements, and its transaction may idle too.
     """
     where = url or database_url(settings)
+    understood = for_asyncpg(where)
     options: dict[str, Any] = {
         "command_timeout": answer_within,
         "statement_cache_size": 100 if settings.prepare else 0,
@@ -66,7 +67,7 @@ async def open_connection(
             "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION,
         }
     try:
-        connection = await _connect_to_a_writer(plain_url(where), timeout, options)
+        connection = await _connect_to_a_writer(plain_url(understood), timeout, options)
     except CANNOT_CONNECT as error:
         raise no_connection(error, where) from error
     _notice_a_dead_path(connection)

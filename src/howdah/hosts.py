@@ -1,4 +1,4 @@
-"""Which hosts a URL names: of several the one that takes writes is looked for, one by one."""
+"""What a URL says: its hosts, of which the one that takes writes is looked for, and the rest."""
 
 from __future__ import annotations
 
@@ -7,9 +7,36 @@ import re
 from collections.abc import Mapping
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from howdah.errors import BadInput
+
 _ADDRESS = re.compile(
     r"\[(?P<six>[^\]]+)\](?::(?P<six_port>\d+))?|(?P<name>[^:]*)(?::(?P<port>\d+))?"
 )
+
+
+_LIBPQ_ALONE = {  # what asyncpg does not know, and would ask the server to set
+    "connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count",
+    "tcp_user_timeout", "channel_binding", "gssencmode", "sslcompression", "sslnegotiation",
+    "require_auth", "requirepeer", "load_balance_hosts", "fallback_application_name",
+}  # fmt: skip
+
+
+def for_asyncpg(url: str) -> str:
+    """The URL without what only libpq understands; refuses what may not be left out in silence."""
+    path, mark, query = url.partition("?")
+    if not mark:
+        return url
+    said = query.split("&")
+    if unsafe := next((each for each in said if each in _NOT_WITHOUT), None):
+        raise BadInput(
+            f"the database's URL asks for {unsafe}, which asyncpg cannot do",
+            hint="Leave it out, and say sslmode=verify-full, which makes sure of the server too.",
+        )
+    kept = [each for each in said if each.partition("=")[0] not in _LIBPQ_ALONE]
+    return path + (f"?{'&'.join(kept)}" if kept else "")
+
+
+_NOT_WITHOUT = {"channel_binding=require", "gssencmode=require"}
 
 
 def several_hosts(

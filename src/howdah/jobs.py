@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from builtins import list as _List  # noqa: N812 - jobs.list is a verb of ours
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -28,7 +29,7 @@ from howdah.errors import BadInput, TooLarge
 from howdah.ids import new_ids
 from howdah.job import MAX_BATCH, Job, Options, Startable, check_patterns
 from howdah.keys import Keys
-from howdah.outcome import Outcome
+from howdah.outcome import Json, Outcome
 from howdah.rows import ATTEMPT_COLUMNS as ATTEMPT_COLUMNS
 from howdah.rows import CLAIMED_COLUMNS as CLAIMED_COLUMNS
 from howdah.rows import FOUND_COLUMNS as FOUND_COLUMNS
@@ -47,6 +48,8 @@ def enqueue(job: Job | Startable) -> Call[UUID]:
     Or a workflow, of which it gives the id of the run.
     """
     if not isinstance(job, Job):
+        if not hasattr(job, "start"):
+            raise BadInput(f"{job!r} is no job", hint="Give task.job(…).")
         return job.start()
     if job.references:
         raise BadInput(_NOT_ALONE.format(job.task), hint="Add it to a Workflow.")
@@ -106,8 +109,9 @@ def _shared(o: Options) -> dict[str, tuple[str, Any]]:
     }
 
 
-def enqueue_many(jobs: Sequence[Job]) -> Call[_List[UUID]]:
+def enqueue_many(jobs: Iterable[Job]) -> Call[_List[UUID]]:
     """Store up to 10,000 jobs, all or none; gives their ids in input order."""
+    jobs = jobs if isinstance(jobs, Sequence) else _List(islice(jobs, MAX_BATCH + 1))
     if len(jobs) > MAX_BATCH:
         raise TooLarge(
             f"{len(jobs)} jobs in one call, at most {MAX_BATCH} are taken",
@@ -526,4 +530,6 @@ def storable(text: str) -> str:
 
 
 def _json(value: object) -> str | None:
+    if isinstance(value, Json):
+        return value
     return None if value is None else msgspec.json.encode(value).decode()

@@ -12,6 +12,12 @@ from howdah.durations import Duration, within_ten_years
 from howdah.printable import discreet
 
 
+class Json(str):
+    """JSON as text: stored as what it says, not as the text that it is."""
+
+    __slots__ = ()
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt's end. `kind` is what the store is to do, `reason` what attempts will say."""
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -26,7 +27,8 @@ def run_worker(worker: Worker, *, burst: bool = False) -> None:
     """Run it until SIGTERM or SIGINT, or with `burst` until nothing is left to do. Blocks.
 
     The first signal lets running jobs end, the second hands them back, the third leaves at once.
-    SIGUSR1 writes the worker's state to stderr, as JSON.
+    SIGUSR1 writes the worker's state to stderr, as JSON. In another thread than the main one no
+    signal is heard: signals are the program's there, and the worker leaves when it is drained.
     """
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(Foreground(worker).run(burst=burst))
@@ -44,11 +46,8 @@ class Foreground:
 
     async def run(self, *, burst: bool = False) -> None:
         """Until the worker has left."""
-        hear_of_children()
-        loop = asyncio.get_running_loop()
-        for number in self._signals:
-            loop.add_signal_handler(number, self._take, number)
-        loop.add_signal_handler(signal.SIGUSR1, self._say_status)
+        if threading.current_thread() is threading.main_thread():
+            self._hear()
         if not await self._enter():
             return
         try:
@@ -57,6 +56,13 @@ class Foreground:
             if len(group.exceptions) > 1:
                 raise
             raise group.exceptions[0] from None
+
+    def _hear(self) -> None:
+        hear_of_children()
+        loop = asyncio.get_running_loop()
+        for number in self._signals:
+            loop.add_signal_handler(number, self._take, number)
+        loop.add_signal_handler(signal.SIGUSR1, self._say_status)
 
     async def _wait(self, *, burst: bool) -> None:
         async with asyncio.TaskGroup() as group:

@@ -12,12 +12,14 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 import msgspec
 
+from howdah.durations import seconds
 from howdah.errors import BadInput
 from howdah.sql import check_schema
 
@@ -26,7 +28,7 @@ LOST_AFTER = 30.0  # seconds: the store's, until it has said otherwise
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a process of ours needs to know. Durations are seconds.
+    """What a process of ours needs to know. Durations are seconds; "30s" or "5m" may be given.
 
     Attributes:
         database_url: where the store is; None: an embedded PostgreSQL, where that is allowed.
@@ -78,6 +80,7 @@ class Settings:
 
 
 _DAY = 86400.0
+_DURATIONS = {"poll_every", "lost_after", "shutdown_after"}
 _BOUNDS = {
     "slots": (1, 10_000),
     "poll_every": (0.01, _DAY),
@@ -221,7 +224,11 @@ def _typed(name: str, value: Any, kind: Any, source: str) -> Any:
     if isinstance(value, str) and name == "commands":
         value = [each.strip() for each in value.split(",") if each.strip()]
     try:
+        if name in _DURATIONS and isinstance(value, str | timedelta):
+            value = seconds(value)
         typed = msgspec.convert(value, kind, strict=False)
+    except BadInput as error:
+        raise BadInput(f"{source}: {name}: {error.message}", hint=error.hint) from error
     except msgspec.ValidationError as error:
         raise BadInput(f"{source}: {name} = {value!r}: {error}") from error
     if name in _BOUNDS and typed is not None:

@@ -360,6 +360,10 @@ def declare(
             raise BadInput(f"{chosen!r} holds an @, which comes before a version", hint=NAMES)
         chosen = f"{chosen}@{check_version(version)}"
     check_task_name(chosen)
+    if retry is not None and not isinstance(retry, Retry):
+        raise BadInput(
+            f"{chosen}: retry={retry!r} is no Retry", hint="Say retry=Retry(max_attempts=5)."
+        )
     is_async = inspect.iscoroutinefunction(function)
     defaults = checked(
         Options(
@@ -449,12 +453,14 @@ def _connection(
 
 
 def dotted_name(function: Callable[..., Any]) -> str:
-    """The function's name from its module on: `jobs.send_welcome`."""
-    qualname: str = getattr(function, "__qualname__", "")
+    """The function's name from its module on: `jobs.send_welcome`; `jobs.make_app.send_welcome`
+    for one that `make_app` defines.
+    """
+    qualname: str = getattr(function, "__qualname__", "").replace(".<locals>", "")
     if not qualname or "<" in qualname:
         raise BadInput(
-            f"{function!r} has no name that another process could find",
-            hint="Declare a function of a module, or give the task a name.",
+            f"{function!r} has no name of its own",
+            hint='Give the task one: @app.task(name="…").',
         )
     return f"{_importable(function.__module__)}.{qualname}"
 

@@ -113,6 +113,19 @@ async def test_the_same_from_python_with_a_loop_of_ones_own(app: App) -> None:
     assert await app.result(first, timeout=5) == "sent to ann"
 
 
+async def test_what_was_performed_may_be_acknowledged_by_itself(app: App) -> None:
+    @app.task(name="email.send")
+    async def send(to: str) -> dict[str, str]:
+        return {"sent": to}
+
+    job_id = await send.enqueue("ann")
+    [claimed] = await app.run(jobs.claim())
+    outcome = await app.perform(claimed)
+    await app.run(jobs.ack(claimed.id, claimed.lease, outcome.result))
+
+    assert await app.result(job_id, timeout=5) == {"sent": "ann"}
+
+
 async def test_a_second_acknowledgement_changes_nothing(app: App) -> None:
     await app.run(jobs.enqueue(_job()))
     [claimed] = await app.run(jobs.claim())

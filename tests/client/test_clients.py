@@ -174,6 +174,15 @@ def test_a_sync_client_needs_no_loop(settings: Settings, db: psycopg.Connection)
     assert found.id == job_id
 
 
+async def test_clients_take_the_database_s_url(dsn: str, db: psycopg.Connection) -> None:
+    with Client(dsn) as client:
+        client.run(jobs.enqueue(Job("t", "{}")))
+    async with AsyncClient(dsn) as other:
+        await other.run(jobs.enqueue(Job("t", "{}")))
+
+    assert count(db) == 2
+
+
 async def test_a_sync_client_works_inside_a_running_loop_too(settings: Settings) -> None:
     with Client(settings) as client:
         job_id = client.run(jobs.enqueue(Job("t", "{}")))

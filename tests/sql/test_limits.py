@@ -18,7 +18,7 @@ def test_at_most_so_many_of_a_key_run_at_once(door):
     door.ack(first[0])
 
     assert [job.id for job in door.claim(10)] == [ids[2]]
-    assert "limit 2 of key tenant:a is reached, held by" in door.why(ids[4])
+    assert "limit 2 of key tenant:a reached, held by" in door.why(ids[4])
 
 
 def test_a_full_key_keeps_nobody_else_waiting(door):

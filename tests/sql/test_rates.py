@@ -11,7 +11,7 @@ def test_at_most_so_many_start_in_a_span_and_the_rest_when_it_has_passed(own_doo
 
     assert [job.id for job in own_door.claim(10)] == ids[:4]
     assert own_door.claim(10) == []
-    assert "the rate of key api is used up: next at" in own_door.why(ids[8])
+    assert "rate limit: next at" in own_door.why(ids[8])
 
     own_door.forward("11 seconds")
     assert [job.id for job in own_door.claim(10)] == ids[4:8]

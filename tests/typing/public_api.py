@@ -61,7 +61,19 @@ async def told(context: Context, user_id: int) -> Snooze | None:
 async def asked(context: Context, *, user_id: int = 5) -> None: ...
 
 
+@app.schedule("0 8 * * *")
+@app.task(queue="mail")
+async def report(day: int = 0) -> None: ...
+
+
+@app.listen("user.created")
+async def welcome(context: Context, event: dict[str, Any]) -> str:
+    return context.queue
+
+
 def tasks_keep_the_types_of_their_functions() -> None:
+    assert_type(report.job(3), Job)
+    assert_type(welcome.job({}), Job)
     assert_type(send.job(42, lang="mi"), Job)
     assert_type(count("x"), int)
     assert_type(count.options(delay="5m", unique_key="k", tags=["x"]).job("x"), Job)

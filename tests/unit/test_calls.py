@@ -236,6 +236,21 @@ def test_ten_thousand_and_one_jobs_are_refused_and_ten_thousand_are_not() -> Non
     assert len(call.read([(None,)])) == 10_000
 
 
+def test_what_is_no_job_cannot_be_enqueued() -> None:
+    with pytest.raises(BadInput, match="'send' is no job") as refused:
+        jobs.enqueue("send")  # type: ignore[arg-type]
+
+    assert refused.value.hint == "Give task.job(…)."
+
+
+def test_jobs_may_come_from_a_generator() -> None:
+    call = jobs.enqueue_many(Job("t", "{}") for _ in range(3))
+
+    assert len(call.read([(None,)])) == 3
+    with pytest.raises(TooLarge):
+        jobs.enqueue_many(Job("t", "{}") for _ in range(10_001))
+
+
 def test_a_naive_time_to_retry_at_is_refused() -> None:
     with pytest.raises(BadInput, match="time zone"):
         jobs.nack(ID, LEASE, retry_at=datetime(2030, 1, 1))  # noqa: DTZ001

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from howdah.hosts import names_a_role, several_hosts
+from howdah.errors import BadInput
+from howdah.hosts import for_asyncpg, names_a_role, several_hosts
 
 
 @pytest.mark.parametrize(
@@ -38,3 +39,17 @@ def test_the_url_or_the_environment_may_say_which_host_will_do() -> None:
     assert names_a_role("postgresql://h1,h2/db?target_session_attrs=any", {})
     assert names_a_role("postgresql://h1,h2/db", {"PGTARGETSESSIONATTRS": "any"})
     assert not names_a_role("postgresql://h1,h2/db", {})
+
+
+def test_what_only_libpq_understands_is_not_sent_to_the_server() -> None:
+    url = "postgresql://u@h/db?connect_timeout=5&sslmode=require&channel_binding=prefer"
+
+    assert for_asyncpg(url) == "postgresql://u@h/db?sslmode=require"
+    assert for_asyncpg("postgresql://u@h/db?keepalives=1") == "postgresql://u@h/db"
+
+
+def test_what_keeps_a_connection_safe_is_not_left_out_in_silence() -> None:
+    with pytest.raises(BadInput, match="channel_binding=require") as refused:
+        for_asyncpg("postgresql://u@h/db?sslmode=require&channel_binding=require")
+
+    assert "verify-full" in str(refused.value.hint)

@@ -66,7 +66,16 @@ def test_a_name_that_cannot_be_stored_is_refused_at_the_declaration(app: App, na
     assert app.tasks == {}
 
 
-def test_a_function_that_no_other_process_could_find_needs_a_name(app: App) -> None:
+def test_a_function_within_a_function_is_named_by_the_way_to_it(app: App) -> None:
+    def made_in_a_factory() -> None: ...
+
+    task = app.task(made_in_a_factory)
+
+    way = "test_a_function_within_a_function_is_named_by_the_way_to_it.made_in_a_factory"
+    assert task.name == f"{__name__}.{way}"
+
+
+def test_a_function_without_a_name_of_its_own_needs_one(app: App) -> None:
     with pytest.raises(BadInput, match="name"):
         app.task(lambda: None)
 
@@ -236,7 +245,8 @@ def test_the_limits_themselves_are_allowed(app: App) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"timeout": 0}, {"queue": "*"}, {"priority": 2**31}, {"delivery": "maybe"}]
+    "wrong",
+    [{"timeout": 0}, {"queue": "*"}, {"priority": 2**31}, {"delivery": "maybe"}, {"retry": 5}],
 )
 def test_a_declaration_is_refused_like_an_option(app: App, wrong: dict[str, Any]) -> None:
     with pytest.raises(BadInput):

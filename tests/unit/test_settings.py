@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,15 @@ def test_text_of_the_environment_becomes_the_type_of_its_setting(tmp_path: Path)
     found = load({}, environ=environ, folder=tmp_path).settings
 
     assert (found.slots, found.poll_every, found.prepare) == (12, 0.25, False)
+
+
+def test_durations_may_have_units_wherever_they_are_given(tmp_path: Path) -> None:
+    (tmp_path / "howdah.toml").write_text('lost_after = "2m"\n')
+    given = {"shutdown_after": timedelta(seconds=9)}
+
+    found = load(given, environ={"HOWDAH_POLL_EVERY": "500ms"}, folder=tmp_path).settings
+
+    assert (found.poll_every, found.lost_after, found.shutdown_after) == (0.5, 120, 9)
 
 
 @pytest.mark.parametrize(

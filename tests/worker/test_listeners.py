@@ -35,6 +35,14 @@ async def test_a_declared_listener_runs_its_task_with_the_event(app, seen):
     ]
 
 
+def test_listening_makes_a_task_of_a_plain_function(app):
+    @app.listen("user.created")
+    async def welcome(event: dict[str, Any]) -> None: ...
+
+    assert app.listeners[welcome.name].job.task == welcome.name
+    assert app.tasks[welcome.name] is welcome
+
+
 def test_what_cannot_listen_is_refused(app):
     @app.task(name="welcome")
     async def welcome(event: dict[str, Any]) -> None: ...

@@ -55,6 +55,18 @@ def test_run_worker_says_what_howdah_worker_says(program):
     assert said.rstrip().endswith("stopped")
 
 
+def test_run_worker_runs_in_any_thread(program):
+    said = program(
+        "from threading import Thread",
+        "thread = Thread(target=app.run_worker, kwargs={'burst': True})",
+        "thread.start()",
+        "thread.join()",
+    )
+
+    assert said.count("✓ work") == 1
+    assert said.rstrip().endswith("stopped")
+
+
 def test_a_job_that_may_not_be_tried_again_is_not_said_to_be(program):
     said = program(
         '@app.task(name="once", delivery="at_most_once")',

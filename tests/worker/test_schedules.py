@@ -142,6 +142,16 @@ async def test_without_schedules_nobody_asks_for_due_ones(app, monkeypatch):
     assert asked == []
 
 
+def test_a_schedule_makes_a_task_of_a_plain_function(app):
+    @app.schedule("0 8 * * *", tz="Europe/Berlin")
+    async def report() -> None: ...
+
+    assert app.schedules[report.name].job.task == report.name
+    assert app.tasks[report.name] is report
+    with pytest.raises(BadInput, match="is a task already"):
+        app.task(report)
+
+
 def test_what_cannot_be_declared_is_refused(app):
     @app.task(name="greet")
     async def greet(word: str) -> None: ...

@@ -21,6 +21,7 @@ WIDE = 120  # columns: room for whole ids
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 JSON_TEXTS = {
     "args",
+    "cursor",
     "result",
     "headers",
     "options",

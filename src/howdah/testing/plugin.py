@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -65,32 +66,40 @@ def howdah_db(howdah_server: str, _howdah_template: str) -> Iterator[str]:
 
 @pytest.fixture
 def howdah_app(howdah_db: str, request: pytest.FixtureRequest) -> Iterator[App]:
-    """The app under test, on this test's database."""
-    from dataclasses import replace
-
+    """The app under test, on this test's database. May be overridden with one that gives an App:
+    `jobs` puts that on this test's database, too.
+    """
     from howdah.app import App
     from howdah.settings import load
     from howdah.source import load_app
 
     named = request.config.getini("howdah_app") or load().settings.app
-    app = load_app(named) if named else App()
+    with _put_on(howdah_db, load_app(named) if named else App()) as app:
+        yield app
+
+
+@contextmanager
+def _put_on(url: str, app: App) -> Iterator[App]:
+    from dataclasses import replace
+
     before = app.settings
-    app.use(replace(before, database_url=howdah_db, listen_url=None, env="test"))
+    if before.database_url == url:
+        yield app
+        return
+    app.use(replace(before, database_url=url, listen_url=None, env="test"))
     yield app
     app.sync_client.close()
     app.use(before)
 
 
 @pytest.fixture
-def jobs(howdah_app: App, request: pytest.FixtureRequest) -> Iterator[Jobs]:
+def jobs(howdah_app: App, howdah_db: str, request: pytest.FixtureRequest) -> Iterator[Jobs]:
     """What was enqueued: `jobs.enqueued(…)`, `await jobs.run_all()`, `jobs.advance("2h")`."""
     from howdah.testing.jobs import Jobs
 
     found = Jobs(howdah_app)
-    if request.config.getini("howdah_mode") == "inline":
-        with found.inline():
-            yield found
-    else:
+    inline = request.config.getini("howdah_mode") == "inline"
+    with _put_on(howdah_db, howdah_app), found.inline() if inline else nullcontext():
         yield found
 
 

@@ -19,7 +19,7 @@ def command(key: str, as_json: bool) -> None:
     if found is None:
         raise NotFound(f"no job of serial key {key!r} ever ran", hint="Run: howdah cursors list")
     if as_json:
-        show.document(found)
+        show.document(show.plain(found))
         return
     show.facts(
         {

@@ -105,8 +105,8 @@ begin
         return format('waiting for the turn of %s in queue %s, which is served in shares', job.fair_key, job.queue);
     elsif job.waits_for is not null then
         if _howdah.starts_left(job.waits_for) <= 0 then
-            return format('the rate of key %s is used up: next at %s', job.waits_for,
-                          to_char(_howdah.next_start(job.waits_for), 'YYYY-MM-DD HH24:MI:SS TZ'));
+            return format('rate limit: next at %s, the rate of key %s is used up',
+                          to_char(_howdah.next_start(job.waits_for), 'YYYY-MM-DD HH24:MI:SS TZ'), job.waits_for);
         end if;
         places := array(select p.job_id from _howdah.place p where p.key = job.waits_for and p.unstarted order by p.job_id limit 3);
         if _howdah.starts_left(job.waits_for) <= (select count(*) from _howdah.place p where p.key = job.waits_for and p.unstarted) then
@@ -115,7 +115,7 @@ begin
         end if;
         places := array(select p.job_id from _howdah.place p where p.key = job.waits_for order by p.job_id limit 3);
         return case when most <= (select count(*) from _howdah.place p where p.key = job.waits_for) then
-            format('limit %s of key %s is reached%s', most, job.waits_for,
+            format('limit %s of key %s reached%s', most, job.waits_for,
                    case when places <> '{}' then ', held by ' || array_to_string(places, ', ') || case when (select count(*) from _howdah.place p where p.key = job.waits_for) > 3 then ' and others' else '' end else '' end) end;
     end if;
     select j.id into before from _howdah.serial_key s join _howdah.job j on j.id = s.holder and j.serial_key = s.key
