@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import math
-import sys
 from datetime import timedelta
 
 import msgspec
 import pytest
 
-from howdah import Cancel, Context, Fail, Retry, Snooze
+from howdah import Cancel, Context, Fail, Retry, Snooze, current
+from howdah.worker.threads import Threads
 
 ONCE = Retry(max_attempts=1)
 
@@ -173,6 +173,28 @@ async def test_the_error_holds_the_traceback_of_the_task_and_not_ours(run):
     assert "/howdah/worker/" not in job.error
 
 
+async def test_where_no_thread_can_be_had_a_job_is_tried_later_and_not_charged(
+    app, store, eventually, monkeypatch
+):
+    @app.task(name="task")
+    def task() -> None: ...
+
+    def none_left(_):
+        raise RuntimeError("can't start new thread")
+
+    async with app.worker():
+        with monkeypatch.context() as patch:
+            patch.setattr(Threads, "_new_thread", none_left)
+            job_id = await task.enqueue()
+            await eventually(lambda: store.state(job_id) == "scheduled")
+        waiting = store.job(job_id)
+        store.do("select howdah.run_now(%s)", job_id)
+        await eventually(lambda: store.state(job_id) == "succeeded")
+
+    assert waiting.attempt == 0
+    assert "can't start new thread" in store.one("select error from howdah.attempts")
+
+
 async def test_an_error_that_is_never_to_be_retried_fails_at_once(run, store):
     async def task():
         raise KeyError("gone")
@@ -320,9 +342,9 @@ async def test_arguments_of_a_type_that_json_cannot_make_fail_their_own_job_only
 
 async def test_a_plain_function_may_return_a_coroutine(run):
     async def inner():
-        return sys.getrecursionlimit()
+        return current().task
 
     def task():
         return inner()
 
-    assert (await run(task)).result == sys.getrecursionlimit()
+    assert (await run(task)).result == "task"
