@@ -6,12 +6,14 @@ import asyncio
 import logging
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from howdah.errors import Conflict
 from howdah.system import hear_of_children
 
 if TYPE_CHECKING:
@@ -26,10 +28,23 @@ def run_worker(worker: Worker, *, burst: bool = False) -> None:
     """Run it until SIGTERM or SIGINT, or with `burst` until nothing is left to do. Blocks.
 
     The first signal lets running jobs end, the second hands them back, the third leaves at once.
-    SIGUSR1 writes the worker's state to stderr, as JSON.
+    SIGUSR1 writes the worker's state to stderr, as JSON. Raises Conflict where signals do not
+    arrive, or a loop runs that it would block.
     """
+    _check_place()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(Foreground(worker).run(burst=burst))
+
+
+def _check_place() -> None:
+    hint = "Start it inside your program instead: async with app.worker(): …"
+    if threading.current_thread() is not threading.main_thread():
+        raise Conflict("run_worker is for the main thread: no other hears signals", hint=hint)
+    with suppress(RuntimeError):
+        asyncio.get_running_loop()
+        raise Conflict(
+            "run_worker blocks, and would block the event loop that runs here", hint=hint
+        )
 
 
 class Foreground:

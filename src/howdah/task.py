@@ -361,6 +361,11 @@ def declare(
         chosen = f"{chosen}@{check_version(version)}"
     check_task_name(chosen)
     is_async = inspect.iscoroutinefunction(function)
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise BadInput(
+            f"{chosen} yields: to call it runs nothing of it",
+            hint="Return what is to be the result; enqueue a job for each part of the work.",
+        )
     defaults = checked(
         Options(
             queue=queue,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import threading
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from howdah import App, BadInput, Cancel, Conflict, Job, Retry, Snooze
+from howdah import App, BadInput, Cancel, Conflict, Fail, Job, Retry, Snooze
 from howdah.job import make_options
 
 
@@ -271,3 +274,39 @@ def test_a_word_of_a_task_keeps_what_it_says() -> None:
         Snooze(-1)
     with pytest.raises(BadInput, match="ten years"):
         Snooze(timedelta(days=3601))
+
+
+def test_a_word_takes_an_exception_or_anything_else_for_its_reason() -> None:
+    assert Fail(ValueError("no such city")).reason == "ValueError: no such city"
+    assert Cancel(404).reason == "404"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("executor", [None, "process"])
+def test_what_only_yields_is_no_task(app: App, executor: str | None) -> None:
+    def plain() -> Iterator[int]:
+        yield 1
+
+    async def coroutine() -> AsyncIterator[int]:
+        yield 1
+
+    for function in (plain, coroutine):
+        with pytest.raises(BadInput, match="yields"):
+            app.task(name="rows", executor=executor)(function)
+
+
+def test_a_worker_in_the_foreground_wants_the_main_thread_and_no_running_loop(app: App) -> None:
+    def refused() -> str:
+        with pytest.raises(Conflict, match="async with app") as raised:
+            app.run_worker()
+        return raised.value.message
+
+    async def in_a_loop() -> str:
+        return refused()
+
+    said: list[str] = []
+    thread = threading.Thread(target=lambda: said.append(refused()))
+    thread.start()
+    thread.join()
+
+    assert "main thread" in said[0]
+    assert "event loop" in asyncio.run(in_a_loop())
