@@ -24,6 +24,7 @@ import msgspec
 
 from howdah.errors import DatabaseError, LeaseLost
 from howdah.logs import write_logs
+from howdah.outcome import Outcome
 from howdah.rows import Note
 from howdah.source import Source
 from howdah.system import die_with_parent, hear_of_children, shelter_parent
@@ -78,6 +79,7 @@ class Isolated:
             memory=hello.settings.process_memory,
         )
         self._app: App
+        self._lifespan: Lifespan
 
     def run(self) -> None:
         """Load, say so, and work."""
@@ -85,8 +87,8 @@ class Isolated:
         os.register_at_fork(after_in_child=self._wire.cut)
         loop = self._main.get_loop()
         try:
-            lifespan = self._loaded()
-            self._means.resources = self._main.run(lifespan.open())
+            self._lifespan = self._loaded()
+            self._means.resources = self._main.run(self._lifespan.open())
         except BaseException as error:
             self._wire.begin(Ready(error=_said(error)))
             sys.exit(1)
@@ -95,7 +97,7 @@ class Isolated:
         while (work := loop.run_until_complete(self._next())) is not None:
             self._work(work)
         self._main.run(self._transactions.close())
-        self._main.run(lifespan.close())
+        self._main.run(self._lifespan.close())
         self._main.close()
 
     def _loaded(self) -> Lifespan:
@@ -187,6 +189,10 @@ class Isolated:
         on_loop = task is None or inspect.iscoroutinefunction(task.function)
         where = "loop" if on_loop else "thread"
         self._attempt = attempt = Attempt(message.job, task, self._means, where)
+        if self._lifespan.has_ended:  # while nothing ran here: another process is to run it
+            why = self._lifespan.broke or RuntimeError("it was left")
+            self._tell(attempt, attempt.not_now("process", f"the app's lifespan ended: {why!r}"))
+            return
         self._jobs += 1
         self._is_told = False
         if not self._is_ticking:
@@ -214,6 +220,9 @@ class Isolated:
             outcome = attempt.broken(error)
         else:
             outcome = handle.result()
+        self._tell(attempt, outcome)
+
+    def _tell(self, attempt: Attempt, outcome: Outcome) -> None:
         self._attempt, self._latest = None, None
         worn = outcome.kind == "crashed" or self._is_worn()
         self._wire.say(
@@ -227,7 +236,7 @@ class Isolated:
 
     def _is_worn(self) -> bool:
         settings = self._hello.settings
-        if self._jobs >= settings.process_max_jobs:
+        if self._jobs >= settings.process_max_jobs or self._lifespan.has_ended:
             return True
         most = settings.process_memory
         return most is not None and _resident() > most * MIB * 3 // 4

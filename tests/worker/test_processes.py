@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -9,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -373,6 +375,51 @@ async def test_a_process_is_replaced_after_so_many_jobs(pool):
         pids = await results(app, *[poisons.harmless.job() for _ in range(5)])
 
     assert [*Counter(pids).values()] == [2, 2, 1]
+
+
+LEFT = """
+import asyncio, os
+from contextlib import asynccontextmanager
+from howdah import App
+
+@asynccontextmanager
+async def lifespan(_):
+    async def feed():
+        await asyncio.sleep(0.3)
+        if os.getpid() != WORKER:
+            raise ConnectionError("the feed has ended")
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(feed())
+        yield
+
+app = App(lifespan=lifespan)
+
+@app.task(name="pid", executor="process")
+def pid():
+    return os.getpid()
+"""
+
+
+@pytest.mark.slow
+async def test_no_job_starts_in_a_process_whose_lifespan_has_ended_by_itself(
+    dsn, store, eventually, tmp_path, monkeypatch
+):
+    (tmp_path / "left.py").write_text(LEFT.replace("WORKER", str(os.getpid())))
+    monkeypatch.syspath_prepend(tmp_path)
+    app = import_module("left").app
+    app.use(Settings(database_url=dsn, process_slots=1))
+
+    async with app, suspicious(app, Source(app="left:app")):
+        job_id = await app.enqueue(app.tasks["pid"].job())
+        first = await app.result(job_id, 20)
+        await asyncio.sleep(0.6)  # nothing outside shows that it has ended
+        job_id = await app.enqueue(app.tasks["pid"].job())
+        await eventually(lambda: store.state(job_id) == "scheduled")
+        assert store.job(job_id).attempt == 0
+        assert await app.result(job_id, 20) != first
+
+    assert "the feed has ended" in store.one("select error from howdah.attempts limit 1")
 
 
 async def test_a_process_that_has_grown_too_large_is_replaced(pool):

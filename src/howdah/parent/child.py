@@ -33,6 +33,7 @@ from howdah.parent.messages import (
 )
 from howdah.system import how_it_ended, signal_group
 from howdah.worker.board import APART, HERE, anonymous_file, read_board
+from howdah.worker.stopping import BEREFT
 
 # Without the current folder on the path, where a user's queue.py would pass for Python's own.
 PROGRAM = (sys.executable, "-P", "-m", "howdah.parent.program")
@@ -109,6 +110,11 @@ class Child:
         if self.overstayed:
             return f"had left, but did not end within {LAST_BREATH:g} s (threads?): killed"
         return "was killed for its silence" if self.fenced else None
+
+    @property
+    def leaves_well(self) -> bool:
+        """Whether it says that it stops, and not because it cannot go on."""
+        return self.leaving not in {None, BEREFT}
 
     @property
     def silent(self) -> float:

@@ -240,7 +240,7 @@ class Attempt:
         """What came of an attempt that we ourselves could not bring to an end."""
         return self.end(Failed, error=storable(_traceback(error)), reason="error")
 
-    def not_now(self, what: str, error: BaseException) -> Outcome:
+    def not_now(self, what: str, error: BaseException | str) -> Outcome:
         """What came of an attempt for which the system had no such thing: later, uncharged."""
         said = storable(f"no {what} could be started: {error}")
         later = random.uniform(1.0, 3.0)
