@@ -31,7 +31,16 @@ from howdah.system import die_with_parent, hear_of_children, shelter_parent
 from howdah.worker.attempt import Attempt
 from howdah.worker.lifespan import Lifespan
 from howdah.worker.means import Means
-from howdah.worker.pipe import Hello, Interrupt, Noted, Perform, Ready, done, read_by_process
+from howdah.worker.pipe import (
+    LONGEST_ANSWER,
+    Hello,
+    Interrupt,
+    Noted,
+    Perform,
+    Ready,
+    done,
+    read_by_process,
+)
 from howdah.worker.threads import MainThread
 from howdah.worker.transactions import Transactions
 from howdah.worker.wire import Wire
@@ -40,6 +49,7 @@ if TYPE_CHECKING:
     from howdah.app import App
 
 MIB = 1024 * 1024
+TOO_LONG = f"with its cursor and new steps it takes more than {LONGEST_ANSWER // MIB} MiB"
 Work = Callable[[], None]
 
 
@@ -83,7 +93,7 @@ class Isolated:
 
     def run(self) -> None:
         """Load, say so, and work."""
-        signal.signal(signal.SIGTERM, self._interrupted)
+        self._hear_interrupts()
         os.register_at_fork(after_in_child=self._wire.cut)
         loop = self._main.get_loop()
         try:
@@ -121,6 +131,7 @@ class Isolated:
             work = await self._inbox.get()
             if not isinstance(work, Attempt):
                 return work
+            self._hear_interrupts()
             work.handle = asyncio.create_task(work.run())
             if work.stopping is not None:
                 work.handle.cancel()
@@ -129,7 +140,7 @@ class Isolated:
             self._wire.soon(self._finish, work)
 
     def _work(self, work: Work) -> None:
-        signal.signal(signal.SIGTERM, self._interrupted)  # whatever the job before has done to it
+        self._hear_interrupts()
         self._is_working = True
         try:
             contextvars.copy_context().run(work)
@@ -138,6 +149,10 @@ class Isolated:
         finally:
             self._is_working = False
         self._stay_alone()
+
+    def _hear_interrupts(self) -> None:
+        """From now on, whatever the job before has done to the signal."""
+        signal.signal(signal.SIGTERM, self._interrupted)
 
     def _check(self) -> None:
         """Before a plain function: it may have been interrupted while it waited."""
@@ -225,14 +240,11 @@ class Isolated:
     def _tell(self, attempt: Attempt, outcome: Outcome) -> None:
         self._attempt, self._latest = None, None
         worn = outcome.kind == "crashed" or self._is_worn()
-        self._wire.say(
-            done(
-                outcome,
-                is_stored=attempt.is_stored,
-                was_blocking=self._was_blocking,
-                is_worn=worn,
-            )
+        said = partial(
+            done, is_stored=attempt.is_stored, was_blocking=self._was_blocking, is_worn=worn
         )
+        if not self._wire.say(said(outcome)):
+            self._wire.say(said(attempt.bad_result(TOO_LONG)))
 
     def _is_worn(self) -> bool:
         settings = self._hello.settings

@@ -7,9 +7,9 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -19,6 +19,7 @@ from howdah.system import hear_of_children
 if TYPE_CHECKING:
     from howdah.worker import Worker
 
+T = TypeVar("T")
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 REMIND_EVERY = 5.0  # seconds between two lines that say what a stopping worker waits for
 log = logging.getLogger("howdah.worker")
@@ -33,7 +34,21 @@ def run_worker(worker: Worker, *, burst: bool = False) -> None:
     """
     _check_place()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(Foreground(worker).run(burst=burst))
+        run_to_the_end(runner.get_loop(), Foreground(worker).run(burst=burst))
+
+
+def run_to_the_end(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
+    """Its result. A SystemExit in an asyncio task that a job has made, which asyncio lets out of
+    the loop, goes no further: the job has it too, if it waits for that."""
+    working = loop.create_task(work)
+    while not working.done():
+        try:
+            loop.run_until_complete(working)
+        except SystemExit as error:
+            if working.done():
+                raise
+            log.warning("an asyncio task of a job has called sys.exit(%r): not here", error.code)
+    return working.result()
 
 
 def _check_place() -> None:

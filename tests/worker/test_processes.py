@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from howdah import App, BadInput, JobFailed, jobs
+from howdah import App, BadInput, JobFailed, Workflow, jobs
 from howdah.events import AttemptFinished, ProcessFailed
 from howdah.settings import Settings
 from howdah.source import Source
@@ -106,6 +106,22 @@ async def test_arguments_and_results_travel_up_to_their_limits(pool):
         back = await results(app, *[poisons.echo.job(what) for what in large])
 
     assert back == large
+
+
+@pytest.mark.slow
+async def test_steps_of_many_megabytes_travel_and_what_is_longer_fails_its_own_job_only(
+    pool, store, eventually
+):
+    app = pool()
+
+    async with app.worker():
+        await app.enqueue(Workflow("grown").add("first", poisons.grows.job(steps=9)))
+        await eventually(lambda: store.states() == {"succeeded": 1, "scheduled": 9}, 20)
+        failed = await app.enqueue(poisons.says_too_much.job())
+        with pytest.raises(JobFailed, match="the result cannot be stored: with its cursor"):
+            await app.result(failed, 20)
+
+    assert store.job(failed).crashes == 0
 
 
 async def test_what_a_job_raises_is_its_outcome_and_not_its_process_s_end(pool, store, eventually):
@@ -197,6 +213,21 @@ async def test_finally_blocks_run_before_the_end(pool, store, eventually, tmp_pa
     assert [store.job(job_id).error for job_id in jobs[:2]] == ["timed out after 0.3 s"] * 2
     assert store.job(jobs[2]).error == "timed out after 0.3 s; it let nothing beside it run"
     assert [file.read_text() for file in notes] == ["tidied, cancelled=True\n"] * 2 + ["tidied\n"]
+
+
+async def test_finally_blocks_run_also_after_a_coroutine_that_took_the_signal_for_itself(
+    pool, store, tmp_path
+):
+    app, notes = pool(), tmp_path / "notes"
+
+    async with app.worker():
+        await results(app, poisons.takes_the_signal.job())
+        job_id = await app.enqueue(poisons.tidy_on_loop.job(notes=str(notes)))
+        with pytest.raises(JobFailed):
+            await app.result(job_id, 20)
+
+    assert notes.read_text() == "tidied, cancelled=True\n"
+    assert store.job(job_id).error == "timed out after 0.3 s"
 
 
 async def test_who_ignores_its_ending_is_killed_and_replaced(pool, store, eventually, tmp_path):
