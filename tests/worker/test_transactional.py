@@ -18,7 +18,7 @@ import pytest
 
 from howdah import App, Cancel, Context, Retry, Snooze, jobs
 from howdah.call import Call
-from howdah.events import LeaseRefused
+from howdah.events import AttemptFinished, LeaseRefused
 from howdah.outcome import Fail, Released, Succeeded
 from howdah.worker import transactions as transactions_module
 from howdah.worker.connections import Transaction
@@ -939,6 +939,33 @@ async def test_perform_ends_a_transactional_attempt_in_time(body, quick, store, 
 
     assert outcome.reason == "timeout"
     assert effects(store) == []
+
+
+async def test_a_hook_that_fails_after_djangos_commit_is_told_and_changes_no_jobs_end(
+    dsn, quick, store, seen, caplog, eventually
+):
+    set_up_django(dsn)
+    from django.db import transaction
+
+    ran = []
+
+    @quick.task(name="job", delivery="transactional", connection="django")
+    def job(ctx: Context) -> None:
+        def hook() -> None:
+            ran.append(store.state(ctx.job_id))
+            raise ConnectionError("the cache is away")
+
+        transaction.on_commit(hook)
+
+    ends = seen(quick, AttemptFinished)
+    async with quick.worker():
+        job_id = await job.enqueue()
+        await eventually(lambda: ends)
+
+    assert ran == ["succeeded"]
+    assert isinstance(ends[0].outcome, Succeeded)
+    assert f"a hook of job {job_id} has failed; the job has succeeded" in caplog.text
+    assert "ConnectionError: the cache is away" in caplog.text
 
 
 async def test_django_elsewhere_is_told_where_the_schema_has_to_be(
