@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 REMIND_EVERY = 5.0  # seconds between two lines that say what a stopping worker waits for
+LEFT_WITHIN = 1.0  # seconds in which asyncio tasks that jobs have left behind end when cancelled
 log = logging.getLogger("howdah.worker")
 
 
@@ -33,11 +34,36 @@ def run_worker(worker: Worker, *, burst: bool = False) -> None:
     arrive, or a loop runs that it would block.
     """
     _check_place()
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        run_to_the_end(runner.get_loop(), Foreground(worker).run(burst=burst))
+    run_on_a_loop(Foreground(worker).run(burst=burst))
 
 
-def run_to_the_end(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
+def run_on_a_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Its result, from a loop of its own; jobs cannot keep that from ending.
+
+    What they have left behind there is cancelled, and not waited for if that does not end it.
+    """
+    runner = asyncio.Runner(loop_factory=loop_factory())
+    loop = runner.get_loop()
+    try:
+        return _run_to_the_end(loop, work)
+    finally:
+        if deaf := _run_to_the_end(loop, _cancelled_all()):
+            log.warning("asyncio tasks of jobs go on although cancelled: %d left behind", deaf)
+            loop.set_exception_handler(lambda *_: None)  # it would complain, once for each
+            loop.close()
+        else:
+            runner.close()
+
+
+async def _cancelled_all() -> int:
+    """Cancel all that is left on the loop; how many do not end by that."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    return len((await asyncio.wait(left, timeout=LEFT_WITHIN))[1]) if left else 0
+
+
+def _run_to_the_end(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
     """Its result. A SystemExit in an asyncio task that a job has made, which asyncio lets out of
     the loop, goes no further: the job has it too, if it waits for that."""
     working = loop.create_task(work)

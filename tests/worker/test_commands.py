@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import time
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from howdah import App, BadInput, Cancel, JobFailed, Retry, Snooze, Workflow, jobs, result
+from howdah.worker import commands
 
 ONCE = Retry(max_attempts=1)
 
@@ -257,6 +259,24 @@ async def test_where_no_process_can_be_had_a_job_is_tried_later_and_not_charged(
 
     assert waiting.attempt == 0
     assert store.attempts(job_id) == ["no process"]
+
+
+async def test_a_program_whose_time_is_up_as_it_ends_is_not_killed_again_later(
+    app, store, eventually, monkeypatch
+):
+    """By then its process group may be somebody else's."""
+
+    async def takes_long(_):
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(commands._Running, "drained", takes_long)
+    true = command(app, "true", "true", timeout=0.1)
+
+    async with app.worker() as worker:
+        job_id = await true.enqueue()
+        await eventually(lambda: store.attempts(job_id) == ["timeout"])
+
+        assert worker._parts.commands.groups == frozenset()
 
 
 async def test_a_program_that_is_not_there_is_said(app):

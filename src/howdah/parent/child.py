@@ -87,6 +87,7 @@ class Child:
         self._board: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel[FromChild] | None = None
+        self._ended: asyncio.Future[int]
         self._statuses: list[asyncio.Future[Status]] = []
 
     @property
@@ -135,6 +136,13 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 process_group=0,  # a Ctrl-C is for the parent, which tells its children
             )
+        try:
+            self._ended = self._exit()
+        except RuntimeError as error:  # there is a limit to threads, too
+            ours.close()
+            self.kill()
+            self._process.wait()
+            raise OSError(str(error)) from error
         ours.setblocking(False)
         self._channel = await channel_on(ours, FromChild)
         self.tell(start)
@@ -153,7 +161,7 @@ class Child:
 
     async def listen(self, heard: Callable[[Child, FromChild], None]) -> Death:
         """Take its messages until it has ended, and end what it left behind."""
-        ended = self._exit()
+        ended = self._ended
         reading = asyncio.ensure_future(self._read(heard))
         both: set[asyncio.Future[Any]] = {ended, reading}
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)

@@ -85,8 +85,10 @@ class Commands:
             return attempt.stopped()
         finally:
             signal_group(process.pid, signal.SIGKILL)  # what it may have left behind
-            await running.drained()
-            self._tell(process.pid, alive=False)
+            try:
+                await running.drained()
+            finally:  # it may be told to stop just now
+                self._tell(process.pid, alive=False)
         return _judged(attempt, argv[0], running)
 
     def _named(self, attempt: Attempt) -> tuple[list[str], str] | Outcome:
