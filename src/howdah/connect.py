@@ -47,17 +47,19 @@ async def open_connection(
     url: str | None = None,
     timeout: float = 10.0,
     answer_within: float | None = 30.0,
+    kind: type[asyncpg.Connection] = asyncpg.Connection,
 ) -> Any:
     """A connection of asyncpg, READ COMMITTED; raises NoDatabase or Denied with what to do.
 
     Where the URL names several hosts, to the first that takes writes, looked up anew each time.
     No statement waits longer than `answer_within` unless it says so itself. None: it is for a
-    task's own statements, and its transaction may idle too.
+    task's own statements, and its transaction may idle too. `kind` is the connection's class.
     """
     where = url or database_url(settings)
     understood = for_asyncpg(where)
     options: dict[str, Any] = {
         "command_timeout": answer_within,
+        "connection_class": kind,
         "statement_cache_size": 100 if settings.prepare else 0,
         "server_settings": {"application_name": name[:63]},
     }

@@ -73,6 +73,7 @@ class Context:
         loop: asyncio.AbstractEventLoop | None = None,
         resources: Any = None,
         connection: Any = None,
+        ends_at: float | None = None,
     ) -> None:
         self.job_id: UUID = job.id
         self.queue, self.task = job.queue, job.task
@@ -84,7 +85,7 @@ class Context:
         self.workflow = Growth() if (job.hooks or 0) & MEMBER else None
         self.cursor: dict[str, Any] | None = msgspec.json.decode(job.cursor) if job.cursor else {}
         self.log = _JobLogger(logging.getLogger(f"howdah.task.{job.task}"), self)
-        self._ends_at = None if job.timeout_ms is None else time.monotonic() + job.timeout_ms / 1000
+        self._ends_at = ends_at  # monotonic seconds
         self._cancelled = threading.Event()
         self._extend, self._loop, self._progress = extend, loop, progress
         self.resources, self.connection = resources, connection

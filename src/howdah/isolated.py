@@ -24,13 +24,23 @@ import msgspec
 
 from howdah.errors import DatabaseError, LeaseLost
 from howdah.logs import write_logs
+from howdah.outcome import Outcome
 from howdah.rows import Note
 from howdah.source import Source
 from howdah.system import die_with_parent, hear_of_children, shelter_parent
 from howdah.worker.attempt import Attempt
 from howdah.worker.lifespan import Lifespan
 from howdah.worker.means import Means
-from howdah.worker.pipe import Hello, Interrupt, Noted, Perform, Ready, done, read_by_process
+from howdah.worker.pipe import (
+    LONGEST_ANSWER,
+    Hello,
+    Interrupt,
+    Noted,
+    Perform,
+    Ready,
+    done,
+    read_by_process,
+)
 from howdah.worker.threads import MainThread
 from howdah.worker.transactions import Transactions
 from howdah.worker.wire import Wire
@@ -39,6 +49,7 @@ if TYPE_CHECKING:
     from howdah.app import App
 
 MIB = 1024 * 1024
+TOO_LONG = f"with its cursor and new steps it takes more than {LONGEST_ANSWER // MIB} MiB"
 Work = Callable[[], None]
 
 
@@ -78,15 +89,16 @@ class Isolated:
             memory=hello.settings.process_memory,
         )
         self._app: App
+        self._lifespan: Lifespan
 
     def run(self) -> None:
         """Load, say so, and work."""
-        signal.signal(signal.SIGTERM, self._interrupted)
+        self._hear_interrupts()
         os.register_at_fork(after_in_child=self._wire.cut)
         loop = self._main.get_loop()
         try:
-            lifespan = self._loaded()
-            self._means.resources = self._main.run(lifespan.open())
+            self._lifespan = self._loaded()
+            self._means.resources = self._main.run(self._lifespan.open())
         except BaseException as error:
             self._wire.begin(Ready(error=_said(error)))
             sys.exit(1)
@@ -95,7 +107,7 @@ class Isolated:
         while (work := loop.run_until_complete(self._next())) is not None:
             self._work(work)
         self._main.run(self._transactions.close())
-        self._main.run(lifespan.close())
+        self._main.run(self._lifespan.close())
         self._main.close()
 
     def _loaded(self) -> Lifespan:
@@ -119,6 +131,7 @@ class Isolated:
             work = await self._inbox.get()
             if not isinstance(work, Attempt):
                 return work
+            self._hear_interrupts()
             work.handle = asyncio.create_task(work.run())
             if work.stopping is not None:
                 work.handle.cancel()
@@ -127,7 +140,7 @@ class Isolated:
             self._wire.soon(self._finish, work)
 
     def _work(self, work: Work) -> None:
-        signal.signal(signal.SIGTERM, self._interrupted)  # whatever the job before has done to it
+        self._hear_interrupts()
         self._is_working = True
         try:
             contextvars.copy_context().run(work)
@@ -136,6 +149,10 @@ class Isolated:
         finally:
             self._is_working = False
         self._stay_alone()
+
+    def _hear_interrupts(self) -> None:
+        """From now on, whatever the job before has done to the signal."""
+        signal.signal(signal.SIGTERM, self._interrupted)
 
     def _check(self) -> None:
         """Before a plain function: it may have been interrupted while it waited."""
@@ -187,6 +204,10 @@ class Isolated:
         on_loop = task is None or inspect.iscoroutinefunction(task.function)
         where = "loop" if on_loop else "thread"
         self._attempt = attempt = Attempt(message.job, task, self._means, where)
+        if self._lifespan.has_ended:  # while nothing ran here: another process is to run it
+            why = self._lifespan.broke or RuntimeError("it was left")
+            self._tell(attempt, attempt.not_now("process", f"the app's lifespan ended: {why!r}"))
+            return
         self._jobs += 1
         self._is_told = False
         if not self._is_ticking:
@@ -214,20 +235,20 @@ class Isolated:
             outcome = attempt.broken(error)
         else:
             outcome = handle.result()
+        self._tell(attempt, outcome)
+
+    def _tell(self, attempt: Attempt, outcome: Outcome) -> None:
         self._attempt, self._latest = None, None
         worn = outcome.kind == "crashed" or self._is_worn()
-        self._wire.say(
-            done(
-                outcome,
-                is_stored=attempt.is_stored,
-                was_blocking=self._was_blocking,
-                is_worn=worn,
-            )
+        said = partial(
+            done, is_stored=attempt.is_stored, was_blocking=self._was_blocking, is_worn=worn
         )
+        if not self._wire.say(said(outcome)):
+            self._wire.say(said(attempt.bad_result(TOO_LONG)))
 
     def _is_worn(self) -> bool:
         settings = self._hello.settings
-        if self._jobs >= settings.process_max_jobs:
+        if self._jobs >= settings.process_max_jobs or self._lifespan.has_ended:
             return True
         most = settings.process_memory
         return most is not None and _resident() > most * MIB * 3 // 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from traceback import format_exception_only
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -99,21 +100,31 @@ class Snooze(Exception):
 class Cancel(Exception):
     """Return or raise it in a task: this job is to be cancelled, for this reason."""
 
-    def __init__(self, reason: str = "cancelled by its task") -> None:
+    def __init__(self, reason: str | BaseException = "cancelled by its task") -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason = _said(reason)
 
 
 class Fail(Exception):
     """Return or raise it in a task: this job has failed for good, whatever attempts are left.
 
-    `result` is stored with it as JSON, for whoever is to know more than the reason says.
+    The reason is text, or an exception that says it. `result` is stored with it as JSON, for
+    whoever is to know more.
     `save_cursor` hands the cursor on all the same to the next job of the serial key.
     """
 
-    def __init__(self, reason: str, result: Any = None, *, save_cursor: bool = False) -> None:
+    def __init__(
+        self, reason: str | BaseException, result: Any = None, *, save_cursor: bool = False
+    ) -> None:
         super().__init__(reason)
-        self.reason, self.result, self.save_cursor = reason, result, save_cursor
+        self.reason, self.result, self.save_cursor = _said(reason), result, save_cursor
 
 
 Word = Snooze | Cancel | Fail
+
+
+def _said(reason: object) -> str:
+    """The reason as text; an exception's as Python tells it, in one line."""
+    if isinstance(reason, BaseException):
+        return "".join(format_exception_only(reason)).strip()
+    return str(reason)

@@ -33,6 +33,9 @@ class Retry:
     never: tuple[type[BaseException], ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "never", _kinds(self.never))
+        if not isinstance(self.max_attempts, int) or isinstance(self.max_attempts, bool):
+            raise BadInput(f"max_attempts is a whole number, got {self.max_attempts!r}")
         if not 1 <= self.max_attempts <= 10_000:
             raise BadInput(f"max_attempts must lie between 1 and 10000, got {self.max_attempts}")
         if not 1 <= self.factor <= 1000 or not 0 <= self.jitter <= 1:
@@ -45,3 +48,15 @@ class Retry:
         first, longest = seconds(self.first), seconds(self.longest)
         wait = min(longest, first * self.factor ** min(failures - 1, 60))
         return min(TEN_YEARS, wait * (1 + self.jitter * (2 * chance() - 1)))
+
+
+def _kinds(never: object) -> tuple[type[BaseException], ...]:
+    """The exception types: one, or several in whatever they come; raises BadInput."""
+    many = (never,) if isinstance(never, type) else never
+    if isinstance(many, tuple | list | set | frozenset) and all(
+        isinstance(kind, type) and issubclass(kind, BaseException) for kind in many
+    ):
+        return tuple(many)
+    raise BadInput(
+        f"never={never!r} is no tuple of exception types", hint="Write never=(ValueError,)."
+    )

@@ -7,19 +7,22 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from howdah.errors import Conflict
 from howdah.system import hear_of_children
 
 if TYPE_CHECKING:
     from howdah.worker import Worker
 
+T = TypeVar("T")
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 REMIND_EVERY = 5.0  # seconds between two lines that say what a stopping worker waits for
+LEFT_WITHIN = 1.0  # seconds in which asyncio tasks that jobs have left behind end when cancelled
 log = logging.getLogger("howdah.worker")
 
 
@@ -29,9 +32,59 @@ def run_worker(worker: Worker, *, burst: bool = False) -> None:
     The first signal lets running jobs end, the second hands them back, the third leaves at once.
     SIGUSR1 writes the worker's state to stderr, as JSON. In another thread than the main one no
     signal is heard: signals are the program's there, and the worker leaves when it is drained.
+    Raises Conflict where a loop runs that it would block.
     """
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(Foreground(worker).run(burst=burst))
+    _check_place()
+    run_on_a_loop(Foreground(worker).run(burst=burst))
+
+
+def run_on_a_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Its result, from a loop of its own; jobs cannot keep that from ending.
+
+    What they have left behind there is cancelled, and not waited for if that does not end it.
+    """
+    runner = asyncio.Runner(loop_factory=loop_factory())
+    loop = runner.get_loop()
+    try:
+        return _run_to_the_end(loop, work)
+    finally:
+        if deaf := _run_to_the_end(loop, _cancelled_all()):
+            log.warning("asyncio tasks of jobs go on although cancelled: %d left behind", deaf)
+            loop.set_exception_handler(lambda *_: None)  # it would complain, once for each
+            loop.close()
+        else:
+            runner.close()
+
+
+async def _cancelled_all() -> int:
+    """Cancel all that is left on the loop; how many do not end by that."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    return len((await asyncio.wait(left, timeout=LEFT_WITHIN))[1]) if left else 0
+
+
+def _run_to_the_end(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
+    """Its result. A SystemExit in an asyncio task that a job has made, which asyncio lets out of
+    the loop, goes no further: the job has it too, if it waits for that."""
+    working = loop.create_task(work)
+    while not working.done():
+        try:
+            loop.run_until_complete(working)
+        except SystemExit as error:
+            if working.done():
+                raise
+            log.warning("an asyncio task of a job has called sys.exit(%r): not here", error.code)
+    return working.result()
+
+
+def _check_place() -> None:
+    with suppress(RuntimeError):
+        asyncio.get_running_loop()
+        raise Conflict(
+            "run_worker blocks, and would block the event loop that runs here",
+            hint="Start it on that loop instead: async with app.worker(): …",
+        )
 
 
 class Foreground:

@@ -365,6 +365,11 @@ def declare(
             f"{chosen}: retry={retry!r} is no Retry", hint="Say retry=Retry(max_attempts=5)."
         )
     is_async = inspect.iscoroutinefunction(function)
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise BadInput(
+            f"{chosen} yields: to call it runs nothing of it",
+            hint="Return what is to be the result; enqueue a job for each part of the work.",
+        )
     defaults = checked(
         Options(
             queue=queue,

@@ -49,3 +49,36 @@ async def test_a_lifespan_has_its_time_to_close_after_the_worker_has_left(start,
 
     await parent.says("the lifespan is closed")
     assert "SIGKILL" not in parent.errors
+
+
+ENDING = """
+import asyncio
+from contextlib import asynccontextmanager
+import duties
+
+@asynccontextmanager
+async def lifespan(_):
+    async def feed():
+        await asyncio.sleep(0.1)
+        raise ConnectionError("the feed has ended")
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(feed())
+        yield
+
+app = duties.app
+app.lifespan = lifespan
+"""
+
+
+@pytest.mark.slow
+async def test_a_process_whose_lifespan_ends_by_itself_is_replaced_after_a_while(start, folder):
+    (folder / "ending.py").write_text(ENDING)
+    parent = start("-p", "1", app="ending:app")
+
+    said = await parent.says("another starts in 250ms")
+    parent.send(SIGTERM)
+
+    assert "the app's lifespan broke" in said
+    assert "ConnectionError: the feed has ended" in said
+    assert await parent.ended() == 0

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from howdah import App, BadInput, Cancel, Conflict, Job, Retry, Snooze
+from howdah import App, BadInput, Cancel, Conflict, Fail, Job, Retry, Snooze
 from howdah.job import make_options
 
 
@@ -281,3 +283,29 @@ def test_a_word_of_a_task_keeps_what_it_says() -> None:
         Snooze(-1)
     with pytest.raises(BadInput, match="ten years"):
         Snooze(timedelta(days=3601))
+
+
+def test_a_word_takes_an_exception_or_anything_else_for_its_reason() -> None:
+    assert Fail(ValueError("no such city")).reason == "ValueError: no such city"
+    assert Cancel(404).reason == "404"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("executor", [None, "process"])
+def test_what_only_yields_is_no_task(app: App, executor: str | None) -> None:
+    def plain() -> Iterator[int]:
+        yield 1
+
+    async def coroutine() -> AsyncIterator[int]:
+        yield 1
+
+    for function in (plain, coroutine):
+        with pytest.raises(BadInput, match="yields"):
+            app.task(name="rows", executor=executor)(function)
+
+
+def test_a_worker_in_the_foreground_wants_no_running_loop(app: App) -> None:
+    async def in_a_loop() -> None:
+        app.run_worker()
+
+    with pytest.raises(Conflict, match="event loop"):
+        asyncio.run(in_a_loop())

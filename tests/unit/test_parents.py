@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import threading
 from uuid import uuid4
 
 import pytest
@@ -21,6 +22,7 @@ from howdah.parent.messages import (
     Leaving,
     Refused,
     Registered,
+    Start,
     Status,
     channel_on,
     settings_of,
@@ -37,8 +39,10 @@ from howdah.parent.policy import (
 )
 from howdah.parent.service import address_of
 from howdah.settings import Settings
+from howdah.source import Source
 from howdah.worker.board import PLACE, Board, anonymous_file, read_board
 from howdah.worker.chores import turns_of
+from howdah.worker.pooled import NoProcess, Pooled
 
 
 @pytest.mark.parametrize("lost_after", [1.0, 2.0, 6.0, 30.0, 600.0])
@@ -201,3 +205,31 @@ def test_a_port_may_have_a_host(text, address):
 def test_what_is_no_port_is_refused(text):
     with pytest.raises(errors.BadInput):
         address_of(text)
+
+
+def no_thread_is_left(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+async def test_a_child_that_no_thread_can_wait_for_could_not_be_started(monkeypatch):
+    child = Child(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread_is_left)
+        with pytest.raises(OSError, match="can't start new thread"):
+            await child.start(Start(source=Source(app="no:where"), number=1, name="one"))
+    child.close()
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(child.pid, 0)
+
+
+async def test_a_process_that_no_thread_can_wait_for_leaves_no_file_open(monkeypatch):
+    process = Pooled(lambda _: None)
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread_is_left)
+        with pytest.raises(NoProcess, match="can't start new thread"):
+            await process.start(Hello(settings={}))
+    await asyncio.sleep(0)
+
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -54,6 +54,8 @@ def test_durations_of_a_policy_may_be_written_in_words() -> None:
         {"max_attempts": 0},
         {"max_attempts": -1},
         {"max_attempts": 10_001},
+        {"max_attempts": 2.5},
+        {"max_attempts": None},
         {"factor": 0.5},
         {"factor": 1001},
         {"jitter": -0.1},
@@ -104,3 +106,11 @@ def test_without_jitter_a_later_wait_is_never_shorter(
     policy = Retry(first=first, factor=factor, jitter=0)
 
     assert policy.delay(failures + 1) >= policy.delay(failures)
+
+
+def test_errors_that_are_never_retried_may_come_in_any_collection_and_are_exceptions() -> None:
+    assert Retry(never=ValueError).never == (ValueError,)  # type: ignore[arg-type]
+    assert Retry(never=[ValueError, KeyError]).never == (ValueError, KeyError)  # type: ignore[arg-type]
+    for wrong in ("ValueError", ("ValueError",), (int,), None):
+        with pytest.raises(BadInput, match="exception types"):
+            Retry(never=wrong)  # type: ignore[arg-type]

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from howdah import App, Context, Fail, Retry, Snooze
+from howdah.worker import wire
 
 
 @contextlib.contextmanager
@@ -150,6 +151,25 @@ async def tidy_on_loop(ctx: Context, notes: str) -> None:
         await asyncio.sleep(60)
     finally:
         note(notes, f"tidied, cancelled={ctx.cancelled}")
+
+
+@app.task(executor="process", retry=once)
+async def takes_the_signal() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    return os.getpid()
+
+
+@app.task(executor="process", retry=once)
+async def grows(ctx: Context, steps: int) -> None:
+    assert ctx.workflow is not None
+    for n in range(steps):
+        ctx.workflow.add(f"step {n}", echo.options(delay=3600).job("x" * 1_000_000))
+
+
+@app.task(executor="process", retry=once)
+def says_too_much() -> str:
+    wire.LONGEST_ANSWER = 1000
+    return "x" * 1000
 
 
 @app.task(executor="process", timeout=0.3, retry=once)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,7 +13,8 @@ from typing import Any
 import pytest
 from psycopg.types.json import Jsonb
 
-from howdah import App, BadInput, JobFailed, Retry, Workflow, jobs, result
+from howdah import App, BadInput, Cancel, JobFailed, Retry, Snooze, Workflow, jobs, result
+from howdah.worker import commands
 
 ONCE = Retry(max_attempts=1)
 
@@ -204,6 +207,76 @@ async def test_arguments_that_do_not_fit_fail_before_anything_runs(app, tmp_path
     assert (end.state, end.attempt) == ("failed", 1)
     assert "size" in end.error
     assert not mark.exists()
+
+
+async def test_the_function_that_names_the_program_may_say_later_never_or_fail(
+    dsn, store, eventually
+):
+    app = App(dsn, commands=("true",))
+
+    @app.task(name="names", executor="command", retry=Retry(first=3600))
+    def names(how: str) -> Any:
+        if how == "later":
+            raise Snooze("1h")
+        if how == "never":
+            return Cancel("gone")
+        raise ConnectionError("the catalogue is away")
+
+    async with app, app.worker():
+        jobs = [await names.enqueue(how) for how in ("later", "never", "error")]
+        await eventually(lambda: not {"ready", "running"} & store.states().keys())
+
+    assert [store.state(job) for job in jobs] == ["scheduled", "cancelled", "scheduled"]
+    assert [store.attempts(job) for job in jobs] == [["snoozed"], ["cancelled"], ["error"]]
+
+
+async def test_a_signal_without_a_name_is_an_end_like_any_other(app, store):
+    odd = command(app, "odd", "sh", "-c", "kill -40 $$")
+
+    async with app.worker():
+        end = await ended(app, odd.job())
+
+    assert store.attempts(end.id) == ["error"]
+    assert "sh: killed by signal 40" in end.error
+
+
+async def test_where_no_process_can_be_had_a_job_is_tried_later_and_not_charged(
+    app, store, eventually, monkeypatch
+):
+    async def none_left(*_: Any, **__: Any) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    true = command(app, "true", "true")
+
+    async with app.worker():
+        with monkeypatch.context() as patch:
+            patch.setattr("asyncio.create_subprocess_exec", none_left)
+            job_id = await true.enqueue()
+            await eventually(lambda: store.state(job_id) == "scheduled")
+        waiting = store.job(job_id)
+        store.do("select howdah.run_now(%s)", job_id)
+        await eventually(lambda: store.state(job_id) == "succeeded")
+
+    assert waiting.attempt == 0
+    assert store.attempts(job_id) == ["no process"]
+
+
+async def test_a_program_whose_time_is_up_as_it_ends_is_not_killed_again_later(
+    app, store, eventually, monkeypatch
+):
+    """By then its process group may be somebody else's."""
+
+    async def takes_long(_):
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(commands._Running, "drained", takes_long)
+    true = command(app, "true", "true", timeout=0.1)
+
+    async with app.worker() as worker:
+        job_id = await true.enqueue()
+        await eventually(lambda: store.attempts(job_id) == ["timeout"])
+
+        assert worker._parts.commands.groups == frozenset()
 
 
 async def test_a_program_that_is_not_there_is_said(app):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -138,3 +141,39 @@ async def test_a_context_adds_nothing_to_that_of_the_next_job(app, store, eventu
         await eventually(lambda: store.states()["succeeded"] == 2)
 
     assert seen == [False, False]
+
+
+who: ContextVar[str] = ContextVar("who", default="nobody")
+
+
+async def test_what_a_job_sets_in_a_context_variable_is_not_there_for_the_next_in_its_thread(
+    app, store, eventually
+):
+    @app.task(name="sets")
+    def sets(name: str) -> list[object]:
+        before = who.get()
+        who.set(name)
+        return [before, threading.get_ident()]
+
+    async with app.worker(slots=1):
+        jobs = [await sets.enqueue(name) for name in ("Ada", "Grace")]
+        await eventually(lambda: store.states()["succeeded"] == 2)
+
+    (first, thread), (second, same) = (store.job(job).result for job in jobs)
+    assert thread == same
+    assert [first, second] == ["nobody", "nobody"]
+
+
+async def test_current_counts_what_is_left_from_the_start_whenever_it_is_first_asked(
+    app, store, eventually
+):
+    @app.task(name="asks", timeout=10)
+    async def asks() -> float:
+        await asyncio.sleep(0.2)
+        return current().remaining
+
+    async with app.worker():
+        job_id = await asks.enqueue()
+        await eventually(lambda: store.state(job_id) == "succeeded")
+
+    assert store.job(job_id).result < 9.85

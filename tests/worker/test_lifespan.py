@@ -90,3 +90,34 @@ async def test_what_gives_no_context_manager_is_no_lifespan(dsn):
     with pytest.raises(BadInput, match=r"gives async_generator.*\n.*asynccontextmanager"):
         async with App(dsn, lifespan=opened).worker():
             pass
+
+
+async def test_a_worker_whose_lifespan_ends_by_itself_hands_back_what_runs_and_leaves(dsn, store):
+    @contextlib.asynccontextmanager
+    async def opened(_: App):
+        async def feed():
+            await broken.wait()
+            raise ConnectionError("the feed has ended")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(feed())
+            yield
+
+    broken, app = asyncio.Event(), App(dsn, lifespan=opened, shutdown_after=0.1)
+
+    @app.task(name="long")
+    async def long():
+        broken.set()
+        await asyncio.sleep(60)
+
+    async with app:
+        running = await long.enqueue()
+        worker = app.worker(slots=1)
+        with contextlib.suppress(ExceptionGroup):
+            async with worker:
+                with pytest.raises(ExceptionGroup) as raised:
+                    await asyncio.wait_for(worker.wait(), 3)
+
+    assert "the feed has ended" in repr(raised.value)
+    assert (store.job(running).state, store.job(running).attempt) == ("ready", 0)
+    assert store.one("select count(*) from howdah.workers") == 0

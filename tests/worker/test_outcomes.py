@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import math
-import sys
 from datetime import timedelta
+from uuid import uuid4
 
 import msgspec
 import pytest
 
-from howdah import Cancel, Context, Fail, Retry, Snooze
+from howdah import Cancel, Context, Fail, Retry, Snooze, current, jobs
+from howdah.outcome import Succeeded
+from howdah.worker import finisher
+from howdah.worker.finisher import Finisher
+from howdah.worker.threads import Threads
 
 ONCE = Retry(max_attempts=1)
 
@@ -173,6 +177,28 @@ async def test_the_error_holds_the_traceback_of_the_task_and_not_ours(run):
     assert "/howdah/worker/" not in job.error
 
 
+async def test_where_no_thread_can_be_had_a_job_is_tried_later_and_not_charged(
+    app, store, eventually, monkeypatch
+):
+    @app.task(name="task")
+    def task() -> None: ...
+
+    def none_left(_):
+        raise RuntimeError("can't start new thread")
+
+    async with app.worker():
+        with monkeypatch.context() as patch:
+            patch.setattr(Threads, "_new_thread", none_left)
+            job_id = await task.enqueue()
+            await eventually(lambda: store.state(job_id) == "scheduled")
+        waiting = store.job(job_id)
+        store.do("select howdah.run_now(%s)", job_id)
+        await eventually(lambda: store.state(job_id) == "succeeded")
+
+    assert waiting.attempt == 0
+    assert "can't start new thread" in store.one("select error from howdah.attempts")
+
+
 async def test_an_error_that_is_never_to_be_retried_fails_at_once(run, store):
     async def task():
         raise KeyError("gone")
@@ -256,6 +282,68 @@ async def test_one_bad_outcome_does_not_hold_up_the_batch_it_is_in(app, store, e
     assert bad == {n for n in range(500) if n % 50 == 7}
 
 
+def test_a_batch_holds_no_more_than_can_be_stored_in_time():
+    def outcome(**facts):
+        return Succeeded(id=uuid4(), lease=uuid4(), **facts)
+
+    many = [outcome(result="x" * 1_048_576) for _ in range(20)]
+    mixed = [outcome(**{name: "x" * 4_194_304}) for name in ("result", "error", "cursor", "steps")]
+    huge = [outcome(steps="x" * 20_000_000), outcome()]
+
+    assert [len(part) for part in finisher._cut(many)] == [16, 4]
+    assert [len(part) for part in finisher._cut([*mixed, outcome(error="!")])] == [4, 1]
+    assert [len(part) for part in finisher._cut(huge)] == [1, 1]
+    assert [len(part) for part in finisher._cut([outcome()] * 501)] == [500, 1]
+
+
+async def test_what_is_too_much_to_be_stored_in_time_is_stored_a_few_at_a_time(
+    app, store, eventually, monkeypatch
+):
+    @app.task(name="task")
+    async def task(): ...
+
+    many: list[int] = []
+    real = Finisher._store
+
+    async def slow(self, batch):
+        many.append(len(batch))
+        if len(batch) > 2:
+            raise TimeoutError
+        return await real(self, batch)
+
+    monkeypatch.setattr(Finisher, "_store", slow)
+    for _ in range(12):
+        store.enqueue("task")
+    async with app.worker():
+        await eventually(lambda: store.states() == {"succeeded": 12})
+
+    assert max(many) > 2
+
+
+async def test_what_is_too_much_to_be_claimed_in_time_is_claimed_a_few_at_a_time(
+    app, store, eventually, monkeypatch
+):
+    @app.task(name="task")
+    async def task(): ...
+
+    many: list[int] = []
+    real = jobs.claim
+
+    def slow(queues, n, **options):
+        many.append(n)
+        if n > 2:
+            raise TimeoutError
+        return real(queues, n, **options)
+
+    monkeypatch.setattr(jobs, "claim", slow)
+    for _ in range(12):
+        store.enqueue("task")
+    async with app.worker(slots=5):
+        await eventually(lambda: store.states() == {"succeeded": 12})
+
+    assert max(many) > 2
+
+
 async def test_an_unknown_task_that_slips_through_goes_back_uncharged(app, store, eventually):
     job_id = store.enqueue("gone")
     worker = app.worker()
@@ -320,9 +408,9 @@ async def test_arguments_of_a_type_that_json_cannot_make_fail_their_own_job_only
 
 async def test_a_plain_function_may_return_a_coroutine(run):
     async def inner():
-        return sys.getrecursionlimit()
+        return current().task
 
     def task():
         return inner()
 
-    assert (await run(task)).result == sys.getrecursionlimit()
+    assert (await run(task)).result == "task"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -9,13 +10,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from howdah import App, BadInput, JobFailed, jobs
+from howdah import App, BadInput, JobFailed, Workflow, jobs
 from howdah.events import AttemptFinished, ProcessFailed
 from howdah.settings import Settings
 from howdah.source import Source
@@ -104,6 +106,22 @@ async def test_arguments_and_results_travel_up_to_their_limits(pool):
         back = await results(app, *[poisons.echo.job(what) for what in large])
 
     assert back == large
+
+
+@pytest.mark.slow
+async def test_steps_of_many_megabytes_travel_and_what_is_longer_fails_its_own_job_only(
+    pool, store, eventually
+):
+    app = pool()
+
+    async with app.worker():
+        await app.enqueue(Workflow("grown").add("first", poisons.grows.job(steps=9)))
+        await eventually(lambda: store.states() == {"succeeded": 1, "scheduled": 9}, 20)
+        failed = await app.enqueue(poisons.says_too_much.job())
+        with pytest.raises(JobFailed, match="the result cannot be stored: with its cursor"):
+            await app.result(failed, 20)
+
+    assert store.job(failed).crashes == 0
 
 
 async def test_what_a_job_raises_is_its_outcome_and_not_its_process_s_end(pool, store, eventually):
@@ -195,6 +213,21 @@ async def test_finally_blocks_run_before_the_end(pool, store, eventually, tmp_pa
     assert [store.job(job_id).error for job_id in jobs[:2]] == ["timed out after 0.3 s"] * 2
     assert store.job(jobs[2]).error == "timed out after 0.3 s; it let nothing beside it run"
     assert [file.read_text() for file in notes] == ["tidied, cancelled=True\n"] * 2 + ["tidied\n"]
+
+
+async def test_finally_blocks_run_also_after_a_coroutine_that_took_the_signal_for_itself(
+    pool, store, tmp_path
+):
+    app, notes = pool(), tmp_path / "notes"
+
+    async with app.worker():
+        await results(app, poisons.takes_the_signal.job())
+        job_id = await app.enqueue(poisons.tidy_on_loop.job(notes=str(notes)))
+        with pytest.raises(JobFailed):
+            await app.result(job_id, 20)
+
+    assert notes.read_text() == "tidied, cancelled=True\n"
+    assert store.job(job_id).error == "timed out after 0.3 s"
 
 
 async def test_who_ignores_its_ending_is_killed_and_replaced(pool, store, eventually, tmp_path):
@@ -373,6 +406,51 @@ async def test_a_process_is_replaced_after_so_many_jobs(pool):
         pids = await results(app, *[poisons.harmless.job() for _ in range(5)])
 
     assert [*Counter(pids).values()] == [2, 2, 1]
+
+
+LEFT = """
+import asyncio, os
+from contextlib import asynccontextmanager
+from howdah import App
+
+@asynccontextmanager
+async def lifespan(_):
+    async def feed():
+        await asyncio.sleep(0.3)
+        if os.getpid() != WORKER:
+            raise ConnectionError("the feed has ended")
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(feed())
+        yield
+
+app = App(lifespan=lifespan)
+
+@app.task(name="pid", executor="process")
+def pid():
+    return os.getpid()
+"""
+
+
+@pytest.mark.slow
+async def test_no_job_starts_in_a_process_whose_lifespan_has_ended_by_itself(
+    dsn, store, eventually, tmp_path, monkeypatch
+):
+    (tmp_path / "left.py").write_text(LEFT.replace("WORKER", str(os.getpid())))
+    monkeypatch.syspath_prepend(tmp_path)
+    app = import_module("left").app
+    app.use(Settings(database_url=dsn, process_slots=1))
+
+    async with app, suspicious(app, Source(app="left:app")):
+        job_id = await app.enqueue(app.tasks["pid"].job())
+        first = await app.result(job_id, 20)
+        await asyncio.sleep(0.6)  # nothing outside shows that it has ended
+        job_id = await app.enqueue(app.tasks["pid"].job())
+        await eventually(lambda: store.state(job_id) == "scheduled")
+        assert store.job(job_id).attempt == 0
+        assert await app.result(job_id, 20) != first
+
+    assert "the feed has ended" in store.one("select error from howdah.attempts limit 1")
 
 
 async def test_a_process_that_has_grown_too_large_is_replaced(pool):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import threading
@@ -17,7 +18,7 @@ import pytest
 
 from howdah import App, Cancel, Context, Retry, Snooze, jobs
 from howdah.call import Call
-from howdah.events import LeaseRefused
+from howdah.events import AttemptFinished, LeaseRefused
 from howdah.outcome import Fail, Released, Succeeded
 from howdah.worker import transactions as transactions_module
 from howdah.worker.connections import Transaction
@@ -313,8 +314,10 @@ async def test_what_a_task_sets_on_its_session_is_not_there_for_the_next(
         if ctx.attempt == 1 and not effects(store):
             yield EFFECT.format(ctx.job_id, "first")
             yield "set lock_timeout = '77s'"
+            yield "create temp table left_behind (n int)"
             yield "select pg_advisory_lock(4711)"
         else:
+            yield "create temp table left_behind (n int)"
             yield (
                 f"insert into effect select '{ctx.job_id}', current_setting('lock_timeout') || ' ' "
                 "|| (select count(*) from pg_locks where locktype = 'advisory' and objid = 4711)"
@@ -329,6 +332,30 @@ async def test_what_a_task_sets_on_its_session_is_not_there_for_the_next(
             await eventually(lambda job_id=job_id: store.state(job_id) == "succeeded")
 
     assert effects(store) == ["0 0", "first"]
+
+
+async def test_how_a_task_wants_its_values_is_not_how_the_next_gets_them(quick, store, eventually):
+    from psycopg.rows import dict_row
+
+    @quick.task(name="codec", delivery="transactional")
+    async def codec(ctx: Context) -> str:
+        found = await ctx.connection.fetchval("select cast('[1]' as jsonb)")
+        await ctx.connection.set_type_codec(
+            "jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog"
+        )
+        return type(found).__name__
+
+    @quick.task(name="rows", delivery="transactional", connection="psycopg")
+    def rows(ctx: Context) -> str:
+        found = ctx.connection.execute("select 1 as n").fetchone()
+        ctx.connection.row_factory, ctx.connection.cursor_factory = dict_row, psycopg.ClientCursor
+        return type(found).__name__
+
+    async with quick.worker(slots=1):
+        jobs = [await task.enqueue() for task in (codec, codec, rows, rows)]
+        await eventually(lambda: store.states()["succeeded"] == 4)
+
+    assert [store.job(job).result for job in jobs] == ["str", "str", "tuple", "tuple"]
 
 
 @pytest.mark.parametrize("how", ["commit", "rollback", "commit; begin"])
@@ -912,6 +939,33 @@ async def test_perform_ends_a_transactional_attempt_in_time(body, quick, store, 
 
     assert outcome.reason == "timeout"
     assert effects(store) == []
+
+
+async def test_a_hook_that_fails_after_djangos_commit_is_told_and_changes_no_jobs_end(
+    dsn, quick, store, seen, caplog, eventually
+):
+    set_up_django(dsn)
+    from django.db import transaction
+
+    ran = []
+
+    @quick.task(name="job", delivery="transactional", connection="django")
+    def job(ctx: Context) -> None:
+        def hook() -> None:
+            ran.append(store.state(ctx.job_id))
+            raise ConnectionError("the cache is away")
+
+        transaction.on_commit(hook)
+
+    ends = seen(quick, AttemptFinished)
+    async with quick.worker():
+        job_id = await job.enqueue()
+        await eventually(lambda: ends)
+
+    assert ran == ["succeeded"]
+    assert isinstance(ends[0].outcome, Succeeded)
+    assert f"a hook of job {job_id} has failed; the job has succeeded" in caplog.text
+    assert "ConnectionError: the cache is away" in caplog.text
 
 
 async def test_django_elsewhere_is_told_where_the_schema_has_to_be(

@@ -180,7 +180,7 @@ class Parent:
             if not self._is_to_return(child, death):
                 return
             short = time.monotonic() - child.started_at < LIVED_WELL
-            deaths = 0 if child.leaving is not None else deaths + 1 if short else 1
+            deaths = 0 if child.leaves_well else deaths + 1 if short else 1
             await self._pause_after(child, death, deaths, changes)
 
     async def _life_of(self, child: Child) -> Death:
@@ -218,7 +218,7 @@ class Parent:
     async def _pause_after(self, child: Child, death: Death, deaths: int, changes: int) -> None:
         """Until another one is to be started: a while, or, where files are watched, until one that
         cannot even be loaded has changed."""
-        if child.leaving is not None or changes != self._changes:
+        if child.leaves_well or changes != self._changes:
             return
         broken = self._watches_files and child.worker is None and not child.without_database
         length = restart_after(

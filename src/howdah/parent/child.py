@@ -33,6 +33,7 @@ from howdah.parent.messages import (
 )
 from howdah.system import how_it_ended, signal_group
 from howdah.worker.board import APART, HERE, anonymous_file, read_board
+from howdah.worker.stopping import BEREFT
 
 # Without the current folder on the path, where a user's queue.py would pass for Python's own.
 PROGRAM = (sys.executable, "-P", "-m", "howdah.parent.program")
@@ -86,6 +87,7 @@ class Child:
         self._board: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel[FromChild] | None = None
+        self._ended: asyncio.Future[int]
         self._statuses: list[asyncio.Future[Status]] = []
 
     @property
@@ -111,6 +113,11 @@ class Child:
         return "was killed for its silence" if self.fenced else None
 
     @property
+    def leaves_well(self) -> bool:
+        """Whether it says that it stops, and not because it cannot go on."""
+        return self.leaving not in {None, BEREFT}
+
+    @property
     def silent(self) -> float:
         """Seconds since it was last heard of, or was to be."""
         return max(0.0, time.monotonic() - max(self.heard_at, self.quiet_until))
@@ -129,6 +136,13 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 process_group=0,  # a Ctrl-C is for the parent, which tells its children
             )
+        try:
+            self._ended = self._exit()
+        except RuntimeError as error:  # there is a limit to threads, too
+            ours.close()
+            self.kill()
+            self._process.wait()
+            raise OSError(str(error)) from error
         ours.setblocking(False)
         self._channel = await channel_on(ours, FromChild)
         self.tell(start)
@@ -147,7 +161,7 @@ class Child:
 
     async def listen(self, heard: Callable[[Child, FromChild], None]) -> Death:
         """Take its messages until it has ended, and end what it left behind."""
-        ended = self._exit()
+        ended = self._ended
         reading = asyncio.ensure_future(self._read(heard))
         both: set[asyncio.Future[Any]] = {ended, reading}
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)

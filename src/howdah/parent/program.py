@@ -47,7 +47,7 @@ from howdah.parent.policy import beat_every, quiet_for
 from howdah.printable import gist
 from howdah.refusals import in_words, is_transient, translated
 from howdah.reporter import Reporter
-from howdah.runner import Foreground, loop_factory
+from howdah.runner import Foreground, run_on_a_loop
 from howdah.settings import LOST_AFTER
 from howdah.system import die_with_parent
 from howdah.worker import Worker
@@ -67,8 +67,7 @@ def main(channel: int, board: int, parent: int) -> int:
     for number in OURS:  # the parent tells; not ignored, or what jobs start would ignore them too
         signal.signal(number, _nothing)
     make_forks_strangers()
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(_main(socket.socket(fileno=channel), Board(board)))
+    return run_on_a_loop(_main(socket.socket(fileno=channel), Board(board)))
 
 
 def die_with(parent: int) -> None:

@@ -24,7 +24,7 @@ from howdah.worker.lifespan import AnyContextManager
 from howdah.worker.parts import Parts
 from howdah.worker.processes import Processes
 from howdah.worker.starting import Starting
-from howdah.worker.stopping import LEAVE_WITHIN
+from howdah.worker.stopping import BEREFT, LEAVE_WITHIN
 
 __all__ = ["Worker"]
 
@@ -215,14 +215,18 @@ class Worker:
     async def _run(self) -> None:
         loops = asyncio.create_task(self._parts.run())
         stopped = asyncio.create_task(self._parts.stopping.asked.wait())
+        bereft = asyncio.create_task(self._parts.lifespan.ended())
         try:
-            await asyncio.wait({loops, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({loops, stopped, bereft}, return_when=asyncio.FIRST_COMPLETED)
+            if bereft.done():
+                self._parts.stopping.ask(BEREFT, hurry=True)
             if not loops.done():
                 await self._parts.stopping.shut_down()
             else:
                 self._parts.runner.close()
                 self._parts.runner.stop_all("shutdown")
         finally:
+            bereft.cancel()
             stopped.cancel()
             loops.cancel()
             await asyncio.wait({loops})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import random
 import time
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
@@ -211,6 +212,7 @@ class Attempt:
                 else self.handle.get_loop(),
                 resources=self.means.resources,
                 connection=self.connection,
+                ends_at=self.ends_at,
             )
             if self.stopping is not None:
                 self._context.stop()
@@ -238,6 +240,12 @@ class Attempt:
         """What came of an attempt that we ourselves could not bring to an end."""
         return self.end(Failed, error=storable(_traceback(error)), reason="error")
 
+    def not_now(self, what: str, error: BaseException | str) -> Outcome:
+        """What came of an attempt for which the system had no such thing: later, uncharged."""
+        said = storable(f"no {what} could be started: {error}")
+        later = random.uniform(1.0, 3.0)
+        return self.end(Snoozed, error=said, reason=f"no {what}", retry_in=later)
+
     def bad_result(self, problem: str) -> Outcome:
         """What came of an attempt whose result cannot be stored."""
         said = storable(f"the result cannot be stored: {problem}")
@@ -255,13 +263,18 @@ class Attempt:
             finally:
                 self.in_thread = False
 
-        ended = await asyncio.wrap_future(self.means.threads.submit(perform))
+        try:
+            asked = self.means.threads.submit(perform)
+        except RuntimeError as error:  # this process, or the whole container, has too many
+            return self.not_now("thread", error)
+        ended = await asyncio.wrap_future(asked)
         if asyncio.iscoroutine(ended):  # a plain function that returned a coroutine
             return await self._awaited(ended)
         outcome: Outcome = ended
         return outcome
 
     async def _awaited(self, returned: Coroutine[Any, Any, Any]) -> Outcome:
+        enter(self.context)
         try:
             return self._judge(await returned)
         except asyncio.CancelledError:

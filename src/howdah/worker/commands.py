@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
@@ -17,10 +18,11 @@ from howdah.arguments import encode_result
 from howdah.errors import HowdahError
 from howdah.job import MAX_ARGS
 from howdah.jobs import storable
-from howdah.outcome import Failed, Outcome, Retrying, Succeeded
-from howdah.system import signal_group
+from howdah.outcome import Failed, Outcome, Retrying, Succeeded, Word
+from howdah.system import how_it_ended, signal_group
 
 if TYPE_CHECKING:
+    from howdah.task import Task
     from howdah.worker.attempt import Attempt
 
 MOST_OUT = MAX_ARGS  # bytes of stdout that may become a result
@@ -29,6 +31,7 @@ MOST_ERR = 32_768  # bytes of stderr that are kept: its end
 GRACE = 0.5  # seconds between SIGTERM and SIGKILL
 LINGER = 0.3  # seconds for what is still in the pipes of a program that has ended
 CHUNK = 65_536
+NOT_NOW = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}  # the system is at a limit
 
 
 class NoProgram(HowdahError):
@@ -60,18 +63,18 @@ class Commands:
 
     async def run(self, attempt: Attempt) -> Outcome:
         """What came of it. The whole process group ends with it, however it ends."""
-        try:
-            argv, program = self._command(attempt)
-        except NoProgram as error:
-            return attempt.end(Failed, error=storable(str(error)), reason="not allowed")
-        except BaseException as error:  # of the task's own function, or its arguments
-            return attempt.unreadable(error)
+        named = self._named(attempt)
+        if isinstance(named, Outcome):
+            return named
+        argv, program = named
         try:
             process = await asyncio.create_subprocess_exec(
                 *argv, executable=program, stdin=PIPE, stdout=PIPE, stderr=PIPE,
                 env=_environment(attempt), start_new_session=True,
             )  # fmt: skip
         except (OSError, ValueError) as error:
+            if getattr(error, "errno", None) in NOT_NOW:
+                return attempt.not_now("process", error)
             return attempt.end(Failed, error=storable(f"{argv[0]}: {error}"), reason="error")
         running = _Running(process, attempt.job.args)
         self._tell(process.pid, alive=True)
@@ -82,19 +85,38 @@ class Commands:
             return attempt.stopped()
         finally:
             signal_group(process.pid, signal.SIGKILL)  # what it may have left behind
-            await running.drained()
-            self._tell(process.pid, alive=False)
+            try:
+                await running.drained()
+            finally:  # it may be told to stop just now
+                self._tell(process.pid, alive=False)
         return _judged(attempt, argv[0], running)
 
-    def _command(self, attempt: Attempt) -> tuple[list[str], str]:
-        """The arguments, the program among them, and where it is; raises NoProgram."""
+    def _named(self, attempt: Attempt) -> tuple[list[str], str] | Outcome:
+        """The arguments, the program among them, and where it is; or what came of it instead."""
         task = attempt.task
         assert task is not None
-        given = task.arguments.decode(attempt.job.args)
+        try:
+            given = task.arguments.decode(attempt.job.args)
+        except BaseException as error:  # types may run code of their own
+            return attempt.unreadable(error)
+        try:
+            return self._command(attempt, task, given)
+        except NoProgram as error:
+            return attempt.end(Failed, error=storable(str(error)), reason="not allowed")
+        except BaseException as error:  # of the task's own function
+            return attempt.failed_by(error)
+
+    def _command(
+        self, attempt: Attempt, task: Task[..., Any], given: dict[str, Any]
+    ) -> tuple[list[str], str]:
+        """The same, if it may be run and is there; raises NoProgram."""
         if task.command is not None:  # the declaration names the program: it is allowed
             argv = [*task.command]
         else:
-            argv = _checked(task.name, attempt.called(given))
+            named = attempt.called(given)
+            if isinstance(named, Word):
+                raise named
+            argv = _checked(task.name, named)
             if argv[0] not in self._allowed:
                 raise NoProgram(
                     f"the program {argv[0]!r} may not be run",
@@ -226,7 +248,7 @@ def _judged(attempt: Attempt, program: str, running: _Running) -> Outcome:
     if code != 0:
         how = f"exit code {code}"
         if code is not None and code < 0:
-            how = f"killed by {signal.Signals(-code).name}"
+            how = how_it_ended(code).removeprefix("was ")
         said = storable(f"{program}: {how}" + (f"\n{notes}" if notes else ""))
         assert attempt.task is not None
         delay = attempt.task.retry.delay(attempt.job.failures)

@@ -17,7 +17,7 @@ from howdah.worker.floors import Floors, News, given, together
 from howdah.worker.identity import Identity
 from howdah.worker.leases import Leases
 from howdah.worker.link import Link, Patience
-from howdah.worker.slots import Slots
+from howdah.worker.slots import MOST_ASKED, Slots
 
 LOOK_EVERY = 0.2  # seconds between two looks for queues without a floor while there is enough to do
 KEYED_FOR = 0.01  # seconds in which a job with keys may well end, and let the next one in
@@ -57,6 +57,7 @@ class Fetcher:
         self._marked: set[Slots] = set()
         self._in_vain: dict[Slots, int] = {}  # asked for since the last find; with suspects
         self._turn = asyncio.Lock()
+        self._most = MOST_ASKED  # jobs in one claim: less after one that was not answered in time
         self._admits = False  # somebody may wait for a key that has changed hands
         self._keyed_at = 0.0  # when jobs with keys were last claimed
         self._stopping = self._is_hinted = False
@@ -173,7 +174,7 @@ class Fetcher:
 
     async def _ask(self, slots: Slots, *, idle: bool) -> list[Claimed]:
         looks_again = True
-        while looks_again and (n := slots.wants()) > 0 and not self._stopping:
+        while looks_again and (n := min(slots.wants(), self._most)) > 0 and not self._stopping:
             if self._admits:
                 self._admits = False
                 await self._link.run(store.admit(n))
@@ -210,11 +211,14 @@ class Fetcher:
         except BadInput:  # floors are refused: a pooler gives transactions another isolation
             floors.forget()
             claimed = await self._link.run(claim())
-        except BaseException:  # whether it claimed anything, nobody knows
+        except BaseException as error:  # whether it claimed anything, nobody knows
+            if isinstance(error, TimeoutError):  # their arguments may be large, and the way slow
+                self._most = max(1, n // 4)
             floors.forget()
             self._in_vain.clear()
             self._marked.clear()
             raise
+        self._most = min(MOST_ASKED, 2 * self._most)
         if worker != self._identity.id:  # swept in the meantime: they are no longer ours
             return [], False
         if not claimed:

@@ -20,7 +20,7 @@ from howdah.worker.leases import Leases
 from howdah.worker.link import Link, Patience
 
 BATCH = 500
-BATCH_BYTES = 16 * 1_048_576  # of answers to URL jobs, in one batch
+BATCH_BYTES = 16 * 1_048_576  # in one batch: more may not be stored in time, however often tried
 MOST_WAITING = 1000  # outcomes not yet stored: what a crash can make run again
 
 
@@ -37,7 +37,7 @@ class Finisher:
         self._link, self._leases, self._events = link, leases, events
         self._has_stored = has_stored
         self._waiting: list[Outcome] = []
-        self._under_way = 0
+        self._under_way, self._at_once = 0, BATCH
         self._something = asyncio.Event()
         self._all_stored = asyncio.Event()
         self._all_stored.set()
@@ -79,7 +79,7 @@ class Finisher:
             await self._something.wait()
             batch, self._waiting = _cut(self._waiting)
             self._under_way = len(batch)
-            refused = await self._patience.until_done(lambda batch=batch: self._store(batch))  # type: ignore[misc]
+            refused = await self._patience.until_done(lambda batch=batch: self._store_all(batch))  # type: ignore[misc]
             self._under_way = 0
             self._leases.stored(batch)
             for job_id in await self._patience.until_done(
@@ -109,6 +109,19 @@ class Finisher:
         committed = {refusal.id for refusal in again if refusal.reason == "done"}
         return [job_id for job_id in lost if job_id not in committed]
 
+    async def _store_all(self, batch: list[Outcome]) -> list[Refused]:
+        """At once; after a batch that was not answered in time a few at a time, and soon more."""
+        refused: list[Refused] = []
+        for start in range(0, len(batch), self._at_once):
+            few = batch[start : start + self._at_once]
+            try:
+                refused += await self._store(few)
+            except TimeoutError:  # those that are stored by now will be "done" when tried again
+                self._at_once = max(1, len(few) // 4)
+                raise
+        self._at_once = min(BATCH, 2 * self._at_once)
+        return refused
+
     async def _store(self, batch: list[Outcome]) -> list[Refused]:
         done = self._leases.done_with(batch)
         try:
@@ -137,11 +150,22 @@ def _cut(waiting: list[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
     """The next batch, and what is left for later ones."""
     room = BATCH_BYTES
     for n, outcome in enumerate(waiting[:BATCH]):
-        if outcome.answer is not None:
-            room -= len(outcome.answer.body)
-            if room < 0 and n:
-                return waiting[:n], waiting[n:]
+        room -= _size(outcome)
+        if room < 0 and n:
+            return waiting[:n], waiting[n:]
     return waiting[:BATCH], waiting[BATCH:]
+
+
+def _size(outcome: Outcome) -> int:
+    """About how many bytes it is."""
+    size = 0 if outcome.result is None else len(outcome.result)
+    if outcome.error is not None:
+        size += len(outcome.error)
+    if outcome.cursor is not None:
+        size += len(outcome.cursor)
+    if outcome.steps is not None:
+        size += len(outcome.steps)
+    return size if outcome.answer is None else size + len(outcome.answer.body)
 
 
 def _is_unstorable(error: Exception) -> bool:

@@ -48,6 +48,16 @@ class Lifespan:
         task.result()
         raise RuntimeError("the lifespan ended before it yielded")
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was left by itself (a task in its task group failed, say), and before `close`:
+        what it had opened is closed."""
+        return self._task is not None and self._task.done()
+
+    async def ended(self) -> None:
+        """Wait until it was left by itself: as a rule for ever."""
+        await asyncio.wait({self._task or asyncio.get_running_loop().create_future()})
+
     async def close(self) -> None:
         """Leave it; raises what that raises."""
         self._end.set()

@@ -20,7 +20,7 @@ from howdah.outcome import (
 from howdah.rows import Claimed, Note
 from howdah.settings import Settings
 
-LONGEST_ANSWER = 8 * 1024 * 1024  # bytes; the longest result, with every character escaped
+LONGEST_ANSWER = 64 * 1024 * 1024  # bytes; a result, a cursor, and steps that a workflow is to grow
 LONGEST_TASK = 1024 * 1024 * 1024  # bytes; a number of few bytes in the store may be a long text
 _KINDS: dict[str, type[Outcome]] = {
     kind.kind: kind for kind in (Succeeded, Retrying, Failed, Cancelled, Snoozed, Released, Crashed)

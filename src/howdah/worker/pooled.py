@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from howdah.errors import LeaseLost
 from howdah.system import how_it_ended, signal_group
@@ -79,9 +79,7 @@ class Pooled:
             self._reader, self._writer = await asyncio.open_unix_connection(
                 sock=ours, limit=LONGEST_ANSWER
             )
-            threading.Thread(
-                target=self._live, args=(theirs, loop, spawned), name="howdah process", daemon=True
-            ).start()
+            self._start_living(theirs, loop, spawned)
             self.pid = await spawned
         except (OSError, RuntimeError) as error:  # too many files, threads or processes
             raise NoProcess(f"cannot start a process: {error}") from error
@@ -91,6 +89,17 @@ class Pooled:
             raise NoProcess(f"while it loaded the app, {await self.crash()}")
         if said.error is not None:
             raise NoProcess(said.error)
+
+    def _start_living(self, theirs: socket.socket, *told: Any) -> None:
+        thread = threading.Thread(
+            target=self._live, args=(theirs, *told), name="howdah process", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:
+            theirs.close()
+            self._writer.close()
+            raise
 
     def _live(
         self, theirs: socket.socket, loop: asyncio.AbstractEventLoop, spawned: asyncio.Future[int]

@@ -17,6 +17,7 @@ from howdah.worker.identity import Identity
 from howdah.worker.link import Link, Patience
 from howdah.worker.runner import Runner
 
+BEREFT = "the app's lifespan has ended"  # why a worker stops that has lost its resources
 LEAVE_WITHIN = 3.0  # seconds for the last word to the store
 HURRIED = 1.5  # seconds from the word to hurry until the store is waited for no longer,
 AT_LEAST = 0.7  # but so many after the last job has ended

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from contextvars import copy_context
 from queue import SimpleQueue
 from typing import Any
 
@@ -28,7 +29,7 @@ class Threads:
         self._stopped = False
 
     def submit(self, do: Callable[[], Any]) -> Future[Any]:
-        """Run it in an idle thread, or a new one."""
+        """Run it in an idle thread, or a new one; RuntimeError where none can be had."""
         future: Future[Any] = Future()
         try:
             box = self._idle.pop()
@@ -53,7 +54,7 @@ class Threads:
 
     def _serve(self, box: SimpleQueue[_Work | None]) -> None:
         while (work := box.get()) is not None:
-            _do(*work)
+            copy_context().run(_do, *work)  # what a job sets is not there for the next
             del work
             self._idle.append(box)
             if self._stopped:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from howdah.worker.pipe import (
+    LONGEST_ANSWER,
     LONGEST_TASK,
     Extend,
     Extended,
@@ -54,9 +55,13 @@ class Wire:
         """From now on."""
         threading.Thread(target=self._live, name="howdah pipe", daemon=True).start()
 
-    def say(self, message: Message) -> None:
-        """In the thread beside: tell the worker."""
-        self._writer.write(line(message))
+    def say(self, message: Message) -> bool:
+        """In the thread beside: tell the worker; False for what is longer than it would take."""
+        said = line(message)
+        if len(said) > LONGEST_ANSWER:
+            return False
+        self._writer.write(said)
+        return True
 
     def ask(self, duration: float) -> Future[Extended]:
         """From any thread: ask for more time."""

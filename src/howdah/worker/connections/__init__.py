@@ -15,7 +15,7 @@ from howdah.client import on
 from howdah.settings import Settings
 
 T = TypeVar("T")
-RESET = "select pg_advisory_unlock_all(); close all; unlisten *; reset all"
+RESET = "select pg_advisory_unlock_all(); close all; unlisten *; reset all; discard temp"
 
 
 class Transaction(ABC):

@@ -16,6 +16,30 @@ from howdah.worker.connections import Kind, Transaction
 T = TypeVar("T")
 
 
+class Lent(asyncpg.Connection):  # type: ignore[misc]
+    """A connection that goes from job to job.
+
+    Attributes:
+        has_codecs: whether a job has changed how values come and go: that cannot be undone.
+    """
+
+    has_codecs = False
+
+    def get_reset_query(self) -> str:
+        """As asyncpg has it, and without what else is left in the session."""
+        return f"{super().get_reset_query()}\ndiscard temp;"
+
+    async def set_type_codec(self, *args: Any, **options: Any) -> None:
+        """Note it."""
+        self.has_codecs = True
+        await super().set_type_codec(*args, **options)
+
+    async def set_builtin_type_codec(self, *args: Any, **options: Any) -> None:
+        """Note it."""
+        self.has_codecs = True
+        await super().set_builtin_type_codec(*args, **options)
+
+
 class Awaited(Kind):
     """For coroutine functions."""
 
@@ -43,7 +67,7 @@ class Awaited(Kind):
                 pool.terminate()
 
     async def _connect(self, *_: Any, **__: Any) -> Any:
-        return await open_connection(self.settings, name=self.name, answer_within=None)
+        return await open_connection(self.settings, name=self.name, answer_within=None, kind=Lent)
 
 
 class _Transaction(Transaction):
@@ -73,6 +97,8 @@ class _Transaction(Transaction):
         await self._transaction.rollback()
 
     async def give_back(self) -> None:
+        if self.connection.has_codecs:
+            await self.connection.close(timeout=5)  # and the pool has room for another
         await self._pool.release(self.connection)  # which resets it
 
     async def drop(self) -> None:

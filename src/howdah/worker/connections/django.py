@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from django.db import connections, transaction
 
 from howdah.call import Call, scalar
+from howdah.context import current
 from howdah.drivers.django import alias, close_old
 from howdah.errors import SchemaMismatch
 from howdah.worker.connections import Kind, Transaction
 
 T = TypeVar("T")
+log = logging.getLogger("howdah.worker")
 
 
 class Plain(Kind):
@@ -52,7 +55,17 @@ class _Django(Transaction):
         return result
 
     async def commit(self) -> None:
+        hooks, self.connection.run_on_commit = self.connection.run_on_commit, []
         self._atomic.__exit__(None, None, None)
+        self.connection.run_on_commit = hooks
+        try:
+            self.connection.run_and_clear_commit_hooks()
+        except Exception:  # what they do comes after the job's end: it is none of the commit's
+            job = current()
+            log.exception(
+                "transaction.on_commit: a hook of %s has failed; the job has succeeded",
+                "a job" if job is None else f"{job.task} {job.job_id}",
+            )
 
     async def rollback(self) -> None:
         transaction.set_rollback(True, using=self.connection.alias)

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import tuple_row
 
 from howdah.connect import database_url
 from howdah.settings import Settings, plain_url
@@ -89,6 +90,7 @@ class _Of(Transaction):
 
 class _Plain(_Of, PlainTransaction):
     async def give_back(self) -> None:
+        _as_new(self.connection, psycopg.Cursor)
         self.connection.autocommit = True
         self.connection.execute(RESET)
         self.connection.autocommit = False
@@ -100,6 +102,7 @@ class _Plain(_Of, PlainTransaction):
 
 class _Awaited(_Of, AwaitedTransaction):
     async def give_back(self) -> None:
+        _as_new(self.connection, psycopg.AsyncCursor)
         await self.connection.set_autocommit(True)
         await self.connection.execute(RESET)
         await self.connection.set_autocommit(False)
@@ -107,3 +110,8 @@ class _Awaited(_Of, AwaitedTransaction):
 
     async def drop(self) -> None:
         await self.connection.close()
+
+
+def _as_new(connection: Any, cursor: type) -> None:
+    """Rows and cursors are as usual, whatever a job wanted."""
+    connection.row_factory, connection.cursor_factory = tuple_row, cursor

@@ -19,6 +19,7 @@ from howdah.worker.connections import (
     PlainTransaction,
     Transaction,
 )
+from howdah.worker.connections.asyncpg import Lent
 from howdah.worker.connections.psycopg import how_to_connect
 
 
@@ -65,7 +66,7 @@ class Awaited(Kind):
         await self._engine.dispose()
 
     async def _connect(self, *_: Any, **__: Any) -> Any:
-        return await open_connection(self.settings, name=self.name, answer_within=None)
+        return await open_connection(self.settings, name=self.name, answer_within=None, kind=Lent)
 
 
 def _engine_options(size: int) -> dict[str, Any]:
