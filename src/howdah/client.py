@@ -11,11 +11,12 @@ from collections.abc import (
     AsyncIterable,
     Awaitable,
     Callable,
-    Coroutine,
     Iterable,
     Sequence,
 )
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from copy import copy
 from typing import Any, Protocol, Self, TypeVar, overload
 from uuid import UUID
 
@@ -35,6 +36,7 @@ from howdah.stream import BATCH, Progress, stream, stream_sync
 T = TypeVar("T")
 ANSWER_WITHIN = 20.0  # seconds: no caller waits longer for one call
 SPARE_FOR = 1.0  # seconds after its use for which a connection is kept out of the pool
+GOODBYE_WITHIN = 2.0  # seconds for what is under way when a client is closed
 MOVE_ON_EVERY = 0.5  # seconds: connections are not thrown away more often than that
 UNKNOWN = "Try again. Whether a call that was under way has been taken is not known."
 
@@ -64,8 +66,10 @@ class AsyncClient:
             rows = await pool.fetch(call.render(self.settings.schema), call.values)
         except (OSError, asyncpg.PostgresError, *_CLIENT_ERRORS) as error:
             ours = _lost(error) or _ours(error)
-            if isinstance(ours, ReadOnly):
+            if isinstance(error if ours is None else ours, ReadOnly):
                 await pool.move_on()
+            if ours is None:
+                raise
             raise ours from error
         return call.read(rows)
 
@@ -104,6 +108,8 @@ class _Pool:
     def __init__(self, new_pool: Callable[[], Awaitable[Any]]) -> None:
         self._new_pool = new_pool
         self._opening = asyncio.Lock()
+        self._refusals = 0
+        self._refusal: Exception | None = None  # the last
         self._pool: Any = None
         self._keeper: AsyncGenerator[None, None] | None = None
         self._moved = -MOVE_ON_EVERY
@@ -115,13 +121,25 @@ class _Pool:
 
     async def opened(self) -> Any:
         if self._pool is None:
+            before = self._refusals
             async with self._opening:
                 if self._pool is None:
-                    pool = await self._new_pool()
-                    self._keeper = self._open_until_the_loop_ends(pool)
-                    await anext(self._keeper)
-                    self._pool = pool
+                    if self._refusal is not None and self._refusals != before:
+                        raise copy(self._refusal) from self._refusal.__cause__
+                    await self._open()
         return self._pool
+
+    async def _open(self) -> None:
+        """Whoever waits meanwhile is refused with it, instead of trying all over again."""
+        try:
+            pool = await self._new_pool()
+        except Exception as error:
+            self._refusals, self._refusal = self._refusals + 1, error
+            raise
+        self._refusal = None
+        self._keeper = self._open_until_the_loop_ends(pool)
+        await anext(self._keeper)
+        self._pool = pool
 
     async def fetch(self, text: str, values: Sequence[Any]) -> Any:
         """Rows, within ANSWER_WITHIN from now, a free connection included."""
@@ -134,7 +152,7 @@ class _Pool:
         except BaseException:
             await _put_back(pool, connection)
             raise
-        if self._spare is not None or self._waiting:
+        if self._spare is not None or self._waiting or pool is not self._pool:
             await _put_back(pool, connection)
         else:
             self._spare, self._used_at = connection, time.monotonic()
@@ -195,7 +213,7 @@ class _Pool:
                 self._sweep = None
             try:
                 await self._put_spare_back(pool)
-                await asyncio.wait_for(pool.close(), 2)
+                await asyncio.wait_for(pool.close(), GOODBYE_WITHIN)
             except TimeoutError:
                 pool.terminate()
 
@@ -225,11 +243,17 @@ class Client:
 
     def run(self, call: Call[T]) -> T:
         """Run a call; raises our errors for what the store refuses."""
-        portal = self._ready_portal()
-        return portal.wait(portal.client.run(call))
+        while (begun := self._ready_portal().begin(call)) is None:
+            pass  # it was closed just now, and another takes its place
+        try:
+            return begun.result()
+        except CancelledError:
+            raise NoDatabase("the client was closed meanwhile", hint=UNKNOWN) from None
 
     def close(self) -> None:
-        """Close connection and thread; the next use makes them again."""
+        """Close connection and thread; the next use makes them again. What other threads have under
+        way gets a moment to end.
+        """
         with self._guard:
             portal, self._portal = self._portal, None
         if portal is not None and portal.pid == os.getpid():
@@ -255,15 +279,33 @@ class _Portal:
             target=self.loop.run_forever, name="howdah client", daemon=True
         )
         self._thread.start()
+        self._guard = threading.Lock()
+        self._ends = False
 
-    def wait(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+    def begin(self, call: Call[T]) -> Future[T] | None:
+        """The call under way; None once this is to stop."""
+        with self._guard:
+            if self._ends:
+                return None
+            return asyncio.run_coroutine_threadsafe(self.client.run(call), self.loop)
 
     def stop(self) -> None:
-        self.wait(self.client.close())
+        with self._guard:
+            self._ends = True
+        asyncio.run_coroutine_threadsafe(self._end(), self.loop).result()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(5)
         self.loop.close()
+
+    async def _end(self) -> None:
+        """Nobody may be left waiting for an answer of a loop that has stopped."""
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=GOODBYE_WITHIN)
+        for each in others:
+            each.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self.client.close()
 
 
 class SyncDoor:
@@ -278,7 +320,9 @@ class SyncDoor:
         try:
             rows: Any = self._driver.run(self._connection, text, call.values)
         except Exception as error:
-            raise _ours(error) from error
+            if (ours := _ours(error)) is None:
+                raise  # as it is: its own cause is for whoever knows the driver
+            raise ours from error
         return call.read(rows)
 
     def enqueue(self, job: Job | Startable) -> UUID:
@@ -309,7 +353,9 @@ class AsyncDoor:
         try:
             rows = await run(self._connection, text, call.values)
         except Exception as error:
-            raise _ours(error) from error
+            if (ours := _ours(error)) is None:
+                raise  # as it is: its own cause is for whoever knows the driver
+            raise ours from error
         return call.read(rows)
 
     async def enqueue(self, job: Job | Startable) -> UUID:
@@ -388,7 +434,6 @@ def _lost(error: BaseException) -> NoDatabase | None:
     return NoDatabase(f"the connection was lost: {why}", hint=UNKNOWN)
 
 
-def _ours(error: BaseException) -> BaseException:
-    if isinstance(error, HowdahError):
-        return error
-    return translated(error) or error
+def _ours(error: BaseException) -> HowdahError | None:
+    """Our error for a driver's; None where it is ours already, or is to go on as it is."""
+    return None if isinstance(error, HowdahError) else translated(error)

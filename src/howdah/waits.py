@@ -17,6 +17,7 @@ from howdah.listener import Listener
 from howdah.rows import End
 
 FIRST_POLL, LONGEST_POLL = 0.01, 1.0  # seconds: a finish under way when we registered tells nobody
+ONE_LOOK = 1.0  # seconds for the store to answer, also of who gives no time at all
 ENDED = {"succeeded", "failed", "cancelled"}
 
 
@@ -42,7 +43,7 @@ class Waits:
             poll = FIRST_POLL
             while True:
                 ended.clear()
-                end = await self._client.run(jobs.outcome(job_id, waiter=self._me))
+                end = await self._look(job_id, until)
                 if end is None or end.state in ENDED:
                     return _value(job_id, end)
                 await _wait(ended, job_id, poll, until)
@@ -51,6 +52,15 @@ class Waits:
             self._ends[job_id].discard(ended)
             if not self._ends[job_id]:
                 del self._ends[job_id]
+
+    async def _look(self, job_id: UUID, until: float | None) -> End | None:
+        """What became of it, so far; TimeoutError where the store does not say so in time."""
+        left = None if until is None else max(ONE_LOOK, until - time.monotonic())
+        try:
+            async with asyncio.timeout(left):
+                return await self._client.run(jobs.outcome(job_id, waiter=self._me))
+        except TimeoutError:
+            raise _late(job_id) from None
 
     async def close(self) -> None:
         """Stop listening."""
@@ -86,12 +96,16 @@ def _uuid(text: str) -> UUID:
 async def _wait(ended: asyncio.Event, job_id: UUID, poll: float, until: float | None) -> None:
     left = poll if until is None else min(poll, until - time.monotonic())
     if left <= 0:
-        raise TimeoutError(f"job {job_id} has not ended in time")
+        raise _late(job_id)
     try:
         async with asyncio.timeout(left):  # wait_for may swallow its cancelling
             await ended.wait()
     except TimeoutError:
         return
+
+
+def _late(job_id: UUID) -> TimeoutError:
+    return TimeoutError(f"job {job_id} has not ended in time")
 
 
 def _value(job_id: UUID, end: End | None) -> Any:
