@@ -116,7 +116,7 @@ def make_options(
     **keyed: Unpack[Keyed],
 ) -> Options:
     """Options over `base`, each checked where it enters; raises BadInput."""
-    if isinstance(tags, str):
+    if tags is not None and (isinstance(tags, str) or not isinstance(tags, Iterable)):
         raise BadInput(f"tags must be a list, got {tags!r}", hint=f"Give [{tags!r}].")
     changes: dict[str, object] = {
         "queue": queue,
@@ -143,6 +143,8 @@ def make_options(
 
 def make_after(after: After) -> tuple[tuple[UUID, str], ...]:
     """Which jobs have to end first, each with what is to happen if it fails; raises BadInput."""
+    if isinstance(after, UUID) or not isinstance(after, Iterable):
+        raise BadInput(f"after must be a list of job ids, got {after!r}", hint="Give [job_id].")
     found = after if isinstance(after, Mapping) else dict.fromkeys(after, "fail")
     for parent, policy in found.items():
         if not isinstance(parent, UUID) or policy not in {"fail", "skip", "ignore"}:

@@ -47,6 +47,8 @@ def enqueue(job: Job | Startable) -> Call[UUID]:
     Or a workflow, of which it gives the id of the run.
     """
     if not isinstance(job, Job):
+        if not callable(getattr(job, "start", None)):
+            raise BadInput(f"{job!r} is no job", hint=_MAKE_ONE)
         return job.start()
     if job.references:
         raise BadInput(_NOT_ALONE.format(job.task), hint="Add it to a Workflow.")
@@ -65,6 +67,9 @@ def enqueue(job: Job | Startable) -> Call[UUID]:
             **_keys(job.options.keys),
         ),
     )
+
+
+_MAKE_ONE = "Make one of a task: task.job(…). To call a task itself runs it here and now."
 
 
 def _given(**params: tuple[str, Any]) -> dict[str, tuple[str, Any]]:
@@ -108,6 +113,12 @@ def _shared(o: Options) -> dict[str, tuple[str, Any]]:
 
 def enqueue_many(jobs: Sequence[Job]) -> Call[_List[UUID]]:
     """Store up to 10,000 jobs, all or none; gives their ids in input order."""
+    if not isinstance(jobs, Sequence):
+        raise BadInput(
+            f"{jobs!r} is no list of jobs", hint="Give a list; or stream them: enqueue_stream(…)."
+        )
+    if strange := [each for each in jobs if not isinstance(each, Job)]:
+        raise BadInput(f"{strange[0]!r} is no job", hint=_MAKE_ONE)
     if len(jobs) > MAX_BATCH:
         raise TooLarge(
             f"{len(jobs)} jobs in one call, at most {MAX_BATCH} are taken",

@@ -263,3 +263,19 @@ def test_an_error_text_is_made_storable_whatever_it_holds() -> None:
     assert text.endswith("the end")
     assert "left out" in text
     assert len(text) < 70_000
+
+
+@pytest.mark.parametrize("wrong", [None, "mail.send", [Job("t", "{}")], print], ids=repr)
+def test_what_is_no_job_is_refused_with_how_to_make_one(wrong: object) -> None:
+    for make in (lambda: jobs.enqueue(wrong), lambda: jobs.enqueue_many([wrong])):  # type: ignore[arg-type,list-item]
+        with pytest.raises(BadInput, match="is no job") as refused:
+            make()
+        assert "task.job(…)" in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize("wrong", [Job("t", "{}"), (Job("t", "{}") for _ in range(2))])
+def test_what_is_no_list_of_jobs_is_refused_with_what_takes_more(wrong: object) -> None:
+    with pytest.raises(BadInput, match="is no list of jobs") as refused:
+        jobs.enqueue_many(wrong)  # type: ignore[arg-type]
+
+    assert "enqueue_stream" in (refused.value.hint or "")

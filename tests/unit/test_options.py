@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -196,6 +196,11 @@ def test_jobs_of_one_task_share_their_options_so_that_batches_are_quick(app: App
         ({"tags": ["x"] * 33}, "tags"),
         ({"tags": [""]}, "tags"),
         ({"tags": "urgent"}, "tags"),
+        ({"tags": 5}, "tags"),
+        ({"after": UUID(int=1)}, "after"),
+        ({"after": 5}, "after"),
+        ({"limit_keys": 5}, "limit_keys"),
+        ({"serial_key": "\ud800"}, "key"),
         ({"headers": {"a": object()}}, "headers"),
         ({"headers": {"a": "\x00"}}, "headers"),
         ({"headers": {"a": float("nan")}}, "headers"),
