@@ -237,12 +237,22 @@ def plain_url(url: str) -> str:
     return scheme + url[url.index("://") :] if plus else url
 
 
-_PASSWORD = re.compile(r"(://[^/@:?]*):(.*)@|([?&]\w*password=)[^&]*", re.DOTALL)
+_PASSWORD = re.compile(
+    r"(//[^/@:?]*|^[^/@:?=\s]*(?=:(?!//))):.*@"  # user:password@, also where the scheme is missing
+    r"|([?&]\w*password=)[^&]*"
+    r"|((?:^|\s)\w*password\s*=\s*)(?:'(?:\\.|[^'\\])*'?|(?:\\.|\S)*)",  # as libpq's key=value
+    re.DOTALL | re.IGNORECASE,
+)
 
 
 def without_password(url: str) -> str:
     """The URL as it may be shown; made for URLs that are wrong, too, and hides rather too much."""
-    return _PASSWORD.sub(lambda found: f"{found[3]}***" if found[3] else f"{found[1]}:***@", url)
+
+    def hidden(found: re.Match[str]) -> str:
+        before = found[2] or found[3]
+        return f"{before}***" if before else f"{found[1]}:***@"
+
+    return _PASSWORD.sub(hidden, url)
 
 
 def _shown(value: Any) -> Any:

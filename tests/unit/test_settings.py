@@ -186,6 +186,22 @@ def test_a_password_is_never_shown_wherever_it_stands_in_the_url(url: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("host=db user=ann password=s3cret dbname=app", "host=db user=ann password=*** dbname=app"),
+        ("password = 's3cret \\' s3cret' host=db", "password = *** host=db"),
+        ("sslpassword=s3\\ s3cret&s3cret host=db", "sslpassword=*** host=db"),
+        ("host=db password='s3cret", "host=db password=***"),
+        ("ann:s3cret@db/app", "ann:***@db/app"),
+        ("postgres//ann:s3cret@db/app", "postgres//ann:***@db/app"),
+        ("postgresql:/ann:s3cret@db/app", "postgresql:***@db/app"),
+    ],
+)
+def test_a_password_is_not_shown_of_what_is_no_url_either(url: str, shown: str) -> None:
+    assert without_password(url) == shown
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "postgresql://db.example/app",
