@@ -265,9 +265,17 @@ class Settings(SimpleTestCase):
     def test_an_address_survives_the_way_to_django_and_back(self):
         for url in (
             "postgresql://ada:p%40s%2Fs@db.example.org:5433/shop?sslmode=require",
+            "postgresql://one:5433,two/shop",
+            "postgresql://%2Ftmp%2FMixed/shop",
             "postgresql:///shop?host=/tmp/x&port=5432",
         ):
             entry = database(url)
             held = type("Held", (), {"settings_dict": entry})
             self.assertEqual(database(url_of(held)), entry)
         self.assertEqual(entry["HOST"], "/tmp/x")
+        self.assertEqual(database("postgresql://%2Ftmp%2FMixed/shop")["HOST"], "/tmp/Mixed")
+        self.assertEqual(database("postgresql://one:5433,two/shop")["PORT"], "5433,")
+
+    def test_an_address_that_cannot_be_read_is_said_to_be_so(self):
+        with self.assertRaisesMessage(BadInput, "cannot be read"):
+            database("postgresql://ada@db:port/shop")
