@@ -48,6 +48,22 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     keys: Keys | None = None
     after: tuple[tuple[UUID, str], ...] = ()  # jobs that have to end first; fail, skip, ignore
 
+    def over(self, others: Options) -> Options:
+        """These, and of the others what these do not say: but for the queue, headers and time."""
+        said = {
+            name: value
+            for name, value in msgspec.structs.asdict(self).items()
+            if value != getattr(NO_OPTIONS, name)
+        }
+        if said.keys() & {"run_at", "delay"}:
+            others = msgspec.structs.replace(others, run_at=None, delay=None)
+        if self.keys is not None:
+            said["keys"] = self.keys.over(others.keys)
+        others = msgspec.structs.replace(
+            others, queue=None, headers=None, timeout=None, no_timeout=False
+        )
+        return checked(msgspec.structs.replace(others, **said))
+
     def __repr__(self) -> str:
         return discreet(self)
 

@@ -25,6 +25,7 @@ from howdah.references import Reference
 T = TypeVar("T")
 HTTP = "http"  # the task, and its queue
 TIMEOUT = 30  # seconds of an attempt
+RUNS_FOR = 60.0  # seconds of a task that says nothing else
 Secret = Mapping[str, str]
 HeaderValue = str | Secret | Sequence[str | Secret]
 Statuses = Sequence[int | str]
@@ -133,18 +134,29 @@ class Http:
     def push(self, job: Job, url: str, *, sign: str, **options: Any) -> Job:
         """A job that has a web application run a job: what `howdah.receive` serves, at this URL.
 
-        `sign` names the worker's secret. Options are those of `job`. What the application fails
-        is failed; what it wants to be tried again, is.
+        `sign` names the worker's secret. Options are those of `job`; without them the job keeps its
+        own, but for its queue. What the application fails is failed; what it wants to be tried
+        again, is.
         """
+        if job.references:
+            raise BadInput(
+                f"a job of {job.task} that waits for results cannot be pushed",
+                hint="Have a step enqueue it once they are known.",
+            )
+        own = job.options
         args = msgspec.Raw(job.args.encode())
         chosen: dict[str, Any] = {
             "fail_on": ["3xx", "4xx", "5xx"],
             "idempotent": True,
             "redirects": 0,
+            # Longer than the application tries: what is cut off here would go on there.
+            "timeout": "1d" if own.no_timeout else (own.timeout or RUNS_FOR) + 5,
+            "delivery": own.delivery,
         }
-        return self.job(
+        made = self.job(
             "POST", url, json={"task": job.task, "args": args}, sign=sign, **chosen | options
         )
+        return msgspec.structs.replace(made, options=made.options.over(own))
 
     async def call(
         self,
