@@ -38,6 +38,18 @@ async def test_a_task_can_be_called_like_the_function_it_is(app: App) -> None:
     assert inspect.signature(task) == inspect.signature(send)
 
 
+def test_what_others_hang_on_a_function_does_not_get_into_the_task(app: App) -> None:
+    """As tenacity does with `retry`."""
+
+    def tried(n: int) -> None: ...
+
+    vars(tried).update(retry="theirs", name="theirs", job="theirs", defaults=None)
+    task = app.task(name="mine", retry=Retry(max_attempts=2))(tried)
+
+    assert task.job(1).task == task.declaration()["name"] == "mine"
+    assert task.retry.max_attempts == 2
+
+
 def test_a_coroutine_function_runs_on_the_loop_and_any_other_in_a_thread(app: App) -> None:
     def plain() -> None: ...
 
