@@ -223,7 +223,7 @@ def _typed(name: str, value: Any, kind: Any, source: str) -> Any:
     try:
         typed = msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise BadInput(f"{source}: {name} = {value!r}: {error}") from error
+        raise BadInput(f"{source}: {name} = {without_password(repr(value))}: {error}") from error
     if name in _BOUNDS and typed is not None:
         least, most = _BOUNDS[name]
         if not least <= typed <= most:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import PostgresDsn
 
 from howdah import App, BadInput
 from howdah.settings import _read as original
@@ -218,6 +219,13 @@ def test_the_driver_that_sqlalchemy_adds_is_taken_off() -> None:
     assert plain_url("postgresql+asyncpg://a/b") == "postgresql://a/b"
     assert plain_url("postgresql://a/b?x=+") == "postgresql://a/b?x=+"
     assert plain_url("nonsense") == "nonsense"
+
+
+def test_a_url_of_a_wrong_type_is_refused_without_its_password() -> None:
+    with pytest.raises(BadInput, match="database_url") as refused:
+        load({"database_url": PostgresDsn("postgresql://ann:s3cret@db/app")})
+
+    assert "s3cret" not in str(refused.value)
 
 
 def test_a_password_is_not_shown_by_the_settings_themselves() -> None:
