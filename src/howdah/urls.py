@@ -93,6 +93,7 @@ class Http:
         to sign the request with. In a workflow `url`, `json` and `form` may be results of other
         steps. What is said of when and beside what it runs is said as with any task's `options`.
         """
+        _check_kinds(method, body, headers)
         if delivery == "transactional":
             raise BadInput("a URL job cannot be transactional", hint="Use at_least_once.")
         args = {
@@ -171,7 +172,9 @@ class Http:
         Without a method it is GET, or POST where there is something to send. Raises JobFailed,
         JobCancelled, and TimeoutError after `wait`; the job goes on then.
         """
-        sends = any(options.get(name) is not None for name in ("json", "data", "form", "body"))
+        sends = any(options.get(name) is not None for name in ("form", "body")) or any(
+            options.get(name, msgspec.UNSET) is not msgspec.UNSET for name in ("json", "data")
+        )
         job = self.job(method or ("POST" if sends else "GET"), url, **options)
         return await self.answer(await self._app.enqueue(job), timeout=wait)
 
@@ -239,6 +242,19 @@ def _encoded(given: Mapping[str, Any]) -> tuple[bytes, dict[str, Reference]]:
     return text, references
 
 
+def _check_kinds(method: object, body: object, headers: object) -> None:
+    """Of what would be taken for something else, or not at all."""
+    if not isinstance(method, str):
+        raise BadInput(f"a method is text, got {method!r}", hint='Give for example "GET".')
+    if not isinstance(body, bytes | bytearray | memoryview | None):
+        raise BadInput(
+            f"a body is bytes, got a {type(body).__name__}",
+            hint="Give text.encode(), or what is to be sent as JSON: json=….",
+        )
+    if isinstance(headers, Mapping) and any(isinstance(each, bytes) for each in headers.values()):
+        raise BadInput("a header is text, got bytes", hint="Give value.decode().")
+
+
 def _either(json: Any, data: Any) -> Any:
     if json is not msgspec.UNSET and data is not msgspec.UNSET:
         raise BadInput("json and data are the same: give one of them")
@@ -255,7 +271,7 @@ def _statuses(given: Statuses | None) -> list[int] | None:
     for each in given:
         text = str(each).lower()
         text = text.removesuffix("xx") if text.endswith("xx") and len(text) == 3 else text
-        if not text.isdigit():
+        if not (text.isascii() and text.isdigit()):
             raise BadInput(f"{each!r} is no status", hint='Write for example [404, "5xx"].')
         found.append(int(text))
     return found
