@@ -233,8 +233,21 @@ def _holds_secret(value: Any) -> bool:
 def _from_json(kind: type, value: Any) -> Any:
     read = getattr(kind, "model_validate_json", None)  # pydantic
     if callable(read):
-        return read(msgspec.json.encode(value))
+        text = msgspec.json.encode(value)
+        try:
+            return read(text)
+        except ValueError as error:
+            raise ValueError(_without_values(error)) from None
     raise TypeError(f"cannot make a {kind.__qualname__} from JSON")
+
+
+def _without_values(error: ValueError) -> str:
+    """What pydantic finds wrong, and where: it would quote what was given, into errors and logs."""
+    listed = getattr(error, "errors", None)
+    if not callable(listed):
+        return str(error)
+    found = listed(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in found)
 
 
 def encode(
