@@ -88,6 +88,8 @@ class Urls:
         self._lookups = Lookups()
         resolve = self.resolve or self._lookups
         reserved = await addresses_of(self._settings.database_url, resolve)
+        if self._settings.listen_url is not None:  # the database itself, behind its pooler
+            reserved |= await addresses_of(self._settings.listen_url, resolve)
         self._gate = Gate(public=self._settings.http_public, reserved=reserved)
         self._caller = Caller(
             gate=lambda: self._gate, resolve=resolve, secrets=self.secrets, size=self._size,
