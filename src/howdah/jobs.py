@@ -308,6 +308,11 @@ def finish(
     plain = all(kind == "succeeded" for kind in kinds)
     answers = [outcome.answer for outcome in outcomes]
     is_http = any(answers)
+    if is_http and any(outcome.steps is not None for outcome in outcomes):
+        raise BadInput(
+            "answers to URL jobs and steps for workflows cannot be stored in one call",
+            hint="Finish the one after the other.",
+        )
     return function(
         "finish_http" if is_http else "finish",
         "id, reason",
