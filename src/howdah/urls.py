@@ -14,7 +14,7 @@ import msgspec
 from howdah.answer import Answer
 from howdah.arguments import encode
 from howdah.call import Call
-from howdah.durations import Duration
+from howdah.durations import Duration, seconds
 from howdah.errors import BadInput, JobCancelled, JobFailed, NotFound
 from howdah.http import store
 from howdah.http.request import check, read_request
@@ -25,6 +25,7 @@ from howdah.references import Reference
 T = TypeVar("T")
 HTTP = "http"  # the task, and its queue
 TIMEOUT = 30  # seconds of an attempt
+LONGEST = 86_400  # the same at most
 RUNS_FOR = 60.0  # seconds of a task that says nothing else
 Secret = Mapping[str, str]
 HeaderValue = str | Secret | Sequence[str | Secret]
@@ -116,6 +117,10 @@ class Http:
             for name, value in args.items()
             if value is not msgspec.UNSET and (value is not None or name == "json")
         }
+        if timeout is not None and seconds(timeout) > LONGEST:
+            raise BadInput(
+                "the timeout of a URL job is longer than a day", hint='Use at most "1d".'
+            )
         text, references = _encoded(given)
         options = make_options(
             queue=queue, priority=priority, run_at=run_at, delay=delay, max_attempts=max_attempts,
@@ -151,7 +156,7 @@ class Http:
             "idempotent": True,
             "redirects": 0,
             # Longer than the application tries: what is cut off here would go on there.
-            "timeout": "1d" if own.no_timeout else (own.timeout or RUNS_FOR) + 5,
+            "timeout": LONGEST if own.no_timeout else min(LONGEST, (own.timeout or RUNS_FOR) + 5),
             "delivery": own.delivery,
         }
         made = self.job(

@@ -22,6 +22,7 @@ URL = "https://a.example/"
         ({"body": "text"}, "a body is bytes"),
         ({"headers": {"authorization": b"Bearer x"}}, "a header is text"),
         ({"retry_on": ["²"]}, "is no status"),
+        ({"timeout": "25h"}, "longer than a day"),
         ({"form": {"a": None}}, "^form field a"),
     ],
 )
