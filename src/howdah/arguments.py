@@ -41,7 +41,7 @@ class Arguments:
         """The JSON object for a call with these arguments, if the function would take them."""
         values = self._plain_values(args, kwargs)
         if values is not None:
-            text = encode(self.task, values)
+            text = encode(self.task, values, hook=_to_argument)
             with suppress(msgspec.DecodeError, ValueError, RecursionError, OverflowError):
                 self.decoder.decode(text)  # which misses what has to be there
                 return text.decode()
@@ -74,7 +74,7 @@ class Arguments:
                 if twice := rest.keys() & values.keys():
                     raise BadArguments(self.task, f"{', '.join(twice)}: given twice")
                 values.update(rest)
-        text = encode(self.task, values)
+        text = encode(self.task, values, hook=_to_argument)
         self.decode(text)
         return text.decode()
 
@@ -91,7 +91,8 @@ class Arguments:
             raise BadArguments(self.task, str(error)) from error
         later = {name: value for name, value in values.items() if isinstance(value, kind)}
         known = {name: value for name, value in values.items() if name not in later}
-        return (encode(self.task, known).decode() if later else "{}"), later
+        text = encode(self.task, known, hook=_to_argument) if later else b"{}"
+        return text.decode(), later
 
     def decode(self, text: str | bytes) -> dict[str, Any]:
         """Keyword arguments from JSON, each converted to its annotated type."""
@@ -199,15 +200,70 @@ def _decoder(kind: Any, task: str) -> msgspec.json.Decoder[Any]:
         raise BadArguments(task, f"its annotations cannot travel as JSON: {error}") from error
 
 
+def _to_json(value: Any) -> Any:
+    dump = getattr(value, "model_dump", None)  # pydantic
+    if callable(dump):
+        return dump(mode="json")
+    raise TypeError(f"a {type(value).__qualname__} is not JSON")
+
+
+def _to_argument(value: Any) -> Any:
+    """As its kind can read it: without what is computed, by aliases where names are not taken."""
+    dump = getattr(value, "model_dump", None)
+    if not callable(dump):
+        return _to_json(value)
+    if _holds_secret(dump()):
+        raise TypeError("a secret would be kept as stars: give its name, and look it up")
+    named = dump(mode="json", round_trip=True)
+    with suppress(ValueError):
+        _from_json(type(value), named)
+        return named
+    return dump(mode="json", round_trip=True, by_alias=True)
+
+
+def _holds_secret(value: Any) -> bool:
+    """Whether pydantic's SecretStr is in it, or its kin."""
+    if isinstance(value, dict):
+        return any(_holds_secret(item) for item in value.values())
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(_holds_secret(item) for item in value)
+    return hasattr(value, "get_secret_value")
+
+
+def _from_json(kind: type, value: Any) -> Any:
+    read = getattr(kind, "model_validate_json", None)  # pydantic
+    if callable(read):
+        text = msgspec.json.encode(value)
+        try:
+            return read(text)
+        except ValueError as error:
+            raise ValueError(_without_values(error)) from None
+    raise TypeError(f"cannot make a {kind.__qualname__} from JSON")
+
+
+def _without_values(error: ValueError) -> str:
+    """What pydantic finds wrong, and where: it would quote what was given, into errors and logs."""
+    listed = getattr(error, "errors", None)
+    if not callable(listed):
+        return str(error)
+    found = listed(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in found)
+
+
 def encode(
-    task: str, values: Mapping[str, Any], *, what: str = "arguments", deepest: int = MAX_DEPTH
+    task: str,
+    values: Mapping[str, Any],
+    *,
+    what: str = "arguments",
+    deepest: int = MAX_DEPTH,
+    hook: Callable[[Any], Any] = _to_json,
 ) -> bytes:
     """The JSON of named arguments; BadArguments or TooLarge for what the store cannot hold."""
     try:
-        text = msgspec.json.encode(values, enc_hook=_to_json)
+        text = msgspec.json.encode(values, enc_hook=hook)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
-        raise BadArguments(task, _unencodable(values, error)) from error
-    if flaw := unstorable(text, values, _to_json):
+        raise BadArguments(task, _unencodable(values, error, hook)) from error
+    if flaw := unstorable(text, values, hook):
         raise BadArguments(task, flaw)
     if len(text) > MAX_ARGS:
         raise TooLarge(
@@ -228,27 +284,13 @@ def encode_result(task: str, value: Any) -> str | None:
     return text.decode()[4:-1]
 
 
-def _unencodable(values: Mapping[str, Any], error: Exception) -> str:
+def _unencodable(values: Mapping[str, Any], error: Exception, hook: Callable[[Any], Any]) -> str:
     for name, value in values.items():
         try:
-            msgspec.json.encode(value, enc_hook=_to_json)
+            msgspec.json.encode(value, enc_hook=hook)
         except (TypeError, ValueError, RecursionError, OverflowError) as found:
             return f"{name}: {found}" if name else str(found)
     return str(error)
-
-
-def _to_json(value: Any) -> Any:
-    dump = getattr(value, "model_dump", None)  # pydantic
-    if callable(dump):
-        return dump(mode="json")
-    raise TypeError(f"a {type(value).__qualname__} is not JSON")
-
-
-def _from_json(kind: type, value: Any) -> Any:
-    validate = getattr(kind, "model_validate", None)  # pydantic
-    if callable(validate):
-        return validate(value)
-    raise NotImplementedError(f"cannot make a {kind.__qualname__} from JSON")
 
 
 def _readable(error: BaseException, name: str = "") -> str:

@@ -55,7 +55,7 @@ def several_hosts(
         named = environ.get("PGHOST", "")
     if "," not in named:
         return []
-    hosts = [_address(each, unquoted=bool(inside)) for each in named.split(",") if each]
+    hosts = [address(each, unquoted=bool(inside)) for each in named.split(",") if each]
     ports = (asked.get("port", [""])[-1] or environ.get("PGPORT", "")).split(",")
     return [
         (host, port or _port(ports[n] if len(ports) == len(hosts) else ports[0]))
@@ -70,7 +70,8 @@ def names_a_role(url: str, environ: Mapping[str, str] | None = None) -> bool:
     return "target_session_attrs" in query or "PGTARGETSESSIONATTRS" in environ
 
 
-def _address(text: str, *, unquoted: bool) -> tuple[str, int | None]:
+def address(text: str, *, unquoted: bool) -> tuple[str, int | None]:
+    """Host and port of one; `unquoted`: it stands in a URL. Raises ValueError."""
     if text.startswith("/"):
         return text, None
     found = _ADDRESS.fullmatch(text)

@@ -48,6 +48,22 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     keys: Keys | None = None
     after: tuple[tuple[UUID, str], ...] = ()  # jobs that have to end first; fail, skip, ignore
 
+    def over(self, others: Options) -> Options:
+        """These, and of the others what these do not say: but for the queue, headers and time."""
+        said = {
+            name: value
+            for name, value in msgspec.structs.asdict(self).items()
+            if value != getattr(NO_OPTIONS, name)
+        }
+        if said.keys() & {"run_at", "delay"}:
+            others = msgspec.structs.replace(others, run_at=None, delay=None)
+        if self.keys is not None:
+            said["keys"] = self.keys.over(others.keys)
+        others = msgspec.structs.replace(
+            others, queue=None, headers=None, timeout=None, no_timeout=False
+        )
+        return checked(msgspec.structs.replace(others, **said))
+
     def __repr__(self) -> str:
         return discreet(self)
 
@@ -116,7 +132,7 @@ def make_options(
     **keyed: Unpack[Keyed],
 ) -> Options:
     """Options over `base`, each checked where it enters; raises BadInput."""
-    if isinstance(tags, str):
+    if tags is not None and (isinstance(tags, str) or not isinstance(tags, Iterable)):
         raise BadInput(f"tags must be a list, got {tags!r}", hint=f"Give [{tags!r}].")
     changes: dict[str, object] = {
         "queue": queue,
@@ -143,6 +159,8 @@ def make_options(
 
 def make_after(after: After) -> tuple[tuple[UUID, str], ...]:
     """Which jobs have to end first, each with what is to happen if it fails; raises BadInput."""
+    if isinstance(after, UUID) or not isinstance(after, Iterable):
+        raise BadInput(f"after must be a list of job ids, got {after!r}", hint="Give [job_id].")
     found = after if isinstance(after, Mapping) else dict.fromkeys(after, "fail")
     for parent, policy in found.items():
         if not isinstance(parent, UUID) or policy not in {"fail", "skip", "ignore"}:

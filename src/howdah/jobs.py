@@ -48,8 +48,8 @@ def enqueue(job: Job | Startable) -> Call[UUID]:
     Or a workflow, of which it gives the id of the run.
     """
     if not isinstance(job, Job):
-        if not hasattr(job, "start"):
-            raise BadInput(f"{job!r} is no job", hint="Give task.job(…).")
+        if not callable(getattr(job, "start", None)):
+            raise BadInput(f"{job!r} is no job", hint=_MAKE_ONE)
         return job.start()
     if job.references:
         raise BadInput(_NOT_ALONE.format(job.task), hint="Add it to a Workflow.")
@@ -68,6 +68,9 @@ def enqueue(job: Job | Startable) -> Call[UUID]:
             **_keys(job.options.keys),
         ),
     )
+
+
+_MAKE_ONE = "Make one of a task: task.job(…). To call a task itself runs it here and now."
 
 
 def _given(**params: tuple[str, Any]) -> dict[str, tuple[str, Any]]:
@@ -111,7 +114,14 @@ def _shared(o: Options) -> dict[str, tuple[str, Any]]:
 
 def enqueue_many(jobs: Iterable[Job]) -> Call[_List[UUID]]:
     """Store up to 10,000 jobs, all or none; gives their ids in input order."""
+    if not isinstance(jobs, Iterable) or isinstance(jobs, Job | str | bytes):
+        raise BadInput(
+            f"{jobs!r} is no list of jobs",
+            hint="Give a list of them; or stream them: enqueue_stream(…).",
+        )
     jobs = jobs if isinstance(jobs, Sequence) else _List(islice(jobs, MAX_BATCH + 1))
+    if strange := [each for each in jobs if not isinstance(each, Job)]:
+        raise BadInput(f"{strange[0]!r} is no job", hint=_MAKE_ONE)
     if len(jobs) > MAX_BATCH:
         raise TooLarge(
             f"{len(jobs)} jobs in one call, at most {MAX_BATCH} are taken",
@@ -301,6 +311,11 @@ def finish(
     plain = all(kind == "succeeded" for kind in kinds)
     answers = [outcome.answer for outcome in outcomes]
     is_http = any(answers)
+    if is_http and any(outcome.steps is not None for outcome in outcomes):
+        raise BadInput(
+            "answers to URL jobs and steps for workflows cannot be stored in one call",
+            hint="Finish the one after the other.",
+        )
     return function(
         "finish_http" if is_http else "finish",
         "id, reason",

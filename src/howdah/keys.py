@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import msgspec
@@ -105,22 +105,31 @@ def make_keys(given: Mapping[str, Any]) -> Keys | None:
             raise BadInput(
                 f"{name} must be one of {', '.join(choices)}, got {said[name]!r}",
             )
-    if isinstance(said.get("limit_keys"), str):
+    limits = said.get("limit_keys", ())
+    if isinstance(limits, str) or not isinstance(limits, Iterable):
         raise BadInput(
-            f"limit_keys must be a list, got {said['limit_keys']!r}",
-            hint=f"Give [{said['limit_keys']!r}].",
+            f"limit_keys must be a list, got {limits!r}",
+            hint=f"Give [{limits!r}].",
         )
-    said["limit_keys"] = tuple(said.get("limit_keys", ()))
+    said["limit_keys"] = tuple(limits)
     if len(said["limit_keys"]) > MOST_LIMITS:
         raise BadInput(f"{len(said['limit_keys'])} limit keys, at most {MOST_LIMITS} are taken")
     for key in (said.get("serial_key", "key"), *said["limit_keys"]):
-        if not isinstance(key, str) or "\x00" in key or not 1 <= len(key.encode()) <= LONGEST:
+        if not isinstance(key, str) or not 1 <= _bytes(key) <= LONGEST:
             raise BadInput(f"a key must be 1 to {LONGEST} bytes of text, got {key!r}")
     if "unique_for" in said:
         said["unique_for"] = within_ten_years("unique_for", said["unique_for"])
     if "serial_key" not in said and ("collapse" in said or "on_failure" in said):
         raise BadInput("collapse and on_failure need a serial_key")
     return Keys(**said)
+
+
+def _bytes(key: str) -> int:
+    """Length in UTF-8; 0 for what PostgreSQL cannot hold (NUL, lone surrogates)."""
+    try:
+        return 0 if "\x00" in key else len(key.encode())
+    except UnicodeEncodeError:
+        return 0
 
 
 def filled(template: str | None, args: Mapping[str, Any]) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,11 +18,11 @@ from howdah.job import MAX_ARGS
 from howdah.outcome import Cancelled, Failed, Outcome, Succeeded
 from howdah.rows import Claimed
 from howdah.signature import WINDOW, BadSignature, Signed
+from howdah.urls import RUNS_FOR
 
 if TYPE_CHECKING:
     from howdah.app import App
 
-TIMEOUT = 60.0  # seconds, of a task that says nothing else
 Scope = MutableMapping[str, Any]
 Asgi = Callable[..., Awaitable[Any]]
 
@@ -66,6 +67,7 @@ class Receiver:
     def __init__(self, app: App, secrets: Sequence[str], window: float, max_body: int) -> None:
         self._app, self._secrets, self._window, self._max_body = app, secrets, window, max_body
         self._seen: dict[str, float] = {}  # tokens, in the order of when they may be forgotten
+        self._guard = threading.Lock()  # a WSGI server has many threads
 
     async def __call__(self, scope: Scope, receive: Asgi, send: Asgi) -> None:
         """As ASGI has it."""
@@ -123,7 +125,7 @@ class Receiver:
         if task.connection is not None:
             return _said(422, f"{push.task} is transactional: a worker has to run it")
         options = task.defaults
-        limit = None if options.no_timeout else options.timeout or TIMEOUT
+        limit = None if options.no_timeout else options.timeout or RUNS_FOR
         outcome = await self._app.perform(
             Claimed(
                 signed.job, uuid4(), options.queue or "default", push.task,
@@ -135,12 +137,13 @@ class Receiver:
 
     def _is_new(self, token: str) -> bool:
         now = time.monotonic()
-        while self._seen and next(iter(self._seen.values())) <= now:
-            del self._seen[next(iter(self._seen))]
-        if token in self._seen:
-            return False
-        self._seen[token] = now + 2 * self._window
-        return True
+        with self._guard:
+            while self._seen and next(iter(self._seen.values())) <= now:
+                del self._seen[next(iter(self._seen))]
+            if token in self._seen:
+                return False
+            self._seen[token] = now + 2 * self._window
+            return True
 
     async def _body(self, receive: Asgi) -> bytes | None:
         """The whole body; None: it is too large."""

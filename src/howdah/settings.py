@@ -230,7 +230,7 @@ def _typed(name: str, value: Any, kind: Any, source: str) -> Any:
     except BadInput as error:
         raise BadInput(f"{source}: {name}: {error.message}", hint=error.hint) from error
     except msgspec.ValidationError as error:
-        raise BadInput(f"{source}: {name} = {value!r}: {error}") from error
+        raise BadInput(f"{source}: {name} = {without_password(repr(value))}: {error}") from error
     if name in _BOUNDS and typed is not None:
         least, most = _BOUNDS[name]
         if not least <= typed <= most:
@@ -244,12 +244,22 @@ def plain_url(url: str) -> str:
     return scheme + url[url.index("://") :] if plus else url
 
 
-_PASSWORD = re.compile(r"(://[^/@:?]*):(.*)@|([?&]\w*password=)[^&]*", re.DOTALL)
+_PASSWORD = re.compile(
+    r"(//[^/@:?]*|^[^/@:?=\s]*(?=:(?!//))):.*@"  # user:password@, also where the scheme is missing
+    r"|([?&]\w*password=)[^&]*"
+    r"|((?:^|\s)\w*password\s*=\s*)(?:'(?:\\.|[^'\\])*'?|(?:\\.|\S)*)",  # as libpq's key=value
+    re.DOTALL | re.IGNORECASE,
+)
 
 
 def without_password(url: str) -> str:
     """The URL as it may be shown; made for URLs that are wrong, too, and hides rather too much."""
-    return _PASSWORD.sub(lambda found: f"{found[3]}***" if found[3] else f"{found[1]}:***@", url)
+
+    def hidden(found: re.Match[str]) -> str:
+        before = found[2] or found[3]
+        return f"{before}***" if before else f"{found[1]}:***@"
+
+    return _PASSWORD.sub(hidden, url)
 
 
 def _shown(value: Any) -> Any:

@@ -25,6 +25,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Mapper, mapped_column
 from howdah import blocking
 from howdah.client import on
 from howdah.errors import BadInput
+from howdah.job import make_options
 from howdah.settings import default_schema
 
 if TYPE_CHECKING:
@@ -94,6 +95,12 @@ def _refuse(_mapper: Mapper[Job], _connection: Connection, job: Job) -> None:
         f"{job!r} is the engine's to change",
         hint="Use a verb: on(session).run(jobs.cancel(job.id)); or retry, run_now, delete.",
     )
+
+
+@event.listens_for(Job, "before_insert")
+def _check(_mapper: Mapper[Job], _connection: Connection, job: Job) -> None:
+    """A time without its zone would be one of the session's, hours away."""
+    make_options(run_at=job.run_at)
 
 
 def upgrade(connection: Connection, schema: str | None = None) -> list[str]:

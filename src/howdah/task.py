@@ -112,6 +112,8 @@ class Task(Generic[P, R]):
         version: str | None = None,
         wanted: str | None = None,
     ) -> None:
+        # First, and without what others have hung on the function: names of ours may be among that.
+        functools.update_wrapper(self, function, updated=())
         self.version, self._wanted = version, wanted or name  # as jobs made here name their task
         self.app, self.function, self.name = app, function, name
         self.body: Callable[..., Any] = function
@@ -119,7 +121,6 @@ class Task(Generic[P, R]):
         self._options = options
         self.executor, self.connection, self.command = executor, connection, command
         self.unique, self.keys = unique, keys
-        functools.update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function itself, here and now."""

@@ -14,7 +14,7 @@ import msgspec
 from howdah.answer import Answer
 from howdah.arguments import encode
 from howdah.call import Call
-from howdah.durations import Duration
+from howdah.durations import Duration, seconds
 from howdah.errors import BadInput, JobCancelled, JobFailed, NotFound
 from howdah.http import store
 from howdah.http.request import check, read_request
@@ -25,6 +25,8 @@ from howdah.references import Reference
 T = TypeVar("T")
 HTTP = "http"  # the task, and its queue
 TIMEOUT = 30  # seconds of an attempt
+LONGEST = 86_400  # the same at most
+RUNS_FOR = 60.0  # seconds of a task that says nothing else
 Secret = Mapping[str, str]
 HeaderValue = str | Secret | Sequence[str | Secret]
 Statuses = Sequence[int | str]
@@ -92,6 +94,7 @@ class Http:
         to sign the request with. In a workflow `url`, `json` and `form` may be results of other
         steps. What is said of when and beside what it runs is said as with any task's `options`.
         """
+        _check_kinds(method, body, headers)
         if delivery == "transactional":
             raise BadInput("a URL job cannot be transactional", hint="Use at_least_once.")
         args = {
@@ -114,6 +117,10 @@ class Http:
             for name, value in args.items()
             if value is not msgspec.UNSET and (value is not None or name == "json")
         }
+        if timeout is not None and seconds(timeout) > LONGEST:
+            raise BadInput(
+                "the timeout of a URL job is longer than a day", hint='Use at most "1d".'
+            )
         text, references = _encoded(given)
         options = make_options(
             queue=queue, priority=priority, run_at=run_at, delay=delay, max_attempts=max_attempts,
@@ -133,18 +140,29 @@ class Http:
     def push(self, job: Job, url: str, *, sign: str, **options: Any) -> Job:
         """A job that has a web application run a job: what `howdah.receive` serves, at this URL.
 
-        `sign` names the worker's secret. Options are those of `job`. What the application fails
-        is failed; what it wants to be tried again, is.
+        `sign` names the worker's secret. Options are those of `job`; without them the job keeps its
+        own, but for its queue. What the application fails is failed; what it wants to be tried
+        again, is.
         """
+        if job.references:
+            raise BadInput(
+                f"a job of {job.task} that waits for results cannot be pushed",
+                hint="Have a step enqueue it once they are known.",
+            )
+        own = job.options
         args = msgspec.Raw(job.args.encode())
         chosen: dict[str, Any] = {
             "fail_on": ["3xx", "4xx", "5xx"],
             "idempotent": True,
             "redirects": 0,
+            # Longer than the application tries: what is cut off here would go on there.
+            "timeout": LONGEST if own.no_timeout else min(LONGEST, (own.timeout or RUNS_FOR) + 5),
+            "delivery": own.delivery,
         }
-        return self.job(
+        made = self.job(
             "POST", url, json={"task": job.task, "args": args}, sign=sign, **chosen | options
         )
+        return msgspec.structs.replace(made, options=made.options.over(own))
 
     async def call(
         self,
@@ -159,7 +177,9 @@ class Http:
         Without a method it is GET, or POST where there is something to send. Raises JobFailed,
         JobCancelled, and TimeoutError after `wait`; the job goes on then.
         """
-        sends = any(options.get(name) is not None for name in ("json", "data", "form", "body"))
+        sends = any(options.get(name) is not None for name in ("form", "body")) or any(
+            options.get(name, msgspec.UNSET) is not msgspec.UNSET for name in ("json", "data")
+        )
         job = self.job(method or ("POST" if sends else "GET"), url, **options)
         return await self.answer(await self._app.enqueue(job), timeout=wait)
 
@@ -227,6 +247,19 @@ def _encoded(given: Mapping[str, Any]) -> tuple[bytes, dict[str, Reference]]:
     return text, references
 
 
+def _check_kinds(method: object, body: object, headers: object) -> None:
+    """Of what would be taken for something else, or not at all."""
+    if not isinstance(method, str):
+        raise BadInput(f"a method is text, got {method!r}", hint='Give for example "GET".')
+    if not isinstance(body, bytes | bytearray | memoryview | None):
+        raise BadInput(
+            f"a body is bytes, got a {type(body).__name__}",
+            hint="Give text.encode(), or what is to be sent as JSON: json=….",
+        )
+    if isinstance(headers, Mapping) and any(isinstance(each, bytes) for each in headers.values()):
+        raise BadInput("a header is text, got bytes", hint="Give value.decode().")
+
+
 def _either(json: Any, data: Any) -> Any:
     if json is not msgspec.UNSET and data is not msgspec.UNSET:
         raise BadInput("json and data are the same: give one of them")
@@ -243,7 +276,7 @@ def _statuses(given: Statuses | None) -> list[int] | None:
     for each in given:
         text = str(each).lower()
         text = text.removesuffix("xx") if text.endswith("xx") and len(text) == 3 else text
-        if not text.isdigit():
+        if not (text.isascii() and text.isdigit()):
             raise BadInput(f"{each!r} is no status", hint='Write for example [404, "5xx"].')
         found.append(int(text))
     return found

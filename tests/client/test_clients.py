@@ -106,6 +106,49 @@ async def test_a_connection_kept_at_hand_that_was_cut_is_not_used(
         await client.run(jobs.enqueue(Job("t", "{}")))
 
 
+async def test_who_waits_while_a_pool_cannot_be_opened_is_refused_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tries = []
+
+    async def open_connection(*_: Any, **__: Any) -> Any:
+        tries.append(1)
+        await asyncio.sleep(0.01)
+        raise NoDatabase("nobody answers")
+
+    monkeypatch.setattr("howdah.client.open_connection", open_connection)
+    client = AsyncClient(Settings(database_url="postgresql://nobody"))
+
+    many = [client.run(store.stage()) for _ in range(20)]
+    refused = await asyncio.gather(*many, return_exceptions=True)
+
+    assert len(tries) == 1
+    assert all(isinstance(each, NoDatabase) for each in refused)
+    with pytest.raises(NoDatabase):  # who comes later tries anew
+        await client.run(store.stage())
+    assert len(tries) == 2
+
+
+async def test_what_is_under_way_when_a_client_closes_is_waited_for_and_no_longer(
+    settings: Settings, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("howdah.client.SPARE_FOR", 60.0)
+    client = AsyncClient(settings)
+    cut: list[Any] = []
+    async with asyncio.timeout(10):
+        pool = await client._pools.here().opened()
+        monkeypatch.setattr("asyncpg.pool.Pool.terminate", cut.append)
+        with psycopg.connect(dsn) as locking:
+            locking.execute("lock table _howdah.job in exclusive mode")
+            enqueue = asyncio.create_task(client.run(jobs.enqueue(Job("t", "{}"))))
+            await eventually(lambda: pool.get_idle_size() < pool.get_size())
+            closing = asyncio.create_task(client.close())
+            await asyncio.sleep(0)
+        await asyncio.gather(enqueue, closing)
+
+    assert not cut
+
+
 def test_a_client_works_on_two_event_loops_one_after_the_other(
     settings: Settings, db: psycopg.Connection
 ) -> None:
@@ -208,6 +251,40 @@ def test_a_sync_client_is_shared_by_threads(settings: Settings, db: psycopg.Conn
         ids = set(threads.map(enqueue, range(200)))
 
     assert len(ids) == count(db) == 200
+
+
+def test_a_sync_client_that_one_thread_closes_serves_the_others(settings: Settings) -> None:
+    class ClosedMeanwhile(Client):
+        """By another thread, between the two steps of a call."""
+
+        closes = 1
+
+        def _ready_portal(self) -> Any:
+            portal = super()._ready_portal()
+            if self.closes:
+                self.closes -= 1
+                self.close()
+            return portal
+
+    with ClosedMeanwhile(settings) as client:
+        assert client.run(store.stage()) == 0
+
+
+def test_a_sync_client_leaves_nobody_waiting_when_it_is_closed(
+    settings: Settings, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("howdah.client.GOODBYE_WITHIN", 0.1)
+    with ThreadPoolExecutor(1) as threads, psycopg.connect(dsn, autocommit=True) as db:
+        client = Client(settings)
+        with db.transaction():
+            db.execute("lock table _howdah.job in exclusive mode")
+            enqueue = threads.submit(client.run, jobs.enqueue(Job("t", "{}")))
+            while not db.execute("select 1 from pg_locks where not granted").fetchone():
+                pass
+            client.close()
+
+            with pytest.raises(NoDatabase, match="closed meanwhile"):
+                enqueue.result(10)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

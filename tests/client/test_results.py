@@ -97,6 +97,18 @@ async def test_a_job_that_does_not_end_in_time_is_a_timeout(app: App) -> None:
     assert 0.2 <= time.monotonic() - started < 1
 
 
+async def test_a_store_that_does_not_answer_is_not_waited_for_any_longer(
+    app: App, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waits, "ONE_LOOK", 0.2)
+    job_id = await app.enqueue(Job("t", "{}"))
+
+    with psycopg.connect(dsn) as locking:
+        locking.execute("lock table _howdah.job in access exclusive mode")
+        with pytest.raises(TimeoutError, match="not ended in time"):
+            await app.result(job_id, timeout=0.1)
+
+
 async def test_no_time_at_all_is_one_look(app: App) -> None:
     waiting_id = await app.enqueue(Job("other", "{}"))
     with pytest.raises(TimeoutError):

@@ -161,6 +161,17 @@ async def test_inline_a_job_has_run_when_enqueue_returns(
     assert await howdah_app.result(job_id, timeout=5) == "en"
 
 
+async def test_inline_streams_have_run_and_jobs_of_code_that_cannot_await(
+    jobs: Jobs, mail: Any, ran: list[Any]
+) -> None:
+    with jobs.inline():
+        assert await mail.map(["ada", "bob"]) == 2
+        mail.enqueue_sync("cyd")
+        assert mail.map_sync(["dan"]) == 1
+
+    assert ran == ["ada", "bob", "cyd", "dan"]
+
+
 async def test_jobs_on_the_callers_connection_wait_for_its_commit(
     jobs: Jobs, mail: Any, howdah_db: str
 ) -> None:

@@ -67,6 +67,13 @@ def test_a_rollback_leaves_no_job(engine: Engine, db: psycopg.Connection) -> Non
     assert db.execute("select count(*) from howdah.jobs").fetchone() == (0,)
 
 
+def test_a_time_without_its_zone_is_refused_as_everywhere(engine: Engine) -> None:
+    with Session(engine) as session:
+        session.add(Job(task="a", run_at=datetime(2030, 1, 1)))  # noqa: DTZ001
+        with pytest.raises(BadInput, match="time zone"):
+            session.flush()
+
+
 def test_a_unique_key_leads_to_the_job_that_has_it(engine: Engine) -> None:
     with Session(engine) as session:
         first = Job(task="t", unique_key="k")

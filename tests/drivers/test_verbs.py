@@ -325,3 +325,20 @@ async def test_errors_of_the_callers_own_statements_stay_their_own(dsn: str) -> 
         with pytest.raises(psycopg.errors.UndefinedTable):
             connection.execute("select * from nowhere")
         connection.rollback()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["asyncpg", "psycopg", "psycopg async", "Session psycopg2", "Django connection"],
+    indirect=True,
+)
+async def test_an_error_that_is_not_about_us_keeps_its_own_cause(kind: Any) -> None:
+    """Whoever retries a transaction asks the driver's own error, which is its cause."""
+    with pytest.raises(Exception, match="division by zero") as raised:
+        await kind.run(Call("select 1 / 0", (), list))
+    await kind.rollback()
+
+    error = raised.value
+    assert error.__cause__ is not error
+    wraps = type(error).__module__.startswith(("sqlalchemy.", "django."))
+    assert (error.__cause__ is not None) == wraps

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import time
 import zlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from ipaddress import ip_address
@@ -22,6 +23,9 @@ from howdah.http.calling import Caller, Hopeless, NetworkError
 from howdah.http.gate import Gate, Target
 from howdah.http.request import read_request
 from howdah.http.secrets import Secrets
+from howdah.http.url import parse
+from howdah.settings import Settings
+from howdah.worker.urls import Urls
 
 
 async def bytes_forever():
@@ -316,6 +320,23 @@ async def test_the_time_of_an_attempt_does_not_count_while_it_waits_for_room(app
 
     assert [answer.status for answer in answers] == [200] * 5
     assert server.peak == 1
+
+
+async def test_a_host_keeps_its_limit_however_many_others_are_called():
+    async def nothing():
+        return []
+
+    urls = Urls(Settings(http_per_host=2), 10, nothing)
+    busy = parse("https://busy.example/")
+    async with urls._room(busy):
+        for n in range(10_001):
+            async with urls._room(replace(busy, host=f"h{n}.example")):
+                pass
+        async with urls._room(busy):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.02), urls._room(busy):
+                    pass
+    assert not urls._hosts
 
 
 async def test_jobs_of_a_host_that_does_not_answer_wait_uncharged_until_it_does(

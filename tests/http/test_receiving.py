@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from uuid import uuid4
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 
 import howdah
-from howdah import App, BadInput, Cancel, JobFailed, Snooze, signature
+from howdah import App, BadInput, Cancel, JobFailed, Retry, Snooze, signature
+from howdah.references import result
 
 SECRET = "k3y"
 
@@ -115,6 +119,55 @@ async def test_what_cannot_run_is_said_and_what_may_later_is_asked_for_again(sit
     assert await status("ends", how="error") == 503
     snoozed = await pushed(receiver, {"task": "ends", "args": {"how": "snooze"}})
     assert (snoozed[0], snoozed[1]["retry-after"]) == (503, "7")
+
+
+def test_of_two_threads_with_one_request_one_is_refused(site):
+    class Slow(dict):
+        def __contains__(self, token):
+            found = super().__contains__(token)
+            time.sleep(0.02)
+            return found
+
+    receiver = howdah.receive(site, secret=SECRET)
+    receiver._seen = Slow()
+    body = b'{"task":"add","args":{"a":1}}'
+    headers = dict(signature.headers(SECRET, job=uuid4(), lease=uuid4(), attempt=1, body=body))
+
+    with ThreadPoolExecutor(2) as threads:
+        ask = lambda _: asyncio.run(receiver.handle("POST", headers, body)).status  # noqa: E731
+        statuses = [*threads.map(ask, range(2))]
+
+    assert sorted(statuses) == [200, 409]
+
+
+def test_a_pushed_job_is_run_when_and_as_often_as_it_says_itself(site):
+    @site.task(name="once", retry=Retry(max_attempts=1), timeout=300, unique="once:{n}")
+    def once(n: int) -> None: ...
+
+    @site.task(name="most", delivery="at_most_once", no_timeout=True, queue="slow")
+    def most() -> None: ...
+
+    own = once.options(delay=9, priority=5, serial_key="s", id=(me := uuid4()), headers={"a": 1})
+    pushed = site.http.push(own.job(7), "https://site.example/", sign="push").options
+    told = {"run_at": datetime(2030, 1, 1, tzinfo=UTC), "timeout": 7, "queue": "mine"}
+    other = site.http.push(own.job(7), "https://site.example/", sign="push", **told).options
+    plain = site.http.push(site.tasks["add"].job(1), "https://site.example/", sign="push").options
+    at_most = site.http.push(most.job(), "https://site.example/", sign="push").options
+
+    assert (pushed.max_attempts, pushed.unique_key, pushed.timeout) == (1, "once:7", 305)
+    assert (pushed.delay, pushed.priority, pushed.id, pushed.queue) == (9, 5, me, "http")
+    assert pushed.keys.serial_key == "s"
+    assert pushed.headers is None
+    assert (other.delay, other.timeout, other.queue) == (None, 7, "mine")
+    assert other.run_at == told["run_at"]
+    assert (plain.timeout, plain.queue) == (65, "http")
+    assert (at_most.delivery, at_most.timeout, at_most.queue) == ("at_most_once", 86_400, "http")
+
+
+def test_what_no_application_can_run_is_not_pushed(site):
+    for job in (site.tasks["stored"].job(), site.tasks["add"].job(result("other"))):
+        with pytest.raises(BadInput):
+            site.http.push(job, "https://site.example/", sign="push")
 
 
 def test_a_receiver_without_a_secret_is_refused(site):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from serving import reply
 
-from howdah import BadInput, JobFailed, Workflow, gather, jobs, result, workflows
+from howdah import BadInput, Context, JobFailed, Workflow, gather, jobs, result, workflows
 from howdah.answer import Answer
+from howdah.outcome import Succeeded
+from howdah.worker.finisher import Finisher
 from howdah.worker.handed import handed_on
 
 JSON = ("Content-Type", "application/json; charset=utf-8")
@@ -230,3 +232,39 @@ def test_rows_of_http_jobs_may_have_keys(db):
     assert db.execute("select serial_key, limit_keys from howdah.http_jobs").fetchone() == (
         "a", ["b"],
     )  # fmt: skip
+
+
+async def test_an_answer_and_steps_that_come_at_the_same_moment_are_both_stored(
+    app, server, calling, use, ended, monkeypatch
+):
+    @app.task(name="grow")
+    async def grow(ctx: Context) -> None:
+        ctx.workflow.add("more", use.job(5))
+
+    put, held = Finisher.put, []
+
+    def put_two_at_once(finisher, outcome, **how):
+        held.append(outcome)
+        for each in held if len(held) == 2 else held[2:]:
+            put(finisher, each, **how)
+        del held[2:]
+
+    monkeypatch.setattr(Finisher, "put", put_two_at_once)
+    flow = Workflow("both").add("grow", grow.job()).add("call", app.http.job("GET", server.on("/")))
+
+    async with calling():
+        run = await ended(await app.enqueue(flow))
+
+    assert run.state == "succeeded"
+    assert json.loads(run.result)["more"] == 5
+
+
+async def test_an_answer_and_steps_in_one_call_are_refused_with_what_to_do():
+    answer = Answer(status=200, headers=(), body=b"", duration=0, attempts=1, url="https://a/")
+    ends = [
+        Succeeded(id=uuid4(), lease=uuid4(), answer=answer),
+        Succeeded(id=uuid4(), lease=uuid4(), steps="[]"),
+    ]
+
+    with pytest.raises(BadInput, match="cannot be stored in one call"):
+        jobs.finish(ends)

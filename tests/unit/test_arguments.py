@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
+from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
 
@@ -15,6 +17,8 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict, SecretStr, computed_field
+from pydantic.alias_generators import to_camel
 
 from howdah import BadArguments, Context, TooLarge
 from howdah.arguments import Arguments, arguments_of, encode, encode_result
@@ -46,26 +50,29 @@ class Point(msgspec.Struct):
     y: float
 
 
-class Model:
-    """What pydantic's models look like from outside."""
+class Model(BaseModel):
+    name: str
 
-    def __init__(self, name: str) -> None:
-        self.name = name
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Model) and other.name == self.name
+class Aliased(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel)
 
-    __hash__ = None  # type: ignore[assignment]
+    first_name: str
 
-    def model_dump(self, *, mode: str) -> dict[str, object]:
-        assert mode == "json"
-        return {"name": self.name}
 
-    @classmethod
-    def model_validate(cls, value: Any) -> Model:
-        if not isinstance(value, dict) or not isinstance(value.get("name"), str):
-            raise ValueError("name: a valid string is needed")
-        return cls(value["name"])
+class Computing(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    at: datetime
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def year(self) -> int:
+        return self.at.year
+
+
+class Hiding(BaseModel):
+    token: SecretStr
 
 
 def test_positional_arguments_are_kept_by_their_names() -> None:
@@ -153,8 +160,10 @@ def test_arguments_written_by_hand_are_refused_with_the_path_of_what_is_wrong(
         (Colour, Colour.RED),
         (Address, Address("Main", 2, ["a"])),
         (Point, Point(1.5, -0.0)),
-        (Model, Model("ann")),
-        (list[Model], [Model("ann"), Model("bob")]),
+        (Model, Model(name="ann")),
+        (Aliased, Aliased(firstName="ann")),
+        (Computing | None, Computing(at=datetime(2030, 1, 1, tzinfo=UTC))),
+        (list[Model], [Model(name="ann"), Model(name="bob")]),
         (dict[str, Address], {"home": Address("Main")}),
         (tuple[int, str], (1, "a")),
         (set[int], {1, 2, 3}),
@@ -185,8 +194,33 @@ def test_a_model_that_finds_its_value_wrong_names_the_argument() -> None:
     with pytest.raises(BadArguments) as refused:
         of(task).decode('{"model": {"name": 5}}')
 
-    assert "a valid string is needed" in refused.value.problem
-    assert "model" in refused.value.problem.replace("valid", "")
+    assert refused.value.problem == "model: name: Input should be a valid string"
+
+
+def test_a_model_that_finds_its_value_wrong_does_not_quote_it() -> None:
+    def task(models: list[Computing]) -> None: ...
+
+    text = json.dumps({"models": [{"at": "s3cret", "more": "s3cret"}]})
+    with pytest.raises(BadArguments) as refused:
+        of(task).decode(text)
+
+    assert "s3cret" not in "".join(traceback.format_exception(refused.value))
+    assert "models[0]: at: Input should be a valid datetime" in refused.value.problem
+    assert "more: Extra inputs" in refused.value.problem
+
+
+def test_a_secret_is_refused_instead_of_kept_as_stars() -> None:
+    def task(models: list[Hiding]) -> None: ...
+
+    with pytest.raises(BadArguments, match="models: a secret"):
+        of(task).bind(([Hiding(token=SecretStr("s3cret"))],), {})
+
+
+def test_a_kind_that_cannot_be_made_of_json_is_named() -> None:
+    def task(where: Path) -> None: ...
+
+    with pytest.raises(BadArguments, match="where: cannot make a Path"):
+        of(task).bind(("/tmp",), {})
 
 
 def test_a_value_that_is_no_json_is_refused_and_named() -> None:
@@ -421,7 +455,7 @@ def test_a_result_is_json_of_the_value_alone() -> None:
     assert encode_result("t", None) is None
     assert encode_result("t", {"a": 1}) == '{"a":1}'
     assert encode_result("t", "x") == '"x"'
-    assert encode_result("t", Model("ann")) == '{"name":"ann"}'
+    assert encode_result("t", Model(name="ann")) == '{"name":"ann"}'
 
 
 @pytest.mark.parametrize(

@@ -236,13 +236,6 @@ def test_ten_thousand_and_one_jobs_are_refused_and_ten_thousand_are_not() -> Non
     assert len(call.read([(None,)])) == 10_000
 
 
-def test_what_is_no_job_cannot_be_enqueued() -> None:
-    with pytest.raises(BadInput, match="'send' is no job") as refused:
-        jobs.enqueue("send")  # type: ignore[arg-type]
-
-    assert refused.value.hint == "Give task.job(…)."
-
-
 def test_jobs_may_come_from_a_generator() -> None:
     call = jobs.enqueue_many(Job("t", "{}") for _ in range(3))
 
@@ -278,3 +271,19 @@ def test_an_error_text_is_made_storable_whatever_it_holds() -> None:
     assert text.endswith("the end")
     assert "left out" in text
     assert len(text) < 70_000
+
+
+@pytest.mark.parametrize("wrong", [None, "mail.send", [Job("t", "{}")], print], ids=repr)
+def test_what_is_no_job_is_refused_with_how_to_make_one(wrong: object) -> None:
+    for make in (lambda: jobs.enqueue(wrong), lambda: jobs.enqueue_many([wrong])):  # type: ignore[arg-type,list-item]
+        with pytest.raises(BadInput, match="is no job") as refused:
+            make()
+        assert "task.job(…)" in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize("wrong", [Job("t", "{}"), "mail.send", None])
+def test_what_is_no_list_of_jobs_is_refused_with_what_takes_more(wrong: object) -> None:
+    with pytest.raises(BadInput, match="is no list of jobs") as refused:
+        jobs.enqueue_many(wrong)  # type: ignore[arg-type]
+
+    assert "enqueue_stream" in (refused.value.hint or "")

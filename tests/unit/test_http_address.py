@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 from hostile_urls import NO_URLS, NOT_ALLOWED
@@ -11,7 +12,8 @@ from howdah.errors import BadInput
 from howdah.http.address import denied, unwrapped
 from howdah.http.gate import Gate, NotAllowed, Target, is_own
 from howdah.http.url import parse
-from howdah.worker.urls import addresses_of
+from howdah.settings import Settings
+from howdah.worker.urls import Urls, addresses_of
 
 NOBODYS_OWN = Gate(is_own=lambda _: False)
 
@@ -169,3 +171,18 @@ def test_a_password_in_a_url_is_refused_without_being_told():
         parse("https://user:s3cret@example.org/")
 
     assert "s3cret" not in str(refused.value)
+
+
+async def test_the_database_behind_its_pooler_is_reserved_too() -> None:
+    async def nothing() -> list[Any]:
+        return []
+
+    urls = Urls(
+        Settings(database_url="postgresql://192.0.2.1/a", listen_url="postgresql://192.0.2.2/a"),
+        1,
+        nothing,
+    )
+    await urls.open()
+    await urls.close()
+
+    assert {str(address) for address in urls._gate.reserved} >= {"192.0.2.1", "192.0.2.2"}

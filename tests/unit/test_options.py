@@ -7,7 +7,7 @@ import inspect
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -38,6 +38,18 @@ async def test_a_task_can_be_called_like_the_function_it_is(app: App) -> None:
     assert await task(1, lang="mi") == "1 mi"
     assert task.__doc__ == "Send something."
     assert inspect.signature(task) == inspect.signature(send)
+
+
+def test_what_others_hang_on_a_function_does_not_get_into_the_task(app: App) -> None:
+    """As tenacity does with `retry`."""
+
+    def tried(n: int) -> None: ...
+
+    vars(tried).update(retry="theirs", name="theirs", job="theirs", defaults=None)
+    task = app.task(name="mine", retry=Retry(max_attempts=2))(tried)
+
+    assert task.job(1).task == task.declaration()["name"] == "mine"
+    assert task.retry.max_attempts == 2
 
 
 def test_a_coroutine_function_runs_on_the_loop_and_any_other_in_a_thread(app: App) -> None:
@@ -207,6 +219,11 @@ def test_jobs_of_one_task_share_their_options_so_that_batches_are_quick(app: App
         ({"tags": ["x"] * 33}, "tags"),
         ({"tags": [""]}, "tags"),
         ({"tags": "urgent"}, "tags"),
+        ({"tags": 5}, "tags"),
+        ({"after": UUID(int=1)}, "after"),
+        ({"after": 5}, "after"),
+        ({"limit_keys": 5}, "limit_keys"),
+        ({"serial_key": "\ud800"}, "key"),
         ({"headers": {"a": object()}}, "headers"),
         ({"headers": {"a": "\x00"}}, "headers"),
         ({"headers": {"a": float("nan")}}, "headers"),

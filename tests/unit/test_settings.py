@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import PostgresDsn
 
 from howdah import App, BadInput
 from howdah.settings import _read as original
@@ -196,6 +197,22 @@ def test_a_password_is_never_shown_wherever_it_stands_in_the_url(url: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("host=db user=ann password=s3cret dbname=app", "host=db user=ann password=*** dbname=app"),
+        ("password = 's3cret \\' s3cret' host=db", "password = *** host=db"),
+        ("sslpassword=s3\\ s3cret&s3cret host=db", "sslpassword=*** host=db"),
+        ("host=db password='s3cret", "host=db password=***"),
+        ("ann:s3cret@db/app", "ann:***@db/app"),
+        ("postgres//ann:s3cret@db/app", "postgres//ann:***@db/app"),
+        ("postgresql:/ann:s3cret@db/app", "postgresql:***@db/app"),
+    ],
+)
+def test_a_password_is_not_shown_of_what_is_no_url_either(url: str, shown: str) -> None:
+    assert without_password(url) == shown
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "postgresql://db.example/app",
@@ -212,6 +229,13 @@ def test_the_driver_that_sqlalchemy_adds_is_taken_off() -> None:
     assert plain_url("postgresql+asyncpg://a/b") == "postgresql://a/b"
     assert plain_url("postgresql://a/b?x=+") == "postgresql://a/b?x=+"
     assert plain_url("nonsense") == "nonsense"
+
+
+def test_a_url_of_a_wrong_type_is_refused_without_its_password() -> None:
+    with pytest.raises(BadInput, match="database_url") as refused:
+        load({"database_url": PostgresDsn("postgresql://ann:s3cret@db/app")})
+
+    assert "s3cret" not in str(refused.value)
 
 
 def test_a_password_is_not_shown_by_the_settings_themselves() -> None:

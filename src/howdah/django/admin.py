@@ -8,13 +8,16 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.paginator import Paginator
+from django.db import transaction
 from django.utils.functional import cached_property
 
 from howdah import jobs
 from howdah.call import Call
 from howdah.django.models import Job, Queue, Worker
 from howdah.django.project import app
+from howdah.drivers.django import alias
 from howdah.errors import Conflict
+from howdah.rows import STATES
 
 MOST = 10_000  # rows that are counted: to count ten million takes seconds
 
@@ -56,7 +59,8 @@ def _action(verb: Callable[[UUID], Call[bool]], said: str, short: str) -> Any:
         done = 0
         for job_id in queryset.values_list("pk", flat=True):
             try:
-                done += app.sync_client.run(verb(job_id))
+                with transaction.atomic(using=alias()):  # the request may be in one, and go on
+                    done += app.sync_client.run(verb(job_id))
             except Conflict as error:
                 self.message_user(request, error.message, messages.WARNING)
         self.message_user(request, f"{done} {said}")
@@ -65,12 +69,26 @@ def _action(verb: Callable[[UUID], Call[bool]], said: str, short: str) -> Any:
     return act
 
 
+class OfState(admin.SimpleListFilter):
+    """By the states that there are: to ask the jobs for theirs would read all of them."""
+
+    title = parameter_name = "state"
+
+    def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, str]]:
+        """All states."""
+        return [(state, state) for state in STATES]
+
+    def queryset(self, request: Any, queryset: Any) -> Any:
+        """The jobs in the chosen one."""
+        return queryset if self.value() not in STATES else queryset.filter(state=self.value())
+
+
 @admin.register(Job)
 class JobAdmin(Looking):
     """Jobs, newest first."""
 
     list_display = ("id", "task", "queue", "state", "attempt", "run_at", "finished_at")
-    list_filter = ("state",)
+    list_filter = (OfState,)
     search_fields = ("id__exact", "task__exact", "queue__exact")
     search_help_text = "A whole id, or the whole name of a task or queue"
     ordering = ("-id",)

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from howdah import embedded
 from howdah.errors import BadInput, NoDatabase
+from howdah.hosts import address
 from howdah.settings import plain_url
 
 ENGINE = "django.db.backends.postgresql"
@@ -33,7 +34,14 @@ def database(url: str | None = None, *, root: Path | str | None = None) -> dict[
 
 
 def _entry(url: str) -> dict[str, Any]:
-    parts = urlsplit(plain_url(url))
+    try:
+        parts = urlsplit(plain_url(url))
+        hosts, ports = _places(parts.netloc.rpartition("@")[2])
+    except ValueError as error:
+        raise BadInput(
+            "the URL of the database cannot be read; is something in it to be percent-encoded?",
+            hint="Write a URL like postgresql://user@host/database.",
+        ) from error
     if parts.scheme not in {"postgres", "postgresql"}:
         raise BadInput(
             f"a URL of {parts.scheme or 'no scheme'} does not lead to a PostgreSQL",
@@ -45,7 +53,14 @@ def _entry(url: str) -> dict[str, Any]:
         "NAME": query.pop("dbname", "") or unquote(parts.path[1:]),
         "USER": query.pop("user", "") or unquote(parts.username or ""),
         "PASSWORD": query.pop("password", "") or unquote(parts.password or ""),
-        "HOST": query.pop("host", "") or unquote(parts.hostname or ""),
-        "PORT": query.pop("port", "") or str(parts.port or ""),
+        "HOST": query.pop("host", "") or hosts,
+        "PORT": query.pop("port", "") or ports,
     }
     return {**entry, "OPTIONS": query} if query else entry
+
+
+def _places(authority: str) -> tuple[str, str]:
+    """Hosts and ports as libpq takes them: of several with commas between."""
+    found = [address(each, unquoted=True) for each in authority.split(",")]
+    ports = [str(port or "") for _, port in found]
+    return ",".join(host for host, _ in found), ",".join(ports) if any(ports) else ""

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from django.db import models
+from django.db import DEFAULT_DB_ALIAS, models, router
 
 from howdah.django.fields import Texts
 from howdah.django.schema import table
+from howdah.drivers.django import alias
 from howdah.errors import BadInput
 
 
@@ -31,10 +32,22 @@ class ReadOnly(models.QuerySet):
     update = bulk_update = delete = _refused
 
 
+class Where(models.Manager.from_queryset(ReadOnly)):  # type: ignore[misc]
+    """Reads where the jobs are, unless `using`, or a router of the project's, says where else."""
+
+    def get_queryset(self) -> ReadOnly:
+        """Of the database that HOWDAH names."""
+        chosen = self._db or router.db_for_read(self.model)
+        if self._db is None and chosen == DEFAULT_DB_ALIAS:
+            chosen = alias()
+        found: ReadOnly = super().get_queryset().using(chosen)
+        return found
+
+
 class View(models.Model):
     """A row of a view."""
 
-    objects = ReadOnly.as_manager()
+    objects = Where()
 
     class Meta:
         """No table of Django's."""

@@ -124,6 +124,8 @@ def check(request: Request) -> None:
         raise BadInput("max_response is at most 64 MiB, redirects are at most 10")
     try:
         body, _ = request.body
+    except BadInput:  # of a form
+        raise
     except (binascii.Error, ValueError) as error:
         raise BadInput(f"the body is no base64: {error}") from error
     if body is not None and len(body) > MAX_BODY:

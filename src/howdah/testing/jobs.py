@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from howdah import jobs as verbs
 from howdah import store
 from howdah.app import App
 from howdah.durations import Duration, seconds
-from howdah.job import Job
 from howdah.outcome import Outcome
 from howdah.rows import Claimed, Found
 from howdah.task import Task
@@ -80,8 +79,12 @@ class Jobs:
             await lifespan.close()
 
     def run_all_sync(self, **how: Any) -> int:
-        """The same where there is no event loop."""
-        return asyncio.run(self._run_all_and_close(**how))
+        """The same for who cannot await; an event loop that runs here stands still meanwhile."""
+        work = partial(asyncio.run, self._run_all_and_close(**how))
+        if not _loop_runs_here():
+            return work()
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(work).result()
 
     @contextmanager
     def inline(self) -> Iterator[None]:
@@ -93,7 +96,9 @@ class Jobs:
         instead = {
             "enqueue": self._then_run(app.enqueue),
             "enqueue_many": self._then_run(app.enqueue_many),
+            "enqueue_stream": self._then_run(app.enqueue_stream),
             "enqueue_sync": self._then_run_sync(app.enqueue_sync),
+            "enqueue_stream_sync": self._then_run_sync(app.enqueue_stream_sync),
         }
         vars(app).update(instead)
         try:
@@ -102,19 +107,19 @@ class Jobs:
             for name in instead:
                 del vars(app)[name]
 
-    def _then_run(self, enqueue: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Any]:
-        async def stored_and_run(what: Any) -> Any:
-            answer = await enqueue(what)
-            await self.run_all()
+    def _then_run(self, enqueue: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+        async def stored_and_run(what: Any, **how: Any) -> Any:
+            answer = await enqueue(what, **how)
+            await self.run_all(most=_most(answer))
             return answer
 
         return stored_and_run
 
-    def _then_run_sync(self, enqueue: Callable[[Job], UUID]) -> Callable[[Job], UUID]:
-        def stored_and_run(job: Job) -> UUID:
-            job_id = enqueue(job)
-            self.run_all_sync()
-            return job_id
+    def _then_run_sync(self, enqueue: Callable[..., Any]) -> Callable[..., Any]:
+        def stored_and_run(what: Any, **how: Any) -> Any:
+            answer = enqueue(what, **how)
+            self.run_all_sync(most=_most(answer))
+            return answer
 
         return stored_and_run
 
@@ -146,6 +151,19 @@ class Jobs:
         task = known(self.app.tasks, claimed)
         is_async = inspect.iscoroutinefunction(task.function)
         return Watched(claimed, task, means, "loop" if is_async else "thread")
+
+
+def _loop_runs_here() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _most(stored: Any) -> int:
+    """Jobs to run at most, where an enqueue gave this: an id, ids, or how many there are."""
+    return MOST + stored if isinstance(stored, int) else MOST
 
 
 async def _ended(attempt: Watched) -> Outcome:

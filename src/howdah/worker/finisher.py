@@ -147,11 +147,13 @@ class Finisher:
 
 
 def _cut(waiting: list[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
-    """The next batch, and what is left for later ones."""
+    """The next batch, and what is left for later ones; answers and steps go in different calls."""
     room = BATCH_BYTES
+    answers = steps = False
     for n, outcome in enumerate(waiting[:BATCH]):
         room -= _size(outcome)
-        if room < 0 and n:
+        answers, steps = answers or outcome.answer is not None, steps or outcome.steps is not None
+        if n and (room < 0 or (answers and steps)):
             return waiting[:n], waiting[n:]
     return waiting[:BATCH], waiting[BATCH:]
 

@@ -6,8 +6,9 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -48,6 +49,14 @@ LOOK_AGAIN = 0.5  # the same before something is refused: it may just have been 
 LONGEST = 86_400.0  # seconds of one attempt
 
 
+@dataclass(slots=True)
+class _Host:
+    """Room for the calls of one host; `users` have it or wait for it."""
+
+    room: asyncio.Semaphore
+    users: int = 0
+
+
 class Urls:
     """Attempts URL jobs, `size` at once. `ask` gives what an operator has allowed."""
 
@@ -59,7 +68,7 @@ class Urls:
         self._looked_at = -LOOK_EVERY
         self._looking = asyncio.Lock()
         self._breaker = Breaker(settings.http_breaker)
-        self._hosts: dict[str, asyncio.Semaphore] = {}
+        self._hosts: dict[str, _Host] = {}
         self._caller: Any = None
         self._lookups: Lookups | None = None
         self.resolve: Resolve | None = None  # instead of the system's
@@ -79,6 +88,8 @@ class Urls:
         self._lookups = Lookups()
         resolve = self.resolve or self._lookups
         reserved = await addresses_of(self._settings.database_url, resolve)
+        if self._settings.listen_url is not None:  # the database itself, behind its pooler
+            reserved |= await addresses_of(self._settings.listen_url, resolve)
         self._gate = Gate(public=self._settings.http_public, reserved=reserved)
         self._caller = Caller(
             gate=lambda: self._gate, resolve=resolve, secrets=self.secrets, size=self._size,
@@ -159,11 +170,21 @@ class Urls:
 
     def _room(self, url: Url) -> AbstractAsyncContextManager[Any]:
         """Room for one more call of this host."""
-        if self._settings.http_per_host is None:
-            return nullcontext()
-        if len(self._hosts) > 10_000:  # those that nobody holds or waits for
-            self._hosts = {host: each for host, each in self._hosts.items() if each.locked()}
-        return self._hosts.setdefault(url.host, asyncio.Semaphore(self._settings.http_per_host))
+        limit = self._settings.http_per_host
+        return nullcontext() if limit is None else self._room_of(url.host, limit)
+
+    @asynccontextmanager
+    async def _room_of(self, host: str, limit: int) -> AsyncIterator[None]:
+        """A host is remembered for as long as somebody calls it, or waits for that."""
+        found = self._hosts.setdefault(host, _Host(asyncio.Semaphore(limit)))
+        found.users += 1
+        try:
+            async with found.room:
+                yield
+        finally:
+            found.users -= 1
+            if not found.users:
+                del self._hosts[host]
 
     async def _look(self, good_for: float) -> bool:
         """Have a list of what is allowed, not older than that; False: there has never been one.

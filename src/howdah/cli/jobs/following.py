@@ -22,16 +22,20 @@ ENDS = ("succeeded", "failed", "cancelled")
 
 
 def progress_in_words(job: Found) -> str | None:
-    """30 of 100 (30 %): resizing."""
+    """30 of 100 (30 %): resizing. Numbers that are whole are written out."""
     if job.progress is None:
         return None
     told: dict[str, Any] = msgspec.json.decode(job.progress)
-    parts = [f"{told['done']:g}"]
+    parts = [_written(told["done"])]
     if told["total"] is not None:
-        parts.append(f"of {told['total']:g}")
+        parts.append(f"of {_written(told['total'])}")
     if told["percent"] is not None:
         parts.append(f"({told['percent']:g} %)")
     return " ".join(parts) + (f": {told['note']}" if told["note"] else "")
+
+
+def _written(number: float) -> str:
+    return f"{number:,.0f}" if number == int(number) and number < 1e15 else f"{number:g}"
 
 
 async def follow(store: AsyncDoor, job_id: UUID) -> None:

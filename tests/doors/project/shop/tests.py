@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.test import SimpleTestCase, TestCase, TransactionTestCase, override_settings
+from django.test.utils import CaptureQueriesContext
 
 from howdah import BadInput, HowdahError, UnknownTask, jobs
 from howdah.django import app, database
@@ -17,6 +18,13 @@ from howdah.django.testing import advance, arun_all, enqueued, run_all
 from howdah.job import Job as NewJob
 from shop.models import Entry, Order
 from shop.tasks import anote, book, divide, note, two_more
+
+
+class Replica:
+    """A router that says where to read."""
+
+    def db_for_read(self, model, **hints):
+        return "replica"
 
 
 class Running(TestCase):
@@ -226,6 +234,32 @@ class Looking(TestCase):
             )
             self.assertEqual(Job.objects.get().state, state)
 
+    def test_a_job_that_cannot_be_brought_back_leaves_the_others(self):
+        self.client.force_login(User.objects.create_superuser("root"))
+        first, second = (note.options(unique_key="k").job(n) for n in (1, 2))
+        cancelled = app.enqueue_sync(first)
+        for job_id in (cancelled, self.job_id):
+            app.sync_client.run(jobs.cancel(job_id))
+        app.enqueue_sync(second)
+
+        chosen = [str(cancelled), str(self.job_id)]
+        answer = self.client.post(
+            "/admin/howdah/job/", {"action": "retry", "_selected_action": chosen}, follow=True
+        )
+
+        self.assertContains(answer, "1 brought back")
+        self.assertEqual(Job.objects.get(pk=self.job_id).state, "ready")
+
+    def test_the_list_of_jobs_is_filtered_without_reading_them_all(self):
+        self.client.force_login(User.objects.create_superuser("root"))
+
+        with CaptureQueriesContext(connection) as asked:
+            answer = self.client.get("/admin/howdah/job/?state=failed")
+
+        self.assertContains(answer, "?state=scheduled")
+        self.assertNotContains(answer, str(self.job_id))
+        self.assertNotIn("DISTINCT", str(asked.captured_queries))
+
     def test_whoever_may_only_look_cannot(self):
         user = User.objects.create_user("looks", is_staff=True)
         from django.contrib.auth.models import Permission
@@ -262,12 +296,28 @@ class Settings(SimpleTestCase):
     def test_a_database_that_is_none_is_named(self):
         self.assertIn("no 'other'", settings_are_right()[0].msg)
 
+    @override_settings(HOWDAH={"DATABASE": "jobs"})
+    def test_models_are_read_where_the_jobs_are(self):
+        self.assertEqual(Job.objects.filter(state="failed").db, "jobs")
+        self.assertEqual(Job.objects.using("default").all().db, "default")
+
+        with override_settings(DATABASE_ROUTERS=["shop.tests.Replica"]):
+            self.assertEqual(Job.objects.all().db, "replica")
+
     def test_an_address_survives_the_way_to_django_and_back(self):
         for url in (
             "postgresql://ada:p%40s%2Fs@db.example.org:5433/shop?sslmode=require",
+            "postgresql://one:5433,two/shop",
+            "postgresql://%2Ftmp%2FMixed/shop",
             "postgresql:///shop?host=/tmp/x&port=5432",
         ):
             entry = database(url)
             held = type("Held", (), {"settings_dict": entry})
             self.assertEqual(database(url_of(held)), entry)
         self.assertEqual(entry["HOST"], "/tmp/x")
+        self.assertEqual(database("postgresql://%2Ftmp%2FMixed/shop")["HOST"], "/tmp/Mixed")
+        self.assertEqual(database("postgresql://one:5433,two/shop")["PORT"], "5433,")
+
+    def test_an_address_that_cannot_be_read_is_said_to_be_so(self):
+        with self.assertRaisesMessage(BadInput, "cannot be read"):
+            database("postgresql://ada@db:port/shop")
