@@ -279,7 +279,7 @@ def check_patterns(names: Sequence[str]) -> list[str]:
     if isinstance(names, str):
         raise BadInput(f"{names!r} is one text, not a list of names", hint=f"Give [{names!r}].")
     for name in names:
-        if name != "*" and _bad_name(name.removesuffix("*")):
+        if not isinstance(name, str) or (name != "*" and _bad_name(name.removesuffix("*"))):
             raise BadInput(
                 f"{name!r} is no name and no pattern",
                 hint="Write a name, or a prefix with one * behind it.",

@@ -124,9 +124,17 @@ async def test_a_group_of_slots_looks_for_new_queues_however_often_another_does(
     assert store.states()["ready"] > 0
 
 
-@pytest.mark.parametrize("wrong", [{"slots": 0}, {"slots": -1}, {"queues": ["mail:2"], "slots": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"slots": 0}, {"slots": -1}, {"slots": "8"}, {"queues": ["mail:2"], "slots": 0}]
+)
 def test_a_worker_without_slots_is_refused(app, wrong):
     with pytest.raises(BadInput, match="slots cannot be had"):
+        app.worker(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"queues": [5]}, {"name": 5}, {"name": "x" * 201}], ids=repr)
+def test_what_is_no_name_is_refused_before_it_starts(app, wrong):
+    with pytest.raises(BadInput, match=r"no name|worker's name"):
         app.worker(**wrong)
 
 

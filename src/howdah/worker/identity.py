@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from howdah import workers
 from howdah.call import Call
+from howdah.errors import BadInput
 from howdah.workers import Control
 
 
@@ -26,6 +27,8 @@ class Identity:
         lost_after: float | None,
         direct: bool,
     ) -> None:
+        if name and (not isinstance(name, str) or len(name) > 200):
+            raise BadInput(f"{name!r} cannot be a worker's name", hint="Use up to 200 characters.")
         self.host, self.pid = socket.gethostname(), os.getpid()
         self.name = name or f"{self.host}.{self.pid}"
         self.queues, self.tasks, self.slots = tuple(queues), tuple(tasks), slots

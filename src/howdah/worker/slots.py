@@ -136,7 +136,7 @@ def groups_of(queues: Sequence[str] | None, slots: int) -> list[Slots]:
     _size(slots)
     shared, groups = [], []
     for text in ["*"] if queues is None else queues:
-        queue, colon, size = text.rpartition(":")
+        queue, colon, size = str(text).rpartition(":")  # what is no text is no name: refused below
         if colon and size.isdigit():
             groups.append(Slots(check_patterns([queue]), _size(int(size))))
         else:
@@ -177,6 +177,6 @@ def with_processes(
 
 
 def _size(slots: int) -> int:
-    if not 1 <= slots <= 10_000:
-        raise BadInput(f"{slots} slots cannot be had", hint="Use 1 to 10000.")
+    if type(slots) is not int or not 1 <= slots <= 10_000:
+        raise BadInput(f"{slots!r} slots cannot be had", hint="Use 1 to 10000.")
     return slots
