@@ -122,6 +122,8 @@ class Server:
         if self._running is not None:
             await self.stop()
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+        if self.disk is not None:
+            await asyncio.to_thread(self.disk.give_back, self.folder.name)
         for left in (self._kept_log, self.folder.with_name(f"{self.folder.name}.lock")):
             left.unlink(missing_ok=True)
 
@@ -232,6 +234,8 @@ class Server:
         )  # fmt: skip
         said, _ = await process.communicate()
         if process.returncode:
+            if self.disk is not None:
+                self.disk.give_back(folder.name)
             raise RuntimeError(f"pg_basebackup: {said.decode(errors='replace')}")
         for log in folder.glob("server.*"):  # the primary's, not its own
             log.unlink()
