@@ -166,6 +166,16 @@ def test_a_server_that_takes_no_connections_is_stopped_too(project, postgres_of,
     assert postgres_of(project) == []
 
 
+def test_a_stop_waits_until_the_last_process_is_gone(project, monkeypatch):
+    server = stay(project, settings=FAST)
+    looks = iter([True, True, True, False])
+    monkeypatch.setattr(postmaster, "in_use", lambda _: next(looks))
+
+    server.stop()
+
+    assert list(looks) == []
+
+
 def test_a_second_way_to_stop_is_to_reset_which_deletes_the_data(project, postgres_of):
     stay(project, settings=FAST)
 
@@ -180,7 +190,6 @@ def test_a_second_way_to_stop_is_to_reset_which_deletes_the_data(project, postgr
 def test_a_reset_waits_for_what_ends_a_moment_after_the_server(project):
     server = stay(project, settings=FAST)
     server.stop()
-    assert postmaster.wait_until(lambda: not postmaster.in_use(server.data_dir), 10)
     left_over = postmaster.hold(server.data_dir)
     assert left_over is not None
     threading.Timer(0.3, os.close, [left_over]).start()

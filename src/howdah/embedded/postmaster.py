@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LOCK = "howdah.lock"
 OWNER_SETTING = "howdah.owner"
 POLL_SECONDS = 0.01
+GONE_WITHIN = 2.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +99,15 @@ def in_use(data_dir: Path) -> bool:
         return not _locks(descriptor)
     finally:
         os.close(descriptor)
+
+
+def wait_until_free(data_dir: Path) -> bool:
+    """Wait until nothing of a server lives there; whether that came true.
+
+    A process that ends has no command line any more while the kernel still takes it apart, and
+    what a server has started ends a moment after it.
+    """
+    return wait_until(lambda: not in_use(data_dir), GONE_WITHIN)
 
 
 def clear_stale_pid(data_dir: Path) -> None:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from howdah.embedded.server import Server
 
 HOME = ".howdah"
-GONE_WITHIN = 2.0  # seconds
 MARKS = ("pyproject.toml", "howdah.toml", HOME)
 
 
@@ -123,15 +122,10 @@ def reset(root: Path) -> list[Path]:
         if server := servers.find(data_dir, mute=True):
             server.stop()
         with postmaster.guard(data_dir):
-            if not _is_free(data_dir):
+            if not postmaster.wait_until_free(data_dir):
                 raise Unusable(data_dir, "a server still lives there, and could not be stopped")
             shutil.rmtree(data_dir)
     return deleted
-
-
-def _is_free(data_dir: Path) -> bool:
-    """Whether nothing of a server lives there; what it has started ends a moment after it."""
-    return postmaster.wait_until(lambda: not postmaster.in_use(data_dir), GONE_WITHIN)
 
 
 def _start(root: Path, settings: Mapping[str, str] | None, *, stay: bool) -> Server:

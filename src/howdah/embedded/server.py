@@ -58,6 +58,7 @@ class Server:
         with postmaster.guard(self.data_dir):
             postmaster.halt(self.data_dir, self.pid, timeout=timeout)
             spawn.disown(self.pid, timeout=timeout)
+            postmaster.wait_until_free(self.data_dir)
             # Under the guard nobody is about to put a new socket there.
             with suppress(OSError):
                 self.socket_dir.rmdir()
