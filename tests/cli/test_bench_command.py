@@ -28,7 +28,13 @@ SMALL = {
     "idle": ("--workers=1", "--for=0.5s"),
 }
 EXPECTED = {
-    "enqueue": {"one by one / bare insert", "3 clients / bare insert", "bulk", "WAL, bulk"},
+    "enqueue": {
+        "one by one / bare insert",
+        "3 clients / bare insert",
+        "bulk",
+        "bulk, by 3 at once",
+        "WAL, bulk",
+    },
     "drain": {"drain", "WAL, claim to finish", "transactions, claim to finish", "WAL, enqueue"},
     "latency": {"start p50", "start p99", "floor p50", "start p50 / floor p50"},
     "snapshot": {

@@ -21,6 +21,7 @@ from howdah.settings import Settings
 from howdah.stream import stream
 
 WARM_UP = 100  # jobs
+CALLERS = 4  # of bulk calls, at once
 
 
 async def enqueue(
@@ -104,6 +105,8 @@ async def _round(roads: _Roads, jobs: int, bulk: int, batch: int) -> Round:
     before = await meter.read()
     in_bulk = await _bulk_rate(roads.client, bulk, batch)
     of_bulk = (await meter.read()).since(before).per_job(bulk)
+    callers = min(CALLERS, len(many))
+    by_callers = await _bulk_rate(roads.client, bulk, batch, callers)
     streamed = await _stream_rate(roads.client, bulk, batch)
     return {
         "one by one": (python, "jobs/s"),
@@ -117,6 +120,7 @@ async def _round(roads: _Roads, jobs: int, bulk: int, batch: int) -> Round:
         f"{len(many)} clients / bare insert": (python_many / bare_many, "ratio"),
         f"{len(many)} clients, in SQL / bare insert": (sql_many / bare_many, "ratio"),
         "bulk": (in_bulk, "jobs/s"),
+        f"bulk, by {callers} at once": (by_callers, "jobs/s"),
         "bulk, as a stream": (streamed, "jobs/s"),
         "WAL, one by one": one_by_one["WAL"],
         "WAL, bulk": of_bulk["WAL"],
@@ -138,14 +142,17 @@ async def _rate(count: int, clients: Sequence[One]) -> float:
     return count / (time.perf_counter() - started)
 
 
-async def _bulk_rate(client: AsyncClient, count: int, batch: int) -> float:
-    """Jobs are made as they are sent, `batch` a call; per second."""
-    started = time.perf_counter()
-    for done in range(0, count, batch):
-        await client.run(
-            enqueue_many([noop.job(n=n) for n in range(done, min(count, done + batch))])
-        )
-    return count / (time.perf_counter() - started)
+async def _bulk_rate(client: AsyncClient, count: int, batch: int, callers: int = 1) -> float:
+    """Jobs are made as they are sent, `batch` a call, by so many callers at once; per second."""
+    starts = range(0, count, batch)
+    left = iter(starts)
+
+    async def one() -> None:
+        start = next(left)
+        numbers = range(start, min(count, start + batch))
+        await client.run(enqueue_many([noop.job(n=n) for n in numbers]))
+
+    return await _rate(len(starts), [one] * callers) * count / len(starts)
 
 
 async def _stream_rate(client: AsyncClient, count: int, batch: int) -> float:
