@@ -19,6 +19,7 @@ import pytest
 from serving import reply
 
 from howdah import JobFailed, jobs
+from howdah.http import breaker
 from howdah.http.calling import Caller, Hopeless, NetworkError
 from howdah.http.gate import Gate, Target
 from howdah.http.request import read_request
@@ -361,6 +362,24 @@ async def test_jobs_of_a_host_that_does_not_answer_wait_uncharged_until_it_does(
 
     assert asked == 3
     assert [(end.status, end.attempts) for end in ends] == [(200, 1)] * 5
+
+
+async def test_after_a_trial_that_was_cancelled_the_next_call_tries_again(
+    app, server, calling, eventually, monkeypatch
+):
+    monkeypatch.setattr(breaker, "FIRST", 0.1)
+    url, slow = server.on("/", b""), server.on("/slow", after=30)
+
+    async with calling(http_breaker=3):
+        for _ in range(3):
+            await failing(app, url)
+        trial = await app.enqueue(app.http.job("GET", slow, max_attempts=1))
+        await eventually(lambda: "/slow" in {hit.path for hit in server.hits})
+        await app.run(jobs.cancel(trial))
+        server.on("/")
+        answer = await app.http.call(url, wait=10)
+
+    assert answer.status == 200
 
 
 async def test_an_endless_answer_ends_with_its_time_and_endless_headers_at_once(

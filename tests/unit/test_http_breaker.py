@@ -58,6 +58,35 @@ def test_a_trial_of_which_nothing_is_heard_does_not_keep_others_waiting_for_ever
     assert breaker.wait(A, FIRST + LONGEST) is None
 
 
+def test_a_trial_that_was_given_up_leaves_the_next_call_to_try():
+    breaker = silent()
+    breaker.wait(A, FIRST)
+
+    breaker.ended(A, FIRST)
+
+    assert breaker.wait(A, FIRST + 1.0) is None
+    assert breaker.wait(A, FIRST + 1.0) == AGAIN
+
+
+def test_a_call_from_before_that_is_given_up_leaves_the_trial_to_the_one_that_has_it():
+    breaker = silent()
+    breaker.wait(A, FIRST)
+
+    breaker.ended(A, 0.0)
+
+    assert breaker.wait(A, FIRST) == AGAIN
+
+
+def test_a_trial_that_failed_and_is_over_rests_on():
+    breaker = silent()
+    breaker.wait(A, FIRST)
+
+    breaker.failed(A, FIRST + 1.0)
+    breaker.ended(A, FIRST)
+
+    assert breaker.wait(A, FIRST + 1.0) == 2 * FIRST
+
+
 def test_those_that_were_under_way_do_not_prolong_the_rest():
     breaker = silent()
     for _ in range(100):

@@ -2,7 +2,7 @@
 
 After `most` calls without an answer an origin rests, 5 s at first and a minute at most; then one
 call tries whether it answers again, and until that is known the others wait on. Any answer, of
-whatever status, ends it.
+whatever status, ends it. A trial that was given up says nothing: the next call is the trial.
 """
 
 from __future__ import annotations
@@ -40,6 +40,12 @@ class Breaker:
             return AGAIN
         silence.tried_at = now
         return None
+
+    def ended(self, origin: str, began: float) -> None:
+        """The call that it let through then is over; a trial of which nothing was said is none."""
+        silence = self._silent.get(origin)
+        if silence is not None and silence.tried_at == began:
+            silence.tried_at = None
 
     def answered(self, origin: str) -> None:
         """It has answered."""

@@ -114,7 +114,8 @@ class Urls:
         async with self._room(url):
             if not await self._look(LOOK_EVERY):
                 return attempt.end(Released, reason="released")
-            if (rest := self._breaker.wait(url.origin, time.monotonic())) is not None:
+            began = time.monotonic()
+            if (rest := self._breaker.wait(url.origin, began)) is not None:
                 return _left_alone(attempt, url, rest)
             attempt.begin(at_most=LONGEST)
             try:
@@ -125,6 +126,8 @@ class Urls:
                 return attempt.stopped()
             except HowdahError as error:
                 return self._failed(attempt, url, error)
+            finally:
+                self._breaker.ended(url.origin, began)
         self._breaker.answered(url.origin)
         return self._judged(attempt, request, url, answer)
 
