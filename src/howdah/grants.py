@@ -19,8 +19,8 @@ _VIEWS = (
 # Functions inside a view run with the rights of whoever selects from it.
 _VIEW_HELPERS = (
     "clock", "state_name", "delivery_name", "timeout_span", "ready_queues", "oldest", "count_ready",
-    "count_scheduled", "count_waiting", "count_blocked", "blocked_queues", "most_of", "rate_of",
-    "unserved", "workflow_percent",
+    "count_scheduled", "count_failed", "count_waiting", "count_blocked", "blocked_queues",
+    "most_of", "rate_of", "unserved", "workflow_percent",
 )  # fmt: skip
 
 FUNCTIONS = {

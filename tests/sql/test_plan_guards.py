@@ -351,6 +351,40 @@ def test_a_look_at_a_workflow_reads_only_its_own(door):
         assert did.blocks <= 20
 
 
+ENDED = """
+insert into _howdah.finished
+    (created_at, finished_at, priority, attempt, crashes, id, state, queue, task, args)
+select now(), now(), 0, 1, 0, _howdah.new_id(), %s, %s, 't', '{}' from generate_series(1, %s)
+"""
+
+
+def test_queues_find_failed_jobs_without_a_scan_of_those_that_were_cancelled(door):
+    door.rows(ENDED, "F", "q", 3)
+    door.rows(ENDED, "C", "q", COUNT)
+    day = door.one("select _howdah.day_partition('_howdah.finished_failed', current_date)")
+    door.rows(f"analyze {day}")
+
+    def look():
+        assert door.one("select failed from howdah.queues where queue = 'q'") == 3
+
+    assert touched(door, look, day).scans == 0
+
+
+def test_queues_look_at_the_newest_of_history_and_no_further(door):
+    door.rows(ENDED, "F", "old", 5)
+    door.rows(ENDED, "C", "new", 20)
+    door.rows(ENDED, "F", "new", 5)
+
+    def counted(seen, cap):
+        rows = door.rows("select queue, n from _howdah.count_failed(%s, %s)", seen, cap)
+        return {row.queue: row.n for row in rows}
+
+    assert counted(100, 100) == {"old": 5, "new": 5}
+    assert counted(25, 100) == {"new": 5}
+    assert counted(27, 100) == {"old": 2, "new": 5}
+    assert counted(100, 6) == {"old": 1, "new": 5}
+
+
 STRANGERS = """
 insert into _howdah.edge (parent, child, place, policy, state, armed, kept_since)
 select gen_random_uuid(), gen_random_uuid(), 1, 'f', case when n %% 2 = 0 then 'F'::"char" end,
@@ -407,6 +441,7 @@ FORBIDDEN = {  # some of it nothing above lures them into, today
     "end_lease": "seqscan",
     "expire": "seqscan",
     "count_ready": "seqscan bitmapscan",
+    "count_failed": "seqscan bitmapscan sort",
 }
 WITHOUT_JIT = {"claim", "heads", "left_behind", "stage", "settle", "make_ready", "finish"}
 

@@ -153,6 +153,7 @@ ALLOWED_INTERNALS = {
     "timeout_span",
     "ready_queues",
     "oldest",
+    "count_failed",
     "count_ready",
     "count_scheduled",
     "unserved",

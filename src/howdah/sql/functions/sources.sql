@@ -122,6 +122,18 @@ as $$
     group by s.queue
 $$;
 
+-- How many failed jobs each queue has in history, of at most `cap`, among the `seen` that failed or were cancelled with the greatest
+-- ids. Walks down the ids and stops: no index tells failed from cancelled ones, and those may be millions.
+create or replace function _howdah.count_failed(seen int, cap int) returns table (queue text, n bigint)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+as $$
+    select f.queue, count(*) from (
+        select s.queue from (select h.queue, h.state from _howdah.finished_failed h order by h.id desc limit count_failed.seen) s
+        where s.state = 'F' limit count_failed.cap) f
+    group by f.queue
+$$;
+
 -- The same of blocked jobs.
 create or replace function _howdah.count_blocked(queue text, cap int) returns bigint
 language sql stable security definer

@@ -1,12 +1,13 @@
 -- One row per queue that is known or holds waiting jobs. Counts stop at 1,000, but for running jobs (scheduled ones are counted
--- among the 5,000 that are due next, failed ones among 5,000 of history), so that looking costs the same at ten million jobs.
+-- among the 5,000 that are due next, failed ones among 5,000 of the newest 200,000 that failed or were cancelled), so that
+-- looking costs the same at ten million jobs.
 create or replace view howdah.queues as
 with scheduled as (
     select s.queue, s.n from _howdah.count_scheduled(5000) s
 ), running as (
     select r.queue, count(*) as n from _howdah.leased r group by r.queue
 ), failed as (
-    select f.queue, count(*) as n from (select f.queue from _howdah.finished_failed f where f.state = 'F' limit 5000) f group by f.queue
+    select f.queue, f.n from _howdah.count_failed(200000, 5000) f
 ), known as (
     select q.name::text as name from _howdah.queue q
     union select ready.name from pg_catalog.unnest(_howdah.ready_queues()) ready (name)
