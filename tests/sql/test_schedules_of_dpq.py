@@ -10,7 +10,7 @@ from howdah.firing import fire_due
 
 
 @pytest.fixture
-def at(db: Any) -> Any:
+def at(db: Any, clock: Any) -> Any:
     """The store's clock stands at this moment, from now on."""
 
     def stand(text: str) -> None:
