@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Thread
 from typing import Any
 
 import psycopg
 import pytest
 
+from howdah.errors import BadInput
 from howdah.firing import fire_due, plan
 from howdah.schedules import Due
+from howdah.ticks import rule
 
 
 @pytest.fixture
@@ -272,6 +275,65 @@ def test_what_cannot_be_a_schedule_is_refused(door, options):
 
     assert refused.value.sqlstate == "JQ001"
     assert door.one("select count(*) from howdah.schedules") == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("61 * * * *", "'61' is no minute"),
+        ("0 24 * * *", "'24' is no hour"),
+        ("0 8 0 * *", "'0' is no day of the month"),
+        ("0 8 * MAI *", "'MAI' is no month"),
+        ("0 8 * * MON-FRY", "'MON-FRY' is no day of the week"),
+        ("60 0 8 * * *", "'60' is no second"),
+        ("*/0 * * * *", "'*/0' is no minute"),
+        ("1,,2 * * * *", "'1,,2' is no minute"),
+        ("hello to you all there", "'hello' is no minute"),
+        ("@daily", "it has five fields"),
+        ("", "it has five fields"),
+    ],
+)
+def test_a_wrong_cron_line_is_refused_where_it_is_put_with_what_is_wrong(door, line, said):
+    with pytest.raises(psycopg.Error) as refused:
+        door.call("put_schedule", name="s", task="mail", cron=line)
+
+    assert said in refused.value.diag.message_primary
+    assert "'0 8 * * *' is daily at 8" in refused.value.diag.message_hint
+    assert door.one("select count(*) from howdah.schedules") == 0
+
+
+PIECES = "* / - , # 0 00 1 5 7 8 12 13 23 24 31 32 59 60 007 L l W LW 5L mon SUN jan DEC"
+
+
+def test_what_the_workers_can_read_is_not_refused(door):
+    chance = random.Random(1)
+    lines = {_line(chance) for _ in range(20_000)}
+    readable = [line for line in lines if _is_readable(line)]
+    assert len(readable) > 500
+
+    refused = door.rows(
+        "select line, _howdah.cron_flaw(line) as flaw from unnest(%s::text[]) line"
+        " where _howdah.cron_flaw(line) is not null",
+        readable,
+    )
+
+    assert refused == []
+
+
+def _line(chance):
+    """One of five or six fields, of which one is made of pieces at random."""
+    fields = ["*"] * chance.choice([5, 6])
+    pieces = chance.choices(PIECES.split(), k=chance.randint(1, 5))
+    fields[chance.randrange(len(fields))] = "".join(pieces)
+    return chance.choice([" ", "\t", "  "]).join(fields)
+
+
+def _is_readable(line):
+    try:
+        rule("cron", line, starts_at=datetime.now(UTC))
+    except BadInput:
+        return False
+    return True
 
 
 def test_what_is_not_there_is_said(door):

@@ -131,18 +131,44 @@ begin
     return 'changed';
 end $$;
 
--- Refuses what cannot be a schedule, as far as SQL can see: whether a line is one of cron, whoever looks for its next tick finds.
+-- What is wrong with a cron line, as far as the shape of its fields shows: all that cronsim reads passes, and so does a day that
+-- never comes, or a span that ends before it begins. Whoever looks for the next tick finds those.
+create or replace function _howdah.cron_flaw(line text) returns text
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp
+as $$
+declare
+    fields   text[] := regexp_split_to_array(regexp_replace(line, '^\s+|\s+$', 'g'), '\s+');
+    per      text := '(/0*[1-9][0-9]*)?';
+    numbers  text[] := array['0*[0-5]?[0-9]', '0*[0-5]?[0-9]', '0*(1?[0-9]|2[0-3])', '0*([1-9]|[12][0-9]|3[01])',
+                             '0*([1-9]|1[0-2])|JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC', '0*[0-7]|SUN|MON|TUE|WED|THU|FRI|SAT'];
+    term     text;
+begin
+    if cardinality(fields) not in (5, 6) then
+        return 'it has five fields, or six with the seconds first';
+    end if;
+    for n in 7 - cardinality(fields)..6 loop
+        term := format('(\*|(%1$s)(-(%1$s))?)%2$s', numbers[n], per)
+                || case n when 4 then '|LW?' || per when 6 then format('|0*[0-7]L|(%s)#0*[1-5]', numbers[n]) else '' end;
+        if upper(fields[n - 6 + cardinality(fields)] collate "C") !~ format('^(%1$s)(,(%1$s))*$', term) then
+            return format('%L is no %s', fields[n - 6 + cardinality(fields)],
+                          (array['second', 'minute', 'hour', 'day of the month', 'month', 'day of the week'])[n]);
+        end if;
+    end loop;
+    return null;
+end $$;
+
+-- Refuses what cannot be a schedule, as far as SQL can see.
 create or replace function _howdah.check_schedule(
     name text, kind text, rule text, tz text, missed text, missed_after interval, missed_within interval, overlap text
 ) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
-    flaw  text := case
+    misread  text := case when check_schedule.kind = 'cron' and length(check_schedule.rule) <= 256 then _howdah.cron_flaw(check_schedule.rule) end;
+    flaw     text := case
         when check_schedule.name is null or length(check_schedule.name) not between 1 and 120 then 'a name has 1 to 120 characters'
         when length(check_schedule.rule) > case check_schedule.kind when 'cron' then 256 else 1024 end then 'the rule is too long'
-        when check_schedule.kind = 'cron' and check_schedule.rule !~ '^\s*(\S+\s+){4,5}\S+\s*$'
-            then format('%L is no cron line: it has five fields, or six with the seconds first', check_schedule.rule)
+        when misread is not null then format('%L is no cron line: %s', check_schedule.rule, misread)
         when check_schedule.kind = 'rrule' and check_schedule.rule !~* 'FREQ=' then format('%L is no recurrence rule', check_schedule.rule)
         when check_schedule.missed is null or check_schedule.missed not in ('skip', 'one', 'all') then 'missed is skip, one or all'
         when check_schedule.overlap is null or check_schedule.overlap not in ('allow', 'skip', 'replace') then 'overlap is allow, skip or replace'
@@ -163,6 +189,8 @@ begin
         end if;
     end if;
     if flaw is not null then
-        perform _howdah.refuse('JQ001', 'this cannot be a schedule: ' || flaw, 'Nothing was changed. Correct this and put it again.');
+        perform _howdah.refuse('JQ001', 'this cannot be a schedule: ' || flaw, case when misread is null
+            then 'Nothing was changed. Correct this and put it again.'
+            else 'Write minute, hour, day of month, month, day of week: ''0 8 * * *'' is daily at 8. A sixth field in front is for seconds.' end);
     end if;
 end $$;
