@@ -35,6 +35,7 @@ from howdah.stream import BATCH, Progress, stream, stream_sync
 
 T = TypeVar("T")
 ANSWER_WITHIN = 20.0  # seconds: no caller waits longer for one call
+GIVE_UP_AFTER = 3 * ANSWER_WITHIN  # longer than opening and one call take: the thread is stuck
 SPARE_FOR = 1.0  # seconds after its use for which a connection is kept out of the pool
 GOODBYE_WITHIN = 2.0  # seconds for what is under way when a client is closed
 MOVE_ON_EVERY = 0.5  # seconds: connections are not thrown away more often than that
@@ -254,7 +255,7 @@ class Client:
         while (begun := self._ready_portal().begin(call)) is None:
             pass  # it was closed just now, and another takes its place
         try:
-            return begun.result()
+            return _answer(begun)
         except CancelledError:
             raise NoDatabase("the client was closed meanwhile", hint=UNKNOWN) from None
 
@@ -274,6 +275,17 @@ class Client:
             ):  # forked: threads stay behind
                 self._portal = _Portal(self.settings)
             return self._portal
+
+
+def _answer(begun: Future[T]) -> T:
+    """What the loop's thread gives; raises NoDatabase where that has stopped giving anything."""
+    try:
+        return begun.result(GIVE_UP_AFTER)
+    except TimeoutError:
+        if not begun.cancel():  # it has ended after all, or with this
+            return begun.result()
+        why = f"the client's own thread has not answered within {GIVE_UP_AFTER:g} s"
+        raise NoDatabase(why, hint=UNKNOWN) from None
 
 
 class _Portal:
@@ -300,10 +312,13 @@ class _Portal:
     def stop(self) -> None:
         with self._guard:
             self._ends = True
-        asyncio.run_coroutine_threadsafe(self._end(), self.loop).result()
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(5)
-        self.loop.close()
+        ending = asyncio.run_coroutine_threadsafe(self._end(), self.loop)
+        ending.add_done_callback(lambda _: self.loop.call_soon_threadsafe(self.loop.stop))
+        self._thread.join(ANSWER_WITHIN)
+        if not self._thread.is_alive():  # else it is stuck, and ends so when it goes on
+            self.loop.close()
+        if ending.done():
+            ending.result()
 
     async def _end(self) -> None:
         """Nobody may be left waiting for an answer of a loop that has stopped."""

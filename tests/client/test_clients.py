@@ -287,6 +287,48 @@ def test_a_sync_client_leaves_nobody_waiting_when_it_is_closed(
                 enqueue.result(10)
 
 
+def test_a_sync_client_keeps_nobody_waiting_for_a_thread_that_is_stuck(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on, job = threading.Event(), Job("t", "{}")
+    with ThreadPoolExecutor(1) as threads, Client(settings) as client:
+        client.run(jobs.list())
+        monkeypatch.setattr("howdah.client.GIVE_UP_AFTER", 0.1)
+        client._ready_portal().loop.call_soon_threadsafe(goes_on.wait)
+
+        enqueue = threads.submit(client.run, jobs.enqueue(job))
+        try:
+            with pytest.raises(NoDatabase, match=r"has not answered within 0\.1 s") as refused:
+                enqueue.result(10)
+        finally:
+            goes_on.set()
+
+        monkeypatch.setattr("howdah.client.GIVE_UP_AFTER", 60.0)
+        assert refused.value.hint
+        assert client.run(jobs.enqueue(job))
+
+
+def test_a_sync_client_is_closed_though_its_thread_is_stuck(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on, client = threading.Event(), Client(settings)
+    client.run(jobs.list())
+    monkeypatch.setattr("howdah.client.ANSWER_WITHIN", 0.1)
+    portal = client._ready_portal()
+    portal.loop.call_soon_threadsafe(goes_on.wait)
+
+    with ThreadPoolExecutor(1) as threads:
+        closing = threads.submit(client.close)
+        try:
+            closing.result(10)
+        finally:
+            goes_on.set()
+
+    portal._thread.join(5)
+    assert not portal._thread.is_alive()
+    portal.loop.close()
+
+
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_sync_client_works_in_a_forked_child_and_in_its_parent(
     settings: Settings, db: psycopg.Connection
