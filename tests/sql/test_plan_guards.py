@@ -361,7 +361,8 @@ select now(), now(), 0, 1, 0, _howdah.new_id(), %s, %s, 't', '{}' from generate_
 def test_queues_find_failed_jobs_without_a_scan_of_those_that_were_cancelled(door):
     door.rows(ENDED, "F", "q", 3)
     door.rows(ENDED, "C", "q", COUNT)
-    day = door.one("select _howdah.day_partition('_howdah.finished_failed', current_date)")
+    today = "(now() at time zone 'UTC')::date"
+    day = door.one(f"select _howdah.day_partition('_howdah.finished_failed', {today})")
     door.rows(f"analyze {day}")
 
     def look():
