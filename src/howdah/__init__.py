@@ -20,8 +20,9 @@ if TYPE_CHECKING:
         workflows,
     )
     from howdah.app import App
-    from howdah.client import AsyncClient, Client, on
+    from howdah.client import AsyncClient, Client
     from howdah.context import Context, current
+    from howdah.doors import on
     from howdah.errors import (
         BadArguments,
         BadInput,
@@ -104,7 +105,7 @@ _HOMES = {
     "App": "app",
     "AsyncClient": "client",
     "Client": "client",
-    "on": "client",
+    "on": "doors",
     "Context": "context",
     "current": "context",
     "Job": "job",

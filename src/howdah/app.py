@@ -24,17 +24,9 @@ import msgspec
 
 from howdah import jobs, listeners, schedules
 from howdah.call import Call
-from howdah.client import (
-    AsyncClient,
-    AsyncDoor,
-    AwaitsCommit,
-    Client,
-    Commits,
-    Fetches,
-    SyncDoor,
-    on,
-)
+from howdah.client import AsyncClient, Client
 from howdah.context import Context
+from howdah.doors import AsyncDoor, AwaitsCommit, Commits, Fetches, SyncDoor, on
 from howdah.durations import Duration
 from howdah.errors import BadInput, Conflict, UnknownTask
 from howdah.events import Events

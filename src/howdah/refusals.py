@@ -33,6 +33,11 @@ def translated(error: BaseException) -> errors.HowdahError | None:
     return None
 
 
+def instead_of(error: BaseException) -> errors.HowdahError | None:
+    """Our error for a driver's; None where it is ours already, or is to go on as it is."""
+    return None if isinstance(error, errors.HowdahError) else translated(error)
+
+
 _OURS: dict[str, type[errors.HowdahError]] = {
     "JQ001": errors.BadInput,
     "JQ002": errors.LeaseLost,

@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, Mapper, mapped_column
 
 from howdah import blocking
-from howdah.client import on
+from howdah.doors import on
 from howdah.errors import BadInput
 from howdah.job import make_options
 from howdah.settings import default_schema

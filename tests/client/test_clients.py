@@ -72,7 +72,7 @@ async def test_many_uses_at_once_share_one_pool(settings: Settings, db: psycopg.
 async def test_a_connection_kept_at_hand_goes_to_who_waits_for_one(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("howdah.client.SPARE_FOR", 60.0)
+    monkeypatch.setattr("howdah.pool.SPARE_FOR", 60.0)
 
     async with AsyncClient(settings, size=1) as client, asyncio.timeout(10):
         many = [client.run(jobs.enqueue(Job("t", "{}"))) for _ in range(20)]
@@ -82,7 +82,7 @@ async def test_a_connection_kept_at_hand_goes_to_who_waits_for_one(
 async def test_a_connection_kept_at_hand_goes_back_after_a_moment(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("howdah.client.SPARE_FOR", 0.05)
+    monkeypatch.setattr("howdah.pool.SPARE_FOR", 0.05)
 
     async with AsyncClient(settings) as client:
         pool = await client._pools.here().opened()
@@ -132,7 +132,7 @@ async def test_who_waits_while_a_pool_cannot_be_opened_is_refused_with_it(
 async def test_what_is_under_way_when_a_client_closes_is_waited_for_and_no_longer(
     settings: Settings, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("howdah.client.SPARE_FOR", 60.0)
+    monkeypatch.setattr("howdah.pool.SPARE_FOR", 60.0)
     client = AsyncClient(settings)
     cut: list[Any] = []
     async with asyncio.timeout(10):

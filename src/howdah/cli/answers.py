@@ -15,8 +15,8 @@ from howdah import jobs
 from howdah.call import Call
 from howdah.cli import show
 from howdah.cli.exits import FAILED, TIMED_OUT, tell
-from howdah.client import on
 from howdah.connect import check_version, closed, open_connection
+from howdah.doors import on
 from howdah.http import store
 from howdah.http.store import Ended
 from howdah.urls import answered

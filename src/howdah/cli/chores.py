@@ -7,7 +7,7 @@ import click
 from howdah import store
 from howdah.cli import database, show
 from howdah.cli.options import as_json as json_option
-from howdah.client import AsyncDoor
+from howdah.doors import AsyncDoor
 from howdah.errors import BadInput
 from howdah.firing import fire_due
 

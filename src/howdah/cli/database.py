@@ -16,8 +16,8 @@ import click
 
 from howdah import embedded
 from howdah.call import Call
-from howdah.client import AsyncDoor, on
 from howdah.connect import NO_DATABASE_HINT, check_version, closed, open_connection
+from howdah.doors import AsyncDoor, on
 from howdah.errors import Denied, NoDatabase, SchemaMismatch
 from howdah.migrate import LONGEST, migrate
 from howdah.settings import Settings, load, project_root

@@ -19,7 +19,7 @@ from howdah.cli.apps import chosen_app
 from howdah.cli.lines import enqueue_lines
 from howdah.cli.options import DURATION, MOMENT
 from howdah.cli.options import as_json as json_option
-from howdah.client import AsyncDoor
+from howdah.doors import AsyncDoor
 from howdah.errors import BadInput, Denied, UnknownTask
 from howdah.job import Job, check_task_name, make_options
 

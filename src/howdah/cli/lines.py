@@ -13,8 +13,8 @@ from typing import IO, Any
 import click
 
 from howdah.cli import database, show
-from howdah.client import AsyncDoor, on
 from howdah.connect import check_version
+from howdah.doors import AsyncDoor, on
 from howdah.errors import BadInput, BadItem
 from howdah.job import Job
 from howdah.settings import Settings

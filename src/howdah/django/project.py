@@ -9,9 +9,10 @@ from asgiref.sync import sync_to_async
 
 from howdah.app import App
 from howdah.call import Call
-from howdah.client import AsyncClient, Client, on
+from howdah.client import AsyncClient, Client
 from howdah.django import conf
 from howdah.django.care import cared_for
+from howdah.doors import on
 from howdah.job import Job
 from howdah.settings import Settings, load
 from howdah.stream import BATCH, Progress, stream

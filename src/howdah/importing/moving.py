@@ -12,7 +12,7 @@ import msgspec
 
 from howdah import store
 from howdah.call import Call, function
-from howdah.client import AsyncDoor, on
+from howdah.doors import AsyncDoor, on
 from howdah.errors import BadInput, Conflict, Denied, NotFound
 from howdah.importing.plan import Plan
 from howdah.importing.report import Report

@@ -15,7 +15,7 @@ from howdah.cli import database, exits, show
 from howdah.cli.asking import confirm
 from howdah.cli.jobs.finding import job_ids, matching, no_job
 from howdah.cli.options import as_json, filters
-from howdah.client import AsyncDoor
+from howdah.doors import AsyncDoor
 from howdah.errors import BadInput, Conflict, HowdahError
 
 MOST = 10_000  # jobs that filters can find for one command

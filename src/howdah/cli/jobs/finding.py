@@ -8,7 +8,7 @@ from uuid import UUID
 
 from howdah import jobs
 from howdah.cli.ids import whole_or_end
-from howdah.client import AsyncDoor
+from howdah.doors import AsyncDoor
 from howdah.errors import Conflict, NotFound
 from howdah.rows import Found
 

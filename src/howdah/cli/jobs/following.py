@@ -12,7 +12,7 @@ import msgspec
 
 from howdah import jobs
 from howdah.cli import show
-from howdah.client import AsyncDoor
+from howdah.doors import AsyncDoor
 from howdah.errors import NotFound
 from howdah.printable import printable
 from howdah.rows import Found

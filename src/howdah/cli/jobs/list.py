@@ -12,7 +12,7 @@ from howdah.cli import database, show
 from howdah.cli.options import ID, filters
 from howdah.cli.options import as_json as json_option
 from howdah.cli.show import Column
-from howdah.client import AsyncDoor
+from howdah.doors import AsyncDoor
 from howdah.printable import gist
 from howdah.rows import Found
 

@@ -10,7 +10,7 @@ from howdah.cli.jobs import following
 from howdah.cli.jobs.finding import one_job
 from howdah.cli.options import as_json as json_option
 from howdah.cli.show import Column
-from howdah.client import AsyncDoor
+from howdah.doors import AsyncDoor
 from howdah.printable import gist
 from howdah.rows import Attempt, Found
 

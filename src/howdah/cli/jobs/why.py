@@ -8,7 +8,7 @@ from howdah import jobs
 from howdah.cli import database, show
 from howdah.cli.jobs.finding import one_job
 from howdah.cli.options import as_json as json_option
-from howdah.client import AsyncDoor
+from howdah.doors import AsyncDoor
 from howdah.printable import printable
 
 

@@ -9,7 +9,7 @@ import click
 from howdah import schedules
 from howdah.cli import database, show
 from howdah.cli.options import as_json as json_option
-from howdah.client import AsyncDoor
+from howdah.doors import AsyncDoor
 from howdah.errors import NotFound
 from howdah.schedules import Found
 from howdah.ticks import rule, upcoming

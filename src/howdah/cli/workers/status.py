@@ -12,7 +12,7 @@ from howdah.cli import database, show
 from howdah.cli.options import as_json as json_option
 from howdah.cli.show import Column
 from howdah.cli.workers.choosing import Choice, choosing, no_such_worker
-from howdah.client import AsyncDoor
+from howdah.doors import AsyncDoor
 from howdah.workers import Running, Worker
 
 COLUMNS: list[Column[Running]] = [

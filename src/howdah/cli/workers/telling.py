@@ -8,7 +8,7 @@ from howdah import workers
 from howdah.call import Call
 from howdah.cli import database, show
 from howdah.cli.workers.choosing import Choice, no_such_worker
-from howdah.client import AsyncDoor
+from howdah.doors import AsyncDoor
 from howdah.errors import BadInput
 
 

@@ -11,7 +11,7 @@ import click
 from howdah.call import Call
 from howdah.cli import database, exits, show
 from howdah.cli.workflows.finding import workflow_ids
-from howdah.client import AsyncDoor
+from howdah.doors import AsyncDoor
 from howdah.errors import Conflict, HowdahError
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from howdah import workflows
-from howdah.client import AsyncDoor
+from howdah.doors import AsyncDoor
 from howdah.errors import BadInput, NotFound
 from howdah.workflows import Run
 

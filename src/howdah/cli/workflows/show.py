@@ -11,7 +11,7 @@ from howdah.cli import database, show
 from howdah.cli.options import as_json as json_option
 from howdah.cli.workflows.finding import one_workflow
 from howdah.cli.workflows.graph import as_mermaid, as_text
-from howdah.client import AsyncDoor
+from howdah.doors import AsyncDoor
 from howdah.workflows import Run, Step
 
 MOST_STEPS = 200  # that people are shown; --json and --mermaid have 10,000

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 from howdah.call import Call
-from howdah.client import on
+from howdah.doors import on
 from howdah.settings import Settings
 
 T = TypeVar("T")
