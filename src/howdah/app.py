@@ -26,6 +26,7 @@ from howdah import jobs, listeners, schedules
 from howdah.call import Call
 from howdah.client import AsyncClient, Client
 from howdah.context import Context
+from howdah.declaring import declare
 from howdah.doors import AsyncDoor, AwaitsCommit, Commits, Fetches, SyncDoor, on
 from howdah.durations import Duration
 from howdah.errors import BadInput, Conflict, UnknownTask
@@ -35,6 +36,7 @@ from howdah.keys import Keyed
 from howdah.listeners import Listener, make_listener
 from howdah.logs import write_logs
 from howdah.loops import PerLoop
+from howdah.naming import package_of
 from howdah.outcome import Json, Outcome
 from howdah.registry import Registry
 from howdah.reporter import Reporter
@@ -44,7 +46,7 @@ from howdah.runner import run_worker
 from howdah.schedules import Declared, Schedule, make_schedule
 from howdah.settings import Settings, load
 from howdah.stream import BATCH, Progress, stream, stream_sync
-from howdah.task import Task, declare, package_of
+from howdah.task import Task
 from howdah.urls import HTTP, Http
 from howdah.waits import Waits
 from howdah.watching import Change, watch

@@ -14,7 +14,8 @@ import msgspec
 
 from howdah.app import App
 from howdah.errors import BadInput, HowdahError
-from howdah.task import MAIN, Task, run_as_module
+from howdah.naming import MAIN, run_as_module
+from howdah.task import Task
 
 PACKAGE = os.path.dirname(__file__) + os.sep
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
-import sys
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
@@ -12,39 +10,26 @@ from collections.abc import (
     Iterable,
     Iterator,
     Mapping,
-    Sequence,
 )
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack
 from uuid import UUID
 
 import msgspec
 from msgspec.structs import replace
 
-from howdah.arguments import Arguments, arguments_of
-from howdah.context import Context
+from howdah.arguments import Arguments
 from howdah.durations import Duration, seconds
 from howdah.errors import BadArguments, BadInput
-from howdah.job import (
-    NAMES,
-    NO_OPTIONS,
-    After,
-    Job,
-    Options,
-    check_task_name,
-    checked,
-    make_options,
-)
-from howdah.keys import Keyed, Keys, filled, make_keys
+from howdah.job import NO_OPTIONS, After, Job, Options, make_options
+from howdah.keys import Keyed, Keys, filled
 from howdah.references import Reference, of_task
 from howdah.retry import Retry
 from howdah.stream import BATCH, Progress
-from howdah.versions import check_version, named
+from howdah.versions import named
 
 P = ParamSpec("P")
 R = TypeVar("R")
-MAIN = "__howdah_main__"  # what __main__ is called where another process of ours loads it
 
 
 class Enqueues(Protocol):
@@ -334,163 +319,6 @@ class Task(Generic[P, R]):
     def _declared_keys(self) -> dict[str, object] | None:
         said = {} if self.keys is None else self.keys.fields()
         return (said if self.unique is None else {**said, "unique_key": self.unique}) or None
-
-
-def declare(
-    app: Enqueues,
-    function: Callable[P, R],
-    *,
-    name: str | None,
-    queue: str | None,
-    priority: int | None,
-    retry: Retry | None,
-    timeout: Duration | None,
-    no_timeout: bool,
-    delivery: str | None,
-    executor: str | None = None,
-    connection: str | None = None,
-    command: Sequence[str] | None = None,
-    unique: str | None = None,
-    version: str | None = None,
-    **keyed: Unpack[Keyed],
-) -> Task[P, R]:
-    """A task for the function; raises BadInput for what cannot be one."""
-    chosen = dotted_name(function) if name is None else name
-    if version is not None:
-        if "@" in chosen:
-            raise BadInput(f"{chosen!r} holds an @, which comes before a version", hint=NAMES)
-        chosen = f"{chosen}@{check_version(version)}"
-    check_task_name(chosen)
-    if retry is not None and not isinstance(retry, Retry):
-        raise BadInput(
-            f"{chosen}: retry={retry!r} is no Retry", hint="Say retry=Retry(max_attempts=5)."
-        )
-    is_async = inspect.iscoroutinefunction(function)
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise BadInput(
-            f"{chosen} yields: to call it runs nothing of it",
-            hint="Return what is to be the result; enqueue a job for each part of the work.",
-        )
-    defaults = checked(
-        Options(
-            queue=queue,
-            priority=priority,
-            timeout=None if timeout is None else seconds(timeout),
-            no_timeout=no_timeout,
-            delivery=delivery,
-        )
-    )
-    return Task(
-        app,
-        function,
-        name=chosen,
-        defaults=defaults,
-        retry=retry or Retry(),
-        arguments=arguments_of(function, chosen, Context),
-        executor=_executor(chosen, executor, is_async=is_async),
-        command=_command(chosen, command, executor, delivery),
-        connection=_connection(chosen, connection, delivery, is_async=is_async),
-        unique=unique,
-        keys=make_keys(keyed),
-        version=version,
-        # What is declared here goes with each job: the store knows it only once a worker has run.
-        options=replace(defaults, max_attempts=None if retry is None else retry.max_attempts),
-    )
-
-
-def _executor(name: str, executor: str | None, *, is_async: bool) -> str:
-    usual = "loop" if is_async else "thread"
-    if executor == "command" and not is_async:
-        return executor
-    if executor not in {None, usual, "process"}:
-        kind = "a coroutine function runs on the loop" if is_async else "a plain one in a thread"
-        raise BadInput(
-            f"{name}: executor {executor!r} does not fit: {kind}",
-            hint=f'Leave it out, or say executor="process". It would be {usual!r}.',
-        )
-    return executor or usual
-
-
-def _command(
-    name: str, command: Sequence[str] | None, executor: str | None, delivery: str | None
-) -> tuple[str, ...] | None:
-    """The program and its arguments, as they were declared; None where the function gives them."""
-    if executor == "command" and delivery == "transactional":
-        raise BadInput(f"{name}: a command cannot be transactional", hint="Use at_least_once.")
-    if command is None:
-        return None
-    if executor != "command":
-        raise BadInput(f"{name}: a command needs its executor", hint='Say executor="command" too.')
-    if isinstance(command, str) or not command or not all(isinstance(c, str) for c in command):
-        raise BadInput(
-            f"{name}: {command!r} is no list of a program and its arguments",
-            hint='Give for example command=["convert", "-", "png:-"].',
-        )
-    return tuple(command)
-
-
-CONNECTIONS = ("asyncpg", "psycopg", "sqlalchemy", "django")
-
-
-def _connection(
-    name: str, connection: str | None, delivery: str | None, *, is_async: bool
-) -> str | None:
-    """Which connection a transactional task gets; None for other tasks."""
-    if connection is not None and connection not in CONNECTIONS:
-        raise BadInput(
-            f"{name}: there is no connection {connection!r}",
-            hint=f"Connections are {', '.join(CONNECTIONS)}.",
-        )
-    if delivery != "transactional":
-        if connection is not None:
-            raise BadInput(
-                f"{name}: only a transactional task is given a connection",
-                hint='Say delivery="transactional" too.',
-            )
-        return None
-    chosen = connection or "asyncpg"
-    if (chosen == "asyncpg" and not is_async) or (chosen == "django" and is_async):
-        needed = "a coroutine function" if chosen == "asyncpg" else "a plain function"
-        raise BadInput(
-            f"{name}: a connection of {chosen} needs {needed}",
-            hint=f'Make it one, or say connection="{"psycopg" if not is_async else "asyncpg"}".',
-        )
-    return chosen
-
-
-def dotted_name(function: Callable[..., Any]) -> str:
-    """The function's name from its module on: `jobs.send_welcome`; `jobs.make_app.send_welcome`
-    for one that `make_app` defines.
-    """
-    qualname: str = getattr(function, "__qualname__", "").replace(".<locals>", "")
-    if not qualname or "<" in qualname:
-        raise BadInput(
-            f"{function!r} has no name of its own",
-            hint='Give the task one: @app.task(name="…").',
-        )
-    return f"{_importable(function.__module__)}.{qualname}"
-
-
-def _importable(module: str) -> str:
-    """As others import it: jobs that a script enqueues are for workers that import the script."""
-    if module not in {"__main__", "__mp_main__", MAIN}:
-        return module
-    program = sys.modules.get(module)
-    if (name := run_as_module(program)) is not None:
-        return name
-    file = getattr(program, "__file__", None)
-    return Path(file).stem if file else "__main__"
-
-
-def package_of(function: Callable[..., Any]) -> str:
-    """The top of the dotted name of its module."""
-    return _importable(function.__module__).partition(".")[0]
-
-
-def run_as_module(program: object) -> str | None:
-    """The name of a `__main__` that was run with `python -m`."""
-    name: str | None = getattr(getattr(program, "__spec__", None), "name", None)
-    return None if name == "__main__" else name
 
 
 def declarations(tasks: Mapping[str, Task[..., Any]]) -> str:

@@ -20,6 +20,7 @@ from uuid import UUID
 import asyncpg
 
 from howdah.context import MEMBER
+from howdah.declaring import declare
 from howdah.durations import seconds
 from howdah.errors import BadInput, DatabaseError, HowdahError
 from howdah.hosts import several_hosts
@@ -34,7 +35,7 @@ from howdah.jobs import storable
 from howdah.outcome import Failed, Outcome, Released, Retrying, Snoozed, Succeeded
 from howdah.retry import Retry
 from howdah.settings import Settings
-from howdah.task import Task, declare
+from howdah.task import Task
 from howdah.worker.handed import handed_on
 
 if TYPE_CHECKING:
