@@ -4,40 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 import random
 import time
-import traceback
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from howdah.arguments import encode_result
 from howdah.context import Context, enter
-from howdah.errors import BadArguments, BadInput, TooLarge
+from howdah.errors import BadArguments
 from howdah.jobs import storable
-from howdah.outcome import (
-    Cancel,
-    Cancelled,
-    Crashed,
-    Failed,
-    Outcome,
-    Released,
-    Retrying,
-    Snooze,
-    Snoozed,
-    Succeeded,
-    Word,
-)
+from howdah.outcome import Cancelled, Failed, Outcome, Released, Retrying, Snoozed, Word
 from howdah.rows import Claimed, Note
 from howdah.task import Task
+from howdah.worker.judging import judged, judged_word, object_of, out_of_memory, tasks_traceback
 from howdah.worker.means import Means
-from howdah.workflow import Growth
 
-PACKAGE = str(Path(__file__).parents[1]) + os.sep  # where our own frames come from
 GRACE = 1.0  # seconds that one gets to end by itself after it was told to
 UNKNOWN_TASK_DELAY = 30.0  # seconds until a job that nobody here knows is offered again
 
@@ -159,7 +140,7 @@ class Attempt:
             return self.stopped()
         except BaseException as error:  # SystemExit too: a task does not end its worker
             return self.failed_by(error)
-        return self._judge(returned)
+        return judged(self, self._context, returned)
 
     def perform_here(self, given: dict[str, Any]) -> Any:
         """The same of a plain function, in the thread that asks. An outcome, or a coroutine."""
@@ -184,7 +165,7 @@ class Attempt:
             returned = task.arguments.call(task.body, given)
         except BaseException as error:
             return self.failed_by(error)
-        return returned if asyncio.iscoroutine(returned) else self._judge(returned)
+        return returned if asyncio.iscoroutine(returned) else judged(self, self._context, returned)
 
     def called(self, given: dict[str, Any]) -> Any:
         """What the function itself returns, here and now."""
@@ -201,15 +182,14 @@ class Attempt:
     def context(self) -> Context:
         """The context, made when first asked for."""
         if self._context is None:
+            is_elsewhere = self.where != "loop"  # a thread asks the loop for what it extends
             self._context = Context(
                 self.job,
-                _object(self.job.args),
-                _object(self.job.headers),
-                extend=self.more,
+                object_of(self.job.args),
+                object_of(self.job.headers),
+                extend=self.extend,
                 progress=self._note_progress,
-                loop=None
-                if self.where == "loop" or self.handle is None
-                else self.handle.get_loop(),
+                loop=self.handle.get_loop() if is_elsewhere and self.handle else None,
                 resources=self.means.resources,
                 connection=self.connection,
                 ends_at=self.ends_at,
@@ -238,7 +218,7 @@ class Attempt:
 
     def broken(self, error: BaseException) -> Outcome:
         """What came of an attempt that we ourselves could not bring to an end."""
-        return self.end(Failed, error=storable(_traceback(error)), reason="error")
+        return self.end(Failed, error=storable(tasks_traceback(error)), reason="error")
 
     def not_now(self, what: str, error: BaseException | str) -> Outcome:
         """What came of an attempt for which the system had no such thing: later, uncharged."""
@@ -276,7 +256,7 @@ class Attempt:
     async def _awaited(self, returned: Coroutine[Any, Any, Any]) -> Outcome:
         enter(self.context)
         try:
-            return self._judge(await returned)
+            return judged(self, self._context, await returned)
         except asyncio.CancelledError:
             return self.stopped()
         except BaseException as error:
@@ -284,57 +264,10 @@ class Attempt:
 
     def unreadable(self, error: BaseException) -> Outcome:
         """What came of an attempt that could not begin."""
-        if self._ran_out_of_memory(error):
-            return self._out_of_memory()
-        said = str(error) if isinstance(error, BadArguments) else _traceback(error)
+        if (ended := out_of_memory(self, error)) is not None:
+            return ended
+        said = str(error) if isinstance(error, BadArguments) else tasks_traceback(error)
         return self.end(Failed, error=storable(said), reason="bad arguments")
-
-    def _judge(self, returned: Any) -> Outcome:
-        if self.stopping == "timeout":  # it swallowed the cancelling, and came too late
-            return self.stopped()
-        if isinstance(returned, Word):
-            return self._word(returned)
-        grown = None if self._context is None else self._context.workflow
-        if grown:
-            return self._grown(returned, grown)
-        if self.job.serial_key is not None:
-            return self._with_cursor(returned, Succeeded)
-        if returned is None:
-            return self.end(Succeeded)
-        return self._with_result(returned, Succeeded)
-
-    def _grown(self, returned: Any, steps: Growth) -> Outcome:
-        """A success that adds steps to the workflow."""
-        try:
-            added = steps.json()
-        except BadInput as error:
-            return self.bad_result(error.message)
-        return self._with_cursor(returned, Succeeded, steps=added)
-
-    def _with_cursor(self, result: Any, kind: type[Outcome], **facts: Any) -> Outcome:
-        """With what is left for the next job of the serial key, if that has changed."""
-        left = None if self._context is None else self._context.cursor
-        if left is None or left == _object(self.job.cursor):
-            return self._with_result(result, kind, **facts)
-        if not isinstance(left, dict):
-            return self.bad_result(f"a cursor must be a dict, got {type(left).__name__}")
-        outcome = self._with_result(left, kind, **facts)
-        if outcome.kind != kind.kind:
-            return outcome
-        return self._with_result(result, kind, cursor=outcome.result, **facts)
-
-    def _with_result(self, result: Any, kind: type[Outcome], **facts: Any) -> Outcome:
-        """An outcome of this kind, or what came of a result that cannot be stored."""
-        assert self.task is not None
-        try:
-            return self.end(kind, result=encode_result(self.task.name, result), **facts)
-        except (BadArguments, TooLarge) as error:
-            problem = getattr(error, "problem", error.message)
-        except BaseException as error:  # what a result's own way to become JSON may raise
-            if self._ran_out_of_memory(error):
-                return self._out_of_memory()
-            problem = _traceback(error)
-        return self.bad_result(problem)
 
     def failed_by(self, error: BaseException) -> Outcome:
         """What came of an attempt that ended with this error, of the task's or at its commit."""
@@ -342,22 +275,13 @@ class Attempt:
         if self.stopping:
             return self.stopped()
         if isinstance(error, Word):
-            return self._word(error)
-        if self._ran_out_of_memory(error):
-            return self._out_of_memory()
-        text = storable(_traceback(error))
+            return judged_word(self, self._context, error)
+        if (ended := out_of_memory(self, error)) is not None:
+            return ended
+        text = storable(tasks_traceback(error))
         if isinstance(error, self.task.retry.never):
             return self.end(Failed, error=text, reason="error")
         return self._failed(text, reason="error")
-
-    def _word(self, word: Word) -> Outcome:
-        if isinstance(word, Snooze):
-            return self.end(Snoozed, reason="snoozed", retry_in=word.delay)
-        said = storable(word.reason)
-        if isinstance(word, Cancel):
-            return self.end(Cancelled, error=said, reason="cancelled")
-        keep = self._with_cursor if word.save_cursor else self._with_result
-        return keep(word.result, Failed, error=said, reason="error")
 
     def _failed(self, error: str, *, reason: str) -> Outcome:
         """Failed, to be tried again as far as the job's attempts go; the store sees to that."""
@@ -365,47 +289,15 @@ class Attempt:
         delay = self.task.retry.delay(self.job.failures)
         return self.end(Retrying, error=error, reason=reason, retry_in=delay)
 
-    def _ran_out_of_memory(self, error: BaseException) -> bool:
-        """Whether this process, which has a limit, is at it."""
-        if self.means.memory is None:
-            return False
-        if isinstance(error, BaseExceptionGroup):
-            return error.subgroup(MemoryError) is not None
-        return isinstance(error, MemoryError)
-
-    def _out_of_memory(self) -> Outcome:
-        said = f"out of memory: the limit of its process is {self.means.memory} MiB"
-        return self.end(Crashed, error=said, reason="crashed")
-
     @property
     def _is_final(self) -> bool:
         """Whether it has begun and may not be begun again."""
         begun = self.handle is not None and not self.handle.cancelled()
         return begun and self.job.delivery == "at_most_once"
 
-    async def more(self, duration: float) -> None:
+    async def extend(self, duration: float) -> None:
         """Give it so many seconds from now; raises LeaseLost if the job is no longer its own."""
         if self.means.extend is not None:
             await self.means.extend(self, duration)
         if self.ends_at is not None:
             self.ends_at = time.monotonic() + duration
-
-
-def _object(text: str | None) -> Mapping[str, Any]:
-    try:
-        return msgspec.json.decode(text) if text else {}
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return {}
-
-
-def _traceback(error: BaseException) -> str:
-    """The traceback from the task's own frames on; whatever the error's __str__ does."""
-    try:
-        frames = traceback.extract_tb(error.__traceback__)
-        ours = sum(1 for frame in frames[:6] if frame.filename.startswith(PACKAGE))
-        tb = error.__traceback__
-        for _ in range(ours):
-            tb = tb.tb_next if tb is not None else None
-        return "".join(traceback.format_exception(type(error), error, tb)).rstrip()
-    except Exception:
-        return f"{type(error).__module__}.{type(error).__qualname__} (its message cannot be read)"

@@ -206,7 +206,7 @@ class Pooled:
                 if attempt.means.progress is not None:
                     attempt.means.progress(said.note)
                 continue
-            asked = asyncio.create_task(self._extend(attempt.more, said))
+            asked = asyncio.create_task(self._extend(attempt.extend, said))
             self._extending.add(asked)
             asked.add_done_callback(self._extending.discard)
         return said if isinstance(said, Done) else None
