@@ -7,17 +7,7 @@ import inspect
 import threading
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Concatenate,
-    ParamSpec,
-    Protocol,
-    Self,
-    TypeVar,
-    Unpack,
-    overload,
-)
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 from uuid import UUID
 
 import msgspec
@@ -27,6 +17,7 @@ from howdah.call import Call
 from howdah.client import AsyncClient, Client
 from howdah.context import Context
 from howdah.declaring import declare
+from howdah.decorators import Attaches, Declares
 from howdah.doors import AsyncDoor, AwaitsCommit, Commits, Fetches, SyncDoor, on
 from howdah.durations import Duration
 from howdah.errors import BadInput, Conflict, UnknownTask
@@ -37,7 +28,7 @@ from howdah.listeners import Listener, make_listener
 from howdah.logs import write_logs
 from howdah.loops import PerLoop
 from howdah.naming import package_of
-from howdah.outcome import Json, Outcome
+from howdah.outcome import Outcome
 from howdah.registry import Registry
 from howdah.reporter import Reporter
 from howdah.retry import Retry
@@ -51,13 +42,8 @@ from howdah.urls import HTTP, Http
 from howdah.waits import Waits
 from howdah.watching import Change, watch
 from howdah.worker import Worker
-from howdah.worker.attempt import Attempt
-from howdah.worker.commands import Commands
+from howdah.worker.by_hand import perform
 from howdah.worker.lifespan import AnyContextManager
-from howdah.worker.means import Means
-from howdah.worker.notes import Notes
-from howdah.worker.threads import Threads
-from howdah.worker.transactions import Transactions
 
 if TYPE_CHECKING:
     from howdah.source import Source
@@ -65,35 +51,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
-
-
-class _Declares(Protocol):
-    """What `@app.task(…)` gives: takes the function."""
-
-    @overload
-    def __call__(self, function: Callable[Concatenate[Context, P], R], /) -> Task[P, R]: ...
-
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
-
-    def __call__(self, function: Callable[..., Any], /) -> Any:
-        """Declare the function."""
-
-
-class _Attaches(Protocol):
-    """What `@app.schedule(…)` and `@app.listen(…)` give: takes a task, or the function of one."""
-
-    @overload
-    def __call__(self, task: Task[P, R], /) -> Task[P, R]: ...
-
-    @overload
-    def __call__(self, function: Callable[Concatenate[Context, P], R], /) -> Task[P, R]: ...
-
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
-
-    def __call__(self, what: Callable[..., Any], /) -> Any:
-        """Attach it."""
 
 
 class App:
@@ -175,7 +132,7 @@ class App:
         unique: str | None = None,
         version: str | None = None,
         **keyed: Unpack[Keyed],
-    ) -> _Declares: ...
+    ) -> Declares: ...
 
     def task(
         self,
@@ -271,7 +228,7 @@ class App:
         missed_after: Duration = 60,
         missed_within: Duration = "1d",
         overlap: str = "allow",
-    ) -> _Attaches:
+    ) -> Attaches:
         """Have a task's jobs made by time: `@app.schedule("0 8 * * *", tz="Europe/Berlin")` above
         its `@app.task`, or above a function, which makes it a task. Workers keep it in the store,
         and fire each tick once.
@@ -287,32 +244,24 @@ class App:
         def declared(what: Callable[..., Any]) -> Any:
             task: Task[..., Any] = what if isinstance(what, Task) else self.task(what)
             job = task.job_of(msgspec.json.encode(dict(args or {})).decode())
-            self._add_schedule(
-                make_schedule(
-                    task.name if name is None else name,
-                    job,
-                    cron,
-                    every=every,
-                    rrule=rrule,
-                    tz=tz,
-                    missed=missed,
-                    missed_after=missed_after,
-                    missed_within=missed_within,
-                    overlap=overlap,
-                )
+            schedule = make_schedule(
+                task.name if name is None else name,
+                job,
+                cron,
+                every=every,
+                rrule=rrule,
+                tz=tz,
+                missed=missed,
+                missed_after=missed_after,
+                missed_within=missed_within,
+                overlap=overlap,
+            )
+            _declare_once(
+                schedule, schedule.name, self.schedules, kind="schedule", decorator="schedule"
             )
             return task
 
         return declared
-
-    def _add_schedule(self, schedule: Schedule) -> None:
-        known = self.schedules.get(schedule.name)
-        if known is not None and known != schedule:
-            raise Conflict(
-                f"a schedule {schedule.name!r} is declared already",
-                hint="Give one of the two another name: @app.schedule(…, name=…).",
-            )
-        self.schedules[schedule.name] = schedule
 
     def listen(
         self,
@@ -324,7 +273,7 @@ class App:
         delay: Duration | None = None,
         collapse: bool = False,
         collapse_on: str | None = None,
-    ) -> _Attaches:
+    ) -> Attaches:
         """Have a task's jobs made by events: `@app.listen("user.created")` above its `@app.task`,
         or above a function, which makes it a task.
 
@@ -343,11 +292,7 @@ class App:
             listener = make_listener(
                 called, event, job, delay=delay, collapse=collapse, collapse_on=collapse_on
             )
-            if self.listeners.setdefault(called, listener) != listener:
-                raise Conflict(
-                    f"a listener {called!r} is declared already",
-                    hint="Give one of the two another name: @app.listen(…, name=…).",
-                )
+            _declare_once(listener, called, self.listeners, kind="listener", decorator="listen")
             return task
 
         return declared
@@ -484,38 +429,7 @@ class App:
         task = self.tasks.get(claimed.task)
         if task is None:
             raise UnknownTask(claimed.task)
-        transactions = Transactions(self.settings, size=1)
-        notes = Notes(self.run)
-        means = Means(
-            threads=Threads(),
-            commands=Commands(self.settings.commands),
-            transactions=transactions,
-            extend=self._extend,
-            progress=notes.put,
-        )
-        noting = asyncio.create_task(notes.run())
-        here = "loop" if inspect.iscoroutinefunction(task.function) else "thread"
-        here = "command" if task.executor == "command" else here
-        attempt = Attempt(claimed, task, means, here)
-        attempt.handle = asyncio.create_task(attempt.run())
-        try:
-            while not attempt.handle.done():
-                left = 0.5 if attempt.remaining is None else min(0.5, attempt.remaining)
-                await asyncio.wait({attempt.handle}, timeout=left)  # it may be extended meanwhile
-                if attempt.remaining == 0 and not attempt.handle.done():
-                    attempt.stop("timeout")
-                    await asyncio.wait({attempt.handle})
-            ended = attempt.stopped() if attempt.handle.cancelled() else attempt.handle.result()
-            text = None if ended.result is None else Json(ended.result)
-            return msgspec.structs.replace(ended, result=text)
-        finally:
-            attempt.handle.cancel()
-            noting.cancel()
-            means.threads.stop()
-            await transactions.close()
-
-    async def _extend(self, attempt: Attempt, duration: float) -> None:
-        await self.run(jobs.extend(attempt.job.id, attempt.job.lease, duration))
+        return await perform(claimed, task, self.settings, self.run)
 
     def worker(
         self,
@@ -567,3 +481,14 @@ class App:
         """
         write_logs()
         run_worker(self.worker(queues=queues, slots=slots, name=name), burst=burst)
+
+
+def _declare_once(
+    declared: T, name: str, known: dict[str, T], *, kind: str, decorator: str
+) -> None:
+    """Under its name, where nothing else is declared; the same once more changes nothing."""
+    if known.setdefault(name, declared) != declared:
+        raise Conflict(
+            f"a {kind} {name!r} is declared already",
+            hint=f"Give one of the two another name: @app.{decorator}(…, name=…).",
+        )
