@@ -44,10 +44,19 @@ def function(
     return Call(_function_text(name, columns, types), values, read)
 
 
+def given(**params: tuple[str, Any]) -> dict[str, tuple[str, Any]]:
+    """Those that say something: NULL and false are what the function takes for the others."""
+    return {
+        name: (kind, value)
+        for name, (kind, value) in params.items()
+        if not (value is None or value is False)
+    }
+
+
 @lru_cache(maxsize=256)
 def _function_text(name: str, columns: str, types: tuple[tuple[str, str], ...]) -> str:
-    given = ", ".join(f"{key} => {_cast(n, kind)}" for n, (key, kind) in enumerate(types, 1))
-    return f"select {columns} from {{schema}}.{name}({given})"
+    named = ", ".join(f"{key} => {_cast(n, kind)}" for n, (key, kind) in enumerate(types, 1))
+    return f"select {columns} from {{schema}}.{name}({named})"
 
 
 def _cast(n: int, kind: str) -> str:

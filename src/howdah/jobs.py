@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from builtins import list as _List  # noqa: N812 - jobs.list is a verb of ours
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -15,9 +14,9 @@ from howdah.answer import Answer
 from howdah.call import (
     Call,
     Row,
-    T,
     first_of,
     function,
+    given,
     nothing,
     one_bool,
     one_int,
@@ -25,11 +24,12 @@ from howdah.call import (
     scalar,
 )
 from howdah.durations import Duration, span
-from howdah.errors import BadInput, TooLarge
-from howdah.ids import new_ids
-from howdah.job import MAX_BATCH, Job, Options, Startable, check_patterns
-from howdah.keys import Keys
-from howdah.outcome import Json, Outcome
+from howdah.enqueuing import enqueue as enqueue
+from howdah.enqueuing import enqueue_many as enqueue_many
+from howdah.enqueuing import json_text
+from howdah.errors import BadInput
+from howdah.job import check_patterns
+from howdah.outcome import Outcome
 from howdah.rows import ATTEMPT_COLUMNS as ATTEMPT_COLUMNS
 from howdah.rows import CLAIMED_COLUMNS as CLAIMED_COLUMNS
 from howdah.rows import FOUND_COLUMNS as FOUND_COLUMNS
@@ -40,176 +40,6 @@ from howdah.rows import End as End
 from howdah.rows import Found as Found
 from howdah.rows import Note as Note
 from howdah.rows import Refused as Refused
-
-
-def enqueue(job: Job | Startable) -> Call[UUID]:
-    """Store one job; gives its id, or that of the job which a unique key or id led to.
-
-    Or a workflow, of which it gives the id of the run.
-    """
-    if not isinstance(job, Job):
-        if not callable(getattr(job, "start", None)):
-            raise BadInput(f"{job!r} is no job", hint=_MAKE_ONE)
-        return job.start()
-    if job.references:
-        raise BadInput(_NOT_ALONE.format(job.task), hint="Add it to a Workflow.")
-    if job.options.after:
-        return _enqueue_json([job], lambda rows: rows[0][0])
-    return function(
-        "enqueue",
-        "enqueue",
-        scalar,
-        **_given(
-            task=("text", job.task),
-            args=("jsonb", job.args),
-            id=("uuid", job.options.id),
-            unique_key=("text", job.options.unique_key),
-            **_shared(job.options),
-            **_keys(job.options.keys),
-        ),
-    )
-
-
-_MAKE_ONE = "Make one of a task: task.job(…). To call a task itself runs it here and now."
-
-
-def _given(**params: tuple[str, Any]) -> dict[str, tuple[str, Any]]:
-    """Those that say something: NULL and false are what the function takes for the others."""
-    return {
-        name: given for name, given in params.items() if not (given[1] is None or given[1] is False)
-    }
-
-
-def _keys(keys: Keys | None) -> dict[str, tuple[str, Any]]:
-    if keys is None:
-        return {}
-    return {
-        "serial_key": ("text", keys.serial_key),
-        "collapse": ("text", keys.collapse),
-        "on_failure": ("text", keys.on_failure),
-        "limit_keys": ("text[]", _List(keys.limit_keys) or None),
-        "unique_per": ("text", keys.unique_per),
-        "unique_while": ("text", keys.unique_while),
-        "unique_for": ("interval", span(keys.unique_for)),
-        "on_conflict": ("text", keys.on_conflict),
-        "earlier": ("boolean", keys.earlier),
-    }
-
-
-def _shared(o: Options) -> dict[str, tuple[str, Any]]:
-    """The options that a whole batch may share."""
-    return {
-        "queue": ("text", o.queue),
-        "priority": ("bigint", o.priority),
-        "run_at": ("timestamptz", o.run_at),
-        "delay": ("interval", span(o.delay)),
-        "max_attempts": ("int", o.max_attempts),
-        "timeout": ("interval", span(o.timeout)),
-        "delivery": ("text", o.delivery),
-        "headers": ("jsonb", _json(o.headers)),
-        "tags": ("text[]", _List(o.tags) or None),
-        "no_timeout": ("boolean", o.no_timeout),
-    }
-
-
-def enqueue_many(jobs: Iterable[Job]) -> Call[_List[UUID]]:
-    """Store up to 10,000 jobs, all or none; gives their ids in input order."""
-    if not isinstance(jobs, Iterable) or isinstance(jobs, Job | str | bytes):
-        raise BadInput(
-            f"{jobs!r} is no list of jobs",
-            hint="Give a list of them; or stream them: enqueue_stream(…).",
-        )
-    jobs = jobs if isinstance(jobs, Sequence) else _List(islice(jobs, MAX_BATCH + 1))
-    if strange := [each for each in jobs if not isinstance(each, Job)]:
-        raise BadInput(f"{strange[0]!r} is no job", hint=_MAKE_ONE)
-    if len(jobs) > MAX_BATCH:
-        raise TooLarge(
-            f"{len(jobs)} jobs in one call, at most {MAX_BATCH} are taken",
-            hint="Send them in several calls.",
-        )
-    if jobs and _alike(jobs):
-        keys = [job.options.unique_key for job in jobs if job.options.unique_key is not None]
-        if not keys:
-            return _enqueue_alike(jobs)
-        if len(keys) == len(jobs):
-            return _enqueue_unique(jobs, keys)
-    return _enqueue_json(jobs, lambda rows: [row[0] for row in rows])
-
-
-def _enqueue_json(jobs: Sequence[Job], read: Callable[[Sequence[Row]], T]) -> Call[T]:
-    if strange := next((job for job in jobs if job.references), None):
-        raise BadInput(_NOT_ALONE.format(strange.task), hint="Add it to a Workflow.")
-    fields = [fields_of(job) for job in jobs]
-    return function(
-        "enqueue_json", "id", read, jobs=("jsonb", msgspec.json.encode(fields).decode())
-    )
-
-
-_NOT_ALONE = "a job of {}: results of other steps are arguments only within a workflow"
-
-
-def _alike(jobs: Sequence[Job]) -> bool:
-    """Whether the jobs share task and options, but for unique keys: no ids, and no other keys."""
-    task, options = jobs[0].task, jobs[0].options
-    shared = _without_key(options)
-    return (
-        options.id is None
-        and options.keys is None
-        and not options.after
-        and all(
-            (job.options is options or _without_key(job.options) == shared)
-            and job.task == task
-            and not job.references
-            for job in jobs
-        )
-    )
-
-
-def _without_key(options: Options) -> Options:
-    return msgspec.structs.replace(options, unique_key=None)
-
-
-def _enqueue_alike(jobs: Sequence[Job]) -> Call[_List[UUID]]:
-    ids = new_ids(len(jobs))
-    return function(
-        "enqueue_alike",
-        "led_to",
-        lambda rows: rows[0][0] or ids,
-        task=("text", jobs[0].task),
-        ids=("uuid[]", ids),
-        args=("text[]", [job.args for job in jobs]),
-        **_given(**_shared(jobs[0].options)),
-    )
-
-
-def _enqueue_unique(jobs: Sequence[Job], keys: _List[str]) -> Call[_List[UUID]]:
-    return function(
-        "enqueue_unique",
-        "enqueue_unique",
-        scalar,
-        task=("text", jobs[0].task),
-        ids=("uuid[]", new_ids(len(jobs))),
-        args=("text[]", [job.args for job in jobs]),
-        unique_keys=("text[]", keys),
-        **_given(**_shared(jobs[0].options)),
-    )
-
-
-def fields_of(job: Job) -> dict[str, object]:
-    """A job as the store takes it from JSON."""
-    fields: dict[str, object] = dict(msgspec.structs.asdict(job.options))
-    for name in ("delay", "timeout"):
-        if fields[name] is not None:
-            fields[name] = f"{fields[name]:.6f} s"
-    del fields["keys"]
-    if fields.pop("after"):
-        fields["after"] = {str(parent): policy for parent, policy in job.options.after}
-    return {
-        "task": job.task,
-        "args": msgspec.Raw(job.args.encode()),
-        **fields,
-        **({} if job.options.keys is None else job.options.keys.fields()),
-    }
 
 
 def claim(
@@ -268,7 +98,7 @@ def ack(job_id: UUID, lease: UUID, result: object = None) -> Call[None]:
         nothing,
         id=("uuid", job_id),
         lease=("uuid", lease),
-        result=("jsonb", _json(result)),
+        result=("jsonb", json_text(result)),
     )
 
 
@@ -330,7 +160,7 @@ def finish(
         done=("uuid[]", None if done is None else _List(done)),
         skip_locked=("boolean", skip_locked),
         **(_answers(answers) if is_http else {}),
-        **_given(
+        **given(
             cursors=("jsonb[]", _column([outcome.cursor for outcome in outcomes])),
             steps=("jsonb[]", _column([outcome.steps for outcome in outcomes])),
         ),
@@ -345,7 +175,7 @@ def finish_one(outcome: Outcome) -> Call[_List[Refused]]:
         rows_of(Refused),
         ids=("uuid[1]", outcome.id),
         leases=("uuid[1]", outcome.lease),
-        **_given(
+        **given(
             outcomes=("text[1]", None if outcome.kind == "succeeded" else outcome.kind),
             results=("jsonb[1]", outcome.result),
             errors=("text[1]", outcome.error),
@@ -542,9 +372,3 @@ def storable(text: str) -> str:
             f"{clean[:16_384]}\n… {len(clean) - 65_536} characters left out …\n{clean[-49_152:]}"
         )
     return clean
-
-
-def _json(value: object) -> str | None:
-    if isinstance(value, Json):
-        return value
-    return None if value is None else msgspec.json.encode(value).decode()

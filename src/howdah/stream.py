@@ -12,9 +12,9 @@ from contextlib import aclosing, suppress
 from uuid import UUID
 
 from howdah.call import Call
+from howdah.enqueuing import enqueue_many
 from howdah.errors import BadInput, BadItem
 from howdah.job import MAX_BATCH, Job
-from howdah.jobs import enqueue_many
 
 BATCH = 1_000  # jobs in one round trip: more gain nothing, and their transaction is open longer
 Progress = Callable[[int], object]  # is told how many are in

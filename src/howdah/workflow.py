@@ -10,9 +10,9 @@ from uuid import UUID
 import msgspec
 
 from howdah.call import Call, function, scalar
+from howdah.enqueuing import fields_of
 from howdah.errors import BadInput
 from howdah.job import MAX_ARGS, Job
-from howdah.jobs import fields_of
 from howdah.references import Reference
 
 POLICIES = ("fail", "skip", "ignore")

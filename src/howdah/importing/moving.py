@@ -13,12 +13,12 @@ import msgspec
 from howdah import store
 from howdah.call import Call, function
 from howdah.doors import AsyncDoor, on
+from howdah.enqueuing import fields_of
 from howdah.errors import BadInput, Conflict, Denied, NotFound
 from howdah.importing.plan import Plan
 from howdah.importing.report import Report
 from howdah.importing.sources import Source, Waiting
 from howdah.job import Job
-from howdah.jobs import fields_of
 
 PER_TRANSACTION = 5_000  # jobs, and with each those that share its lock
 PER_CALL = 1_000
