@@ -16,7 +16,6 @@ from howdah.job import MAX_ARGS, Job
 from howdah.references import Reference
 
 POLICIES = ("fail", "skip", "ignore")
-MOST_JOBS = 200_000
 After = str | Iterable[str] | Mapping[str, str]
 
 

@@ -6,7 +6,6 @@ inside (NAT64, 6to4, Teredo), multicast, and the metadata services of two clouds
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 Address = IPv4Address | IPv6Address
@@ -70,11 +69,3 @@ def denied(address: Address) -> str | None:
     if why is None and (address.is_multicast or not address.is_global):
         why = "not public"
     return why
-
-
-def first_denied(addresses: Iterable[Address]) -> tuple[Address, str] | None:
-    """The first that may not be reached, and why: a name with one of them is refused whole."""
-    for address in addresses:
-        if (why := denied(address)) is not None:
-            return address, why
-    return None

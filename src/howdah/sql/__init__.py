@@ -12,7 +12,6 @@ from howdah.errors import BadInput
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,50}")
 _QUALIFIED = re.compile(r"\b(_?)howdah\.")
 
-SCHEMA = "howdah"  # as the files have it
 BOOTSTRAP = """\
 create schema if not exists {schema};
 create schema if not exists _{schema};
