@@ -18,7 +18,8 @@ from howdah.refusals import translated
 from howdah.settings import Settings
 
 AGAIN_EVERY = 20.0  # seconds: a third of what one call of howdah.watch lasts
-LONGEST_WAIT = 5.0
+GIVE_UP_AFTER = 5.0  # seconds between two tries: no more of them if there was no change yet
+LONGEST_WAIT = 10.0  # seconds between two tries after that
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -29,7 +30,9 @@ class Change(msgspec.Struct, frozen=True):
 
 
 async def watch(settings: Settings, queue: str) -> AsyncGenerator[Change, None]:
-    """Changes for ever; raises only what the store refuses for good, at the beginning."""
+    """Changes for ever. Errors of the database are waited out, but until the first change not for
+    ever: then the last one is raised.
+    """
     wait = 0.1
     is_first = True
     while True:
@@ -39,10 +42,10 @@ async def watch(settings: Settings, queue: str) -> AsyncGenerator[Change, None]:
                 is_first = False
                 yield change
         except (OSError, DatabaseError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            if is_first and wait > LONGEST_WAIT:
+            if is_first and wait > GIVE_UP_AFTER:
                 raise
         await asyncio.sleep(wait)
-        wait = min(2 * LONGEST_WAIT, wait * 2)
+        wait = min(LONGEST_WAIT, wait * 2)
 
 
 async def _watch_once(settings: Settings, queue: str) -> AsyncGenerator[Change, None]:

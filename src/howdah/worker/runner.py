@@ -138,8 +138,8 @@ class Runner:
 
     def _begun(self, slots: Slots, job: Claimed) -> Attempt:
         task = self._tasks.get(job.task)
-        has_process = task is not None and task.executor == "command"
-        where = "process" if slots.in_processes and not has_process else None
+        is_command = task is not None and task.executor == "command"  # a process of its own anyway
+        where = "process" if slots.in_processes and not is_command else None
         attempt = Attempt(job, task, self._means, where)
         self._running[attempt] = slots
         if self._board is not None:
