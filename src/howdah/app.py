@@ -22,6 +22,7 @@ from howdah.doors import AsyncDoor, AwaitsCommit, Commits, Fetches, SyncDoor, on
 from howdah.durations import Duration
 from howdah.errors import BadInput, Conflict, UnknownTask
 from howdah.events import Events
+from howdah.foreground import run_worker
 from howdah.job import Job, Startable
 from howdah.keys import Keyed
 from howdah.listeners import Listener, make_listener
@@ -33,7 +34,6 @@ from howdah.registry import Registry
 from howdah.reporter import Reporter
 from howdah.retry import Retry
 from howdah.rows import Claimed
-from howdah.runner import run_worker
 from howdah.schedules import Declared, Schedule, make_schedule
 from howdah.settings import Settings, load
 from howdah.stream import BATCH, Progress, stream, stream_sync

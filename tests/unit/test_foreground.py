@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from howdah import runner
-from howdah.runner import run_on_a_loop
+from howdah import foreground
+from howdah.foreground import run_on_a_loop
 
 
 async def leave() -> None:
@@ -41,7 +41,7 @@ def test_a_sys_exit_of_its_own_goes_on() -> None:
 def test_what_a_job_has_left_behind_and_will_not_end_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(runner, "LEFT_WITHIN", 0.05)
+    monkeypatch.setattr(foreground, "LEFT_WITHIN", 0.05)
     until, left = time.monotonic() + 5, []
 
     async def work() -> str:

@@ -14,7 +14,7 @@ import pytest
 
 from howdah import App, Conflict, Context, workers
 from howdah.events import WorkerStarted, WorkerStopped, WorkerStopping
-from howdah.runner import Foreground
+from howdah.foreground import Foreground
 
 
 async def test_an_idle_worker_leaves_within_a_second_of_sigterm(work, store, eventually):

@@ -14,7 +14,7 @@ from howdah.cli.demo_report import Report, show_report
 from howdah.cli.demo_run import run_demo
 from howdah.cli.options import as_json as json_option
 from howdah.demo import INSTALLED, SKIPPED, app, find_files
-from howdah.runner import loop_factory
+from howdah.foreground import loop_factory
 
 SLOTS = 4 * (os.cpu_count() or 1)
 

@@ -16,8 +16,8 @@ from howdah import events, jobs
 from howdah.cli import show
 from howdah.cli.demo_report import Report, make_report
 from howdah.demo import QUEUE, app, arguments, count_file, failures, is_unfinished, totals
+from howdah.foreground import SIGNALS
 from howdah.outcome import Released, Snoozed, Succeeded
-from howdah.runner import SIGNALS
 
 BATCH = 1000  # jobs in one round trip: small enough that the worker starts at once
 LOOK_EVERY = 0.25  # seconds

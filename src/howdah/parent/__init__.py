@@ -27,6 +27,7 @@ from howdah.events import (
     ParentStopped,
     ParentStopping,
 )
+from howdah.foreground import SIGNALS, say_json
 from howdah.parent.child import Child, Death
 from howdah.parent.guard import Guard
 from howdah.parent.heart import Heart
@@ -47,7 +48,6 @@ from howdah.parent.policy import (
     knock_after,
     restart_after,
 )
-from howdah.runner import SIGNALS, say_json
 from howdah.settings import Settings
 from howdah.system import hear_of_children
 from howdah.worker.link import Link
@@ -130,21 +130,21 @@ class Parent:
         """Until all children have left; gives the exit status."""
         self._catch_signals()
         self._settings = asyncio.get_running_loop().create_future()
-        helpers = [
+        beside = [
             asyncio.create_task(self._heart.beat(), name="howdah heartbeats"),
             asyncio.create_task(self._heart.fence(), name="howdah fence"),
         ]
         work = asyncio.create_task(self._keep_all(), name="howdah children")
         try:
-            await asyncio.wait({work, *helpers}, return_when=asyncio.FIRST_COMPLETED)
-            for helper in helpers:
-                if helper.done():  # by a mistake of ours: nothing may go on without it
-                    helper.result()
+            await asyncio.wait({work, *beside}, return_when=asyncio.FIRST_COMPLETED)
+            for each in beside:
+                if each.done():  # by a mistake of ours: nothing may go on without it
+                    each.result()
             work.result()
             if self._failure is not None:
                 raise self._failure
         finally:
-            await self._end([work, *helpers])
+            await self._end([work, *beside])
         if self._was_up:
             self.events.emit(ParentStopped())
         return self._status

@@ -24,6 +24,7 @@ import msgspec
 
 from howdah.errors import HowdahError, NoDatabase
 from howdah.events import Event, WorkerStarted, WorkerStopped, WorkerStopping, WorkerSwept
+from howdah.foreground import Foreground, run_on_a_loop
 from howdah.logs import log, write_logs
 from howdah.parent.messages import (
     Ask,
@@ -47,7 +48,6 @@ from howdah.parent.policy import beat_every, quiet_for
 from howdah.printable import gist
 from howdah.refusals import in_words, is_transient, translated
 from howdah.reporter import Reporter
-from howdah.runner import Foreground, run_on_a_loop
 from howdah.settings import LOST_AFTER
 from howdah.system import die_with_parent
 from howdah.worker import Worker
@@ -182,7 +182,7 @@ class Working:
     async def run(self) -> int:
         """Until the worker has left."""
         foreground = Foreground(self._worker, signals=(signal.SIGTERM,))  # Ctrl-C: see above
-        helpers = [
+        beside = [
             asyncio.create_task(self._beat(), name="howdah beat"),
             asyncio.create_task(self._obey(foreground), name="howdah parent"),
         ]
@@ -193,8 +193,8 @@ class Working:
                 raise
             raise _told_of_lifespan(error) from error
         finally:
-            for helper in helpers:
-                helper.cancel()
+            for each in beside:
+                each.cancel()
         return 0
 
     def _tell_groups(self, groups: frozenset[int]) -> None:

@@ -35,16 +35,16 @@ class Service:
             checks = {"/livez": self.live, "/readyz": self.ready, "/startupz": self.started}
             health = Health(*self._address, checks)
         self._parent.events.subscribe(self._tell_of_stopping)
-        helpers = [asyncio.create_task(self._tell_systemd(), name="howdah systemd")]
+        beside = [asyncio.create_task(self._tell_systemd(), name="howdah systemd")]
         if self._files is not None:
-            helpers.append(asyncio.create_task(self._watch_files(), name="howdah reload"))
-        for helper in helpers:
-            helper.add_done_callback(_say_if_broken)
+            beside.append(asyncio.create_task(self._watch_files(), name="howdah reload"))
+        for each in beside:
+            each.add_done_callback(_say_if_broken)
         try:
             return await self._parent.run()
         finally:
-            for helper in helpers:
-                helper.cancel()
+            for each in beside:
+                each.cancel()
             if health is not None:
                 health.close()
 
@@ -105,9 +105,9 @@ class Service:
             await self._parent.reload(sorted(changed), within=RELOAD_WITHIN)
 
 
-def _say_if_broken(helper: asyncio.Task[None]) -> None:
-    if not helper.cancelled() and (error := helper.exception()) is not None:
-        log.error("%s has ended: %s", helper.get_name(), error)
+def _say_if_broken(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("%s has ended: %s", task.get_name(), error)
 
 
 def address_of(text: str | None) -> tuple[str, int] | None:

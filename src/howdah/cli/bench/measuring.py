@@ -17,7 +17,7 @@ from howdah.cli import database, show
 from howdah.cli.asking import confirm
 from howdah.cli.options import as_json
 from howdah.cli.show import Column
-from howdah.runner import loop_factory
+from howdah.foreground import loop_factory
 from howdah.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])

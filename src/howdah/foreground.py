@@ -119,14 +119,14 @@ class Foreground:
 
     async def _wait(self, *, burst: bool) -> None:
         async with asyncio.TaskGroup() as group:
-            helpers = [group.create_task(self._remind(), name="howdah stopping")]
+            beside = [group.create_task(self._remind(), name="howdah stopping")]
             if burst:
-                helpers.append(group.create_task(self._stop_when_idle(), name="howdah burst"))
+                beside.append(group.create_task(self._stop_when_idle(), name="howdah burst"))
             try:
                 await self._worked()
             finally:
-                for helper in helpers:
-                    helper.cancel()
+                for each in beside:
+                    each.cancel()
 
     def stop(self, why: str, *, hurry: bool = False) -> None:
         """Have the worker stop, whether it has started yet or not; twice is no hurry by itself.
