@@ -32,6 +32,7 @@ from howdah.worker.link import LONGEST_WAIT, Link, Patience
 from howdah.worker.looker import Looker
 from howdah.worker.means import Means
 from howdah.worker.notes import Notes
+from howdah.worker.own_tasks import with_http
 from howdah.worker.processes import Processes, slots_of
 from howdah.worker.runner import Runner
 from howdah.worker.slots import groups_of, with_processes
@@ -39,7 +40,7 @@ from howdah.worker.stopping import Stopping
 from howdah.worker.threads import Threads
 from howdah.worker.ticker import Ticker
 from howdah.worker.transactions import Transactions
-from howdah.worker.urls import Urls, urls_at_once, with_http
+from howdah.worker.urls import Urls, urls_at_once
 
 if TYPE_CHECKING:
     from howdah.workers import Control

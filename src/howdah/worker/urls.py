@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,12 +15,10 @@ from http import HTTPStatus
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
-from uuid import UUID
 
 import asyncpg
 
 from howdah.context import MEMBER
-from howdah.declaring import declare
 from howdah.durations import seconds
 from howdah.errors import BadInput, DatabaseError, HowdahError
 from howdah.hosts import several_hosts
@@ -33,9 +31,8 @@ from howdah.http.secrets import Secrets
 from howdah.http.url import Url
 from howdah.jobs import storable
 from howdah.outcome import Failed, Outcome, Released, Retrying, Snoozed, Succeeded
-from howdah.retry import Retry
 from howdah.settings import Settings
-from howdah.task import Task
+from howdah.urls import HTTP, LONGEST
 from howdah.worker.handed import handed_on
 
 if TYPE_CHECKING:
@@ -47,7 +44,6 @@ if TYPE_CHECKING:
 
 LOOK_EVERY = 5.0  # seconds that a list of what is allowed is good for
 LOOK_AGAIN = 0.5  # the same before something is refused: it may just have been allowed
-LONGEST = 86_400.0  # seconds of one attempt
 
 
 @dataclass(slots=True)
@@ -267,35 +263,5 @@ async def addresses_of(database_url: str | None, resolve: Resolve) -> frozenset[
 
 def urls_at_once(groups: Sequence[Slots], settings: Settings, slots: int | None) -> int:
     """How many URLs a worker calls at once: as it was told, and as far as files go."""
-    own = next((group.size for group in groups if group.queues == ("http",)), None)
+    own = next((group.size for group in groups if group.queues == (HTTP,)), None)
     return in_flight(own or settings.http_slots or slots or MOST)
-
-
-class _Nobody:
-    """The app of a task that is Howdah's own: its jobs are made elsewhere."""
-
-    async def enqueue(self, job: Any, /) -> UUID:
-        raise NotImplementedError
-
-    def enqueue_sync(self, job: Any, /) -> UUID:
-        raise NotImplementedError
-
-    async def enqueue_stream(self, many: Any, /, **_: Any) -> int:
-        raise NotImplementedError
-
-    def enqueue_stream_sync(self, many: Any, /, **_: Any) -> int:
-        raise NotImplementedError
-
-
-async def _http(method: str = "GET", *, url: str, **options: Any) -> None:
-    """Call a URL."""
-
-
-def with_http(tasks: Mapping[str, Task[..., Any]]) -> dict[str, Task[..., Any]]:
-    """The tasks, and Howdah's own that calls URLs."""
-    task = declare(
-        _Nobody(), _http, name="http", queue="http", priority=None, retry=Retry(), timeout=30,
-        no_timeout=False, delivery=None,
-    )  # fmt: skip
-    task.executor = "http"
-    return {**tasks, "http": task}
