@@ -88,6 +88,13 @@ class NotFound(HowdahError, LookupError):
     """There is no such thing."""
 
 
+def no_job(job_id: UUID | str) -> NotFound:
+    """For a job that is not there."""
+    return NotFound(
+        f"there is no job {job_id}", hint="It never was, was deleted, or has left history."
+    )
+
+
 class UnknownTask(HowdahError, LookupError):
     """No task of that name is declared in this process."""
 

@@ -15,7 +15,7 @@ from howdah.answer import Answer
 from howdah.arguments import encode
 from howdah.call import Call
 from howdah.durations import Duration, seconds
-from howdah.errors import BadInput, JobCancelled, JobFailed, NotFound
+from howdah.errors import BadInput, JobCancelled, JobFailed, NotFound, no_job
 from howdah.http import store
 from howdah.http.request import check, read_request
 from howdah.job import After, Job, make_options
@@ -217,9 +217,7 @@ class Each:
 def answered(job_id: UUID, ended: store.Ended | None) -> Answer:
     """The answer of a job that has ended; raises NotFound, JobFailed or JobCancelled."""
     if ended is None:
-        raise NotFound(
-            f"there is no job {job_id}", hint="It never was, was deleted, or has left history."
-        )
+        raise no_job(job_id)
     if ended.state == "failed":
         result = None if ended.answer is None else {"status": ended.answer.status}
         raise JobFailed(job_id, ended.error, result)

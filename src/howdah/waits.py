@@ -12,7 +12,7 @@ import msgspec
 from howdah import jobs
 from howdah.client import AsyncClient
 from howdah.durations import Duration, seconds
-from howdah.errors import JobCancelled, JobFailed, NotFound
+from howdah.errors import JobCancelled, JobFailed, no_job
 from howdah.listener import Listener
 from howdah.rows import End
 
@@ -110,9 +110,7 @@ def _late(job_id: UUID) -> TimeoutError:
 
 def _value(job_id: UUID, end: End | None) -> Any:
     if end is None:
-        raise NotFound(
-            f"there is no job {job_id}", hint="It never was, was deleted, or has left history."
-        )
+        raise no_job(job_id)
     result = None if end.result is None else msgspec.json.decode(end.result)
     if end.state == "failed":
         raise JobFailed(job_id, end.error, result)

@@ -16,7 +16,7 @@ from howdah.cli.passwords import refuse_passwords
 from howdah.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 FAILED, USAGE, NO_DATABASE, NOT_FOUND, REFUSED, INTERRUPTED = 1, 2, 3, 4, 5, 130
 TIMED_OUT = 124  # as with timeout(1): what was waited for goes on
@@ -85,6 +85,15 @@ def tell(message: str, hint: str | None = None) -> None:
     click.echo(f"{_styled('error:', 'red')} {_safe(message)}", err=True)
     if hint:
         click.echo(f"{_styled('hint:', 'cyan')} {_safe(hint)}", err=True)
+
+
+def tell_all(refused: Iterable[errors.HowdahError]) -> int:
+    """Each on stderr; gives the greatest of their exit codes, 0 for none."""
+    code = 0
+    for error in refused:
+        tell(error.message, error.hint)
+        code = max(code, code_of(error) or FAILED)
+    return code
 
 
 def _told(error: Exception) -> int:

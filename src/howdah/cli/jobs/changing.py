@@ -13,10 +13,10 @@ from howdah import jobs
 from howdah.call import Call
 from howdah.cli import database, exits, show
 from howdah.cli.asking import confirm
-from howdah.cli.jobs.finding import job_ids, matching, no_job
+from howdah.cli.jobs.finding import job_ids, matching
 from howdah.cli.options import as_json, filters
 from howdah.doors import AsyncDoor
-from howdah.errors import BadInput, Conflict, HowdahError
+from howdah.errors import BadInput, Conflict, HowdahError, no_job
 
 MOST = 10_000  # jobs that filters can find for one command
 
@@ -126,9 +126,7 @@ def _show(
     else:
         for job_id in done:
             click.echo(f"{verb.past} {job_id}")
-    for error in refused.values():
-        exits.tell(error.message, error.hint)
-    return max((exits.code_of(error) or exits.FAILED for error in refused.values()), default=0)
+    return exits.tell_all(refused.values())
 
 
 def _jobs(count: int) -> str:

@@ -9,7 +9,7 @@ from uuid import UUID
 from howdah import jobs
 from howdah.cli.ids import whole_or_end
 from howdah.doors import AsyncDoor
-from howdah.errors import Conflict, NotFound
+from howdah.errors import Conflict, NotFound, no_job
 from howdah.rows import Found
 
 NEWEST = 10_000  # jobs among which the end of an id is looked for
@@ -28,13 +28,6 @@ async def one_job(store: AsyncDoor, text: str) -> Found:
     if job is None:
         raise no_job(job_id)
     return job
-
-
-def no_job(job_id: UUID | str) -> NotFound:
-    """What to say of a job that is not there."""
-    return NotFound(
-        f"there is no job {job_id}", hint="It never was, was deleted, or has left history."
-    )
 
 
 async def matching(

@@ -38,9 +38,7 @@ def change(
     else:
         for workflow, answer in done.items():
             click.echo(told(workflow, answer))
-    for error in refused.values():
-        exits.tell(error.message, error.hint)
-    return max((exits.code_of(error) or exits.FAILED for error in refused.values()), default=0)
+    return exits.tell_all(refused.values())
 
 
 async def _do(
