@@ -11,6 +11,7 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
+from copy import copy
 from datetime import datetime
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack
 from uuid import UUID
@@ -95,11 +96,11 @@ class Task(Generic[P, R]):
         keys: Keys | None = None,
         options: Options = NO_OPTIONS,
         version: str | None = None,
-        wanted: str | None = None,
     ) -> None:
         # First, and without what others have hung on the function: names of ours may be among that.
         functools.update_wrapper(self, function, updated=())
-        self.version, self._wanted = version, wanted or name  # as jobs made here name their task
+        self.version = version
+        self._wanted = name  # as jobs made here name their task: by a range of versions, perhaps
         self.app, self.function, self.name = app, function, name
         self.body: Callable[..., Any] = function
         self.defaults, self.retry, self.arguments = defaults, retry, arguments
@@ -197,7 +198,8 @@ class Task(Generic[P, R]):
         `after`: jobs, by id, that have to succeed first; a dict says what is to happen if one does
         not: "fail" (default) fails this job too, "skip" cancels it, "ignore" runs it all the same.
         """
-        changed = make_options(
+        made = copy(self)
+        made._options = make_options(
             self._options,
             queue=queue,
             priority=priority,
@@ -214,22 +216,9 @@ class Task(Generic[P, R]):
             after=after,
             **keyed,
         )
-        return Task(
-            self.app,
-            self.function,
-            name=self.name,
-            defaults=self.defaults,
-            retry=self.retry,
-            arguments=self.arguments,
-            executor=self.executor,
-            connection=self.connection,
-            command=self.command,
-            unique=self.unique,
-            keys=self.keys,
-            options=changed,
-            version=self.version,
-            wanted=self._wanted if version is None else named(self.base, version),
-        )
+        if version is not None:
+            made._wanted = named(self.base, version)
+        return made
 
     @property
     def job_options(self) -> Options:
