@@ -15,7 +15,7 @@ from howdah.errors import BadInput, TooLarge
 from howdah.ids import new_ids
 from howdah.job import MAX_BATCH, Job, Options, Startable
 from howdah.keys import Keys
-from howdah.outcome import Json
+from howdah.outcome import json_text
 
 
 def enqueue(job: Job | Startable) -> Call[UUID]:
@@ -179,10 +179,3 @@ def fields_of(job: Job) -> dict[str, object]:
         **fields,
         **({} if job.options.keys is None else job.options.keys.fields()),
     }
-
-
-def json_text(value: object) -> str | None:
-    """JSON as text; what is Json already stays as it is, None is no JSON at all."""
-    if isinstance(value, Json):
-        return value
-    return None if value is None else msgspec.json.encode(value).decode()

@@ -26,10 +26,9 @@ from howdah.call import (
 from howdah.durations import Duration, span
 from howdah.enqueuing import enqueue as enqueue
 from howdah.enqueuing import enqueue_many as enqueue_many
-from howdah.enqueuing import json_text
 from howdah.errors import BadInput
 from howdah.job import check_patterns
-from howdah.outcome import Outcome
+from howdah.outcome import Outcome, json_text
 from howdah.rows import ATTEMPT_COLUMNS as ATTEMPT_COLUMNS
 from howdah.rows import CLAIMED_COLUMNS as CLAIMED_COLUMNS
 from howdah.rows import FOUND_COLUMNS as FOUND_COLUMNS

@@ -12,6 +12,7 @@ from howdah.call import Call, function, one_bool, one_int, rows_of
 from howdah.durations import Duration, seconds, span
 from howdah.errors import BadInput
 from howdah.job import Job, check_task_name
+from howdah.outcome import json_text
 from howdah.schedules import Declared, check_name, job_options
 
 MOST_ARGS = 500_000  # bytes; the event has the rest
@@ -115,7 +116,7 @@ def put(listener: Listener) -> Call[bool]:
         max_attempts=("bigint", o.max_attempts),
         timeout=("interval", span(o.timeout)),
         delivery=("text", o.delivery),
-        headers=("jsonb", None if o.headers is None else msgspec.json.encode(o.headers).decode()),
+        headers=("jsonb", json_text(o.headers)),
         tags=("text[]", [*o.tags] or None),
         no_timeout=("boolean", o.no_timeout),
         collapse=("boolean", listener.collapse),

@@ -19,6 +19,13 @@ class Json(str):
     __slots__ = ()
 
 
+def json_text(value: object) -> str | None:
+    """JSON as text; what is Json already stays as it is, None is no JSON at all."""
+    if isinstance(value, Json):
+        return value
+    return None if value is None else msgspec.json.encode(value).decode()
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt's end. `kind` is what the store is to do, `reason` what attempts will say."""
 

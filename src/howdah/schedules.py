@@ -13,6 +13,7 @@ from howdah.call import Call, Row, function, nothing, one_bool, rows_of, scalar
 from howdah.durations import Duration, seconds, span
 from howdah.errors import BadInput
 from howdah.job import Job, Options, check_task_name
+from howdah.outcome import json_text
 from howdah.ticks import rule
 
 MISSED = ("skip", "one", "all")
@@ -178,7 +179,7 @@ def put(schedule: Schedule, *, starts_at: datetime | None = None) -> Call[bool]:
         timeout=("interval", span(o.timeout)),
         delivery=("text", o.delivery),
         unique_key=("text", o.unique_key),
-        headers=("jsonb", None if o.headers is None else msgspec.json.encode(o.headers).decode()),
+        headers=("jsonb", json_text(o.headers)),
         tags=("text[]", [*o.tags] or None),
         no_timeout=("boolean", o.no_timeout),
         missed=("text", s.missed),
