@@ -7,12 +7,12 @@ import os
 import signal
 from collections import Counter
 from contextlib import suppress
+from itertools import count
 
 from chaos.faults.kind import PEACE, Kind
 from chaos.world import World, between
 from howdah.grants import grant_statements
 
-ROLE = "chaos_worker"
 FUNCTIONS = ("claim", "finish", "heartbeats", "heartbeat", "chores")
 MY_WORKER = "select count(*) from pg_stat_activity where usename = $1"
 
@@ -25,31 +25,36 @@ class RevokedGrant(Kind):
 
     name, longest = "revoked-grant", 45.0
 
+    def __init__(self) -> None:
+        self._numbers = count(1)
+
     async def harm(self, world: World, dose: float, seen: Counter[str]) -> None:
-        await world.server.login(ROLE)
+        # Not that of another dose beside it: a worker that may not even begin says so, and leaves.
+        role = f"chaos_worker_{next(self._numbers)}"
+        await world.server.login(role)
         await world.server.do(
-            *(s.format(schema="howdah") for s in grant_statements(ROLE, "worker")),
-            f"grant usage on schema chaos to {ROLE}",
-            f"grant insert on chaos.effects to {ROLE}",
+            *(s.format(schema="howdah") for s in grant_statements(role, "worker")),
+            f"grant usage on schema chaos to {role}",
+            f"grant insert on chaos.effects to {role}",
         )
         road = world.proxies["worker"]
         [parent] = await world.workers.start(
-            1, {"HOWDAH_DATABASE_URL": road.dsn(user=ROLE), "HOWDAH_SCHEMA": "howdah"}
+            1, {"HOWDAH_DATABASE_URL": road.dsn(user=role), "HOWDAH_SCHEMA": "howdah"}
         )
         for _ in range(100):
-            if await world.server.one(MY_WORKER, ROLE) >= 3:
+            if await world.server.one(MY_WORKER, role) >= 3:
                 break
             await asyncio.sleep(0.1)
         chosen = world.random.sample(FUNCTIONS, round(between(1, 3, dose)))
         before = world.server.told()["denied"]
         try:
             await world.server.do(
-                *(f"revoke execute on function howdah.{name} from {ROLE}" for name in chosen)
+                *(f"revoke execute on function howdah.{name} from {role}" for name in chosen)
             )
             await asyncio.sleep(between(2.0, 6.0, dose))
         finally:
             await world.server.do(
-                *(f"grant execute on function howdah.{name} to {ROLE}" for name in chosen)
+                *(f"grant execute on function howdah.{name} to {role}" for name in chosen)
             )
         seen["calls denied"] = world.server.told()["denied"] - before
         await asyncio.sleep(1.0)
