@@ -60,7 +60,7 @@ async def test_a_stream_is_part_of_the_transaction(
 
 
 async def test_a_stream_stays_in_the_task_that_a_scoped_session_belongs_to(
-    dsn: str, db: psycopg.Connection
+    dsn: str, db: psycopg.Connection, eventually: Any
 ) -> None:
     before = backends(db)
     engine = create_async_engine(dsn.replace("postgresql:", "postgresql+asyncpg:"))
@@ -73,7 +73,7 @@ async def test_a_stream_stays_in_the_task_that_a_scoped_session_belongs_to(
     await engine.dispose()
 
     assert rolled_back == 0
-    assert backends(db) == before
+    await eventually(lambda: backends(db) == before)
 
 
 async def test_a_commit_leaves_one_job_which_nobody_saw_before(

@@ -425,7 +425,7 @@ def test_a_retry_reads_only_what_its_job_waits_for(door):
     for table in tables:
         did = touched(door, come_back, f"_howdah.{table}")
         assert did.scans == 0, table
-        assert did.rows <= 40, table
+        assert did.rows <= 100, table  # with the dead ones of the times before; never all of them
 
 
 FORBIDDEN = {  # some of it nothing above lures them into, today
