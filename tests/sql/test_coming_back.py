@@ -156,6 +156,27 @@ def test_nothing_comes_back_into_a_workflow_that_is_being_cancelled(
     assert flow(door, w).state == "succeeded"
 
 
+@pytest.mark.parametrize("how", ["failed", "cancelled"])
+def test_a_retried_workflow_goes_by_how_the_steps_before_ended_at_last(door: Any, how: str) -> None:
+    """Its first step ended badly, and then well when its job was retried by itself."""
+    w = start(door, A, B)
+    end_badly(door, how)
+    [a], [b] = jobs_of(door, w, "a"), jobs_of(door, w, "b")
+    assert door.value("retry", id=a)
+    run(door, a=5)
+    settle(door)
+    assert flow(door, w).state == how
+
+    assert door.value("retry_workflow", id=w) == 1
+    settle(door)
+
+    [job] = door.claim(5)
+    assert (job.id, job.args["x"]) == (b, 5)
+    door.ack(job)
+    settle(door)
+    assert flow(door, w).state == "succeeded"
+
+
 def test_a_workflow_of_which_a_job_came_back_runs_and_is_not_retried(
     door: Any, refused: Any
 ) -> None:

@@ -89,7 +89,9 @@ begin
         opened = coalesce((select min(m.place) - 1 from _howdah.member m where m.step = s.id and m.state is null), s.total)
     where s.id = any (steps);
     update _howdah.step s set opened = 0 where s.id = any (steps) and s.opened > s.total;
-    update _howdah.step_edge e set state = null where e.parent = any (steps);
+    -- What they wait for is looked at anew: a job of a step before them may have been tried again since, by itself.
+    update _howdah.step_edge e set state = null where e.child = any (steps);
+    update _howdah.step_edge e set state = null where e.parent = any (steps) and e.child <> all (steps);
     perform _howdah.note('w', array[retry_workflow.id::text]);
     return cardinality(jobs);
 end $$;
