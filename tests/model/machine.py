@@ -31,6 +31,9 @@ CLOCK = """
         from public.moment m)
 """
 KNOWN = """
+    -- Jobs lie on disk as in any other run of the same steps.
+    alter table _howdah.job set (autovacuum_enabled = off);
+    truncate _howdah.job;
     -- Due jobs as the store comes upon them: of one instant it may take any first.
     create or replace function public.staged() returns setof uuid language plpgsql volatile
     set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off

@@ -81,6 +81,18 @@ def test_snoozing_is_not_charged_however_often(door):
     assert door.job(job_id).attempt == 0
 
 
+@pytest.mark.parametrize("unliked", ["nestloop", "hashjoin", "mergejoin"])
+def test_those_that_wait_again_do_so_in_the_order_given(another_door, unliked):
+    """Whatever plan the server likes."""
+    door = another_door(options=f"-c enable_{unliked}=off")
+    door.enqueue_json(*[{"task": "t"}] * 30)
+    jobs = door.claim(30)[::-1]
+
+    door.finish(jobs, outcomes=["snoozed"] * 30)
+
+    assert [job.id for job in door.claim(30)] == [job.id for job in jobs]
+
+
 def test_a_foreign_token_among_good_ones_stops_nobody(door):
     door.enqueue_json(*[{"task": "t"}] * 3)
     jobs = door.claim(3)

@@ -98,8 +98,9 @@ begin
                    coalesce(u.reason, _howdah.usual_reason(u.kind)) as reason
             from unnest(finish.ids, finish.leases, finish.outcomes, finish.results, finish.errors, finish.reasons,
                         finish.retry_in, finish.retry_at) u (id, lease, kind, result, error, reason, retry_in, retry_at)
-            -- without a worker the clock ends a lease, whether or not anyone has noticed yet
-            where not exists (select from _howdah.job j where j.id = u.id and j.lease = u.lease and j.leased_until <= moment)
+            -- Without a worker the clock ends a lease, whether or not anyone has noticed yet. One look for each, in the order given, which is
+            -- that of their new places: a join might change it.
+            where (select true from _howdah.job j where j.id = u.id and j.lease = u.lease and j.leased_until <= moment limit 1) is null
               and u.id <> all (coalesce(busy, '{}'))
         ) o;
         moved := (case when by_kind.good_ids is null then '{}' else _howdah.settle(
