@@ -147,7 +147,7 @@ class Scheduling(Flowing):
 
     def _are_due(self, rows: Any, due: dict[str, Schedule]) -> bool:
         assert {row.name for row in rows} == due.keys()
-        for row in rows:
+        for row in sorted(rows, key=lambda row: row.name):
             known, now = due[row.name], self.world.now
             assert (row.handled, row.starts_at, row.next_at, row.moment) == (
                 known.handled, known.starts_at, known.next_at, now)  # fmt: skip
