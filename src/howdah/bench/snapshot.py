@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from statistics import median
 from typing import Any, Self
 from uuid import UUID
 
@@ -17,6 +18,8 @@ from howdah.queues import resume
 from howdah.settings import Settings
 
 HOLDS = ("reading", "writing")
+NONE = "none"  # held by nobody: what the rounds come to by themselves
+THIRDS_FROM = 6  # rounds
 
 
 async def snapshot(
@@ -35,9 +38,15 @@ async def snapshot(
         notes=[
             "reading: a session holds a REPEATABLE READ snapshot",
             "writing: one has enqueued a job in a transaction that it leaves open",
+            "none: nobody holds any, for comparison",
             "each kind has a new scratch schema, and the same workers in all its rounds",
         ],
     )
+
+
+async def _under_none(r: Rig, staff: Staff, jobs: int, rounds: int) -> list[Figure]:
+    before = await _round(r, staff, jobs)
+    return _series(NONE, before, await repeated(rounds, lambda: _round(r, staff, jobs)))
 
 
 async def _under_reading(r: Rig, staff: Staff, jobs: int, rounds: int) -> list[Figure]:
@@ -63,7 +72,7 @@ async def _under_writing(r: Rig, staff: Staff, jobs: int, rounds: int) -> list[F
     ]
 
 
-_HELD = {"reading": _under_reading, "writing": _under_writing}
+_HELD = {"reading": _under_reading, "writing": _under_writing, NONE: _under_none}
 
 
 async def _round(r: Rig, staff: Staff, jobs: int) -> float:
@@ -79,7 +88,17 @@ def _series(kind: str, before: float, rates: list[float]) -> list[Figure]:
             for number, rate in enumerate(rates, 1)
         ),
         Figure(f"{kind}: round {len(rates)} / round 1", "ratio", (rates[-1] / rates[0],)),
+        *_thirds(kind, rates),
     ]
+
+
+def _thirds(kind: str, rates: list[float]) -> list[Figure]:
+    """Of many rounds, since single ones vary: the median of the last third by the first one's."""
+    third = len(rates) // 3
+    if len(rates) < THIRDS_FROM:
+        return []
+    ratio = median(rates[-third:]) / median(rates[:third])
+    return [Figure(f"{kind}: last {third} rounds / first {third}", "ratio", (ratio,))]
 
 
 async def _started_after(r: Rig, job_id: UUID, committing: datetime) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from howdah.bench.snapshot import HOLDS, snapshot
+from howdah.bench.snapshot import HOLDS, NONE, snapshot
 from howdah.cli.bench.measuring import measure, options
 from howdah.cli.bench.measuring import processes as with_processes
 
@@ -17,11 +17,11 @@ from howdah.cli.bench.measuring import processes as with_processes
 @click.option(
     "--hold",
     "holds",
-    type=click.Choice(HOLDS),
+    type=click.Choice((*HOLDS, NONE)),
     multiple=True,
     default=HOLDS,
     show_default=True,
-    help="What the other transaction does.",
+    help="What the other transaction does; none: there is none, for comparison.",
 )
 @options(rounds=5)
 def command(
