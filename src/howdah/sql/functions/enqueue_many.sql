@@ -62,6 +62,7 @@ declare
     strange  text;
     made     howdah.new_job[];
     keys     jsonb[];
+    named    constant text[] := '{serial_key,collapse,on_failure,limit_keys,unique_per,unique_while,unique_for,on_conflict,earlier,after}';
 begin
     if jsonb_typeof(enqueue_json.jobs) is distinct from 'array'
        or exists (select from jsonb_array_elements(enqueue_json.jobs) j where jsonb_typeof(j) <> 'object') then
@@ -70,18 +71,17 @@ begin
     select k.name into strange
     from jsonb_array_elements(enqueue_json.jobs) j cross join lateral jsonb_object_keys(j) k (name)
     where k.name not in ('task', 'args', 'queue', 'priority', 'run_at', 'delay', 'max_attempts', 'timeout', 'no_timeout',
-                         'delivery', 'id', 'unique_key', 'headers', 'tags', 'serial_key', 'collapse', 'on_failure', 'limit_keys',
-                         'unique_per', 'unique_while', 'unique_for', 'on_conflict', 'earlier', 'after')
+                         'delivery', 'id', 'unique_key', 'headers', 'tags') and k.name <> all (named)
     limit 1;
     if found then
         perform _howdah.refuse('JQ001', format('a job has no field %L', strange), 'Nothing was enqueued.');
     end if;
     select array_agg(jsonb_populate_record(null::howdah.new_job, j.job) order by j.ordinal),
-           array_agg(nullif(jsonb_strip_nulls(jsonb_build_object(
+           array_agg(case when j.job ?| named then nullif(jsonb_strip_nulls(jsonb_build_object(
                'serial_key', j.job -> 'serial_key', 'collapse', j.job -> 'collapse', 'on_failure', j.job -> 'on_failure',
                'limit_keys', j.job -> 'limit_keys', 'unique_per', j.job -> 'unique_per', 'unique_while', j.job -> 'unique_while',
                'unique_for', j.job -> 'unique_for', 'on_conflict', j.job -> 'on_conflict', 'earlier', j.job -> 'earlier',
-               'after', nullif(_howdah.after_of(j.job -> 'after'), '{}'))), '{}') order by j.ordinal)
+               'after', nullif(_howdah.after_of(j.job -> 'after'), '{}'))), '{}') end order by j.ordinal)
     into made, keys from jsonb_array_elements(enqueue_json.jobs) with ordinality j (job, ordinal);
     if array_remove(keys, null) <> '{}' then
         perform _howdah.check_jobs(made, keys);
