@@ -52,6 +52,7 @@ class KeyedWorld(World):
     """A world in which some jobs wait for their turn, or for a place."""
 
     turns: dict[str, UUID] = field(default_factory=dict)  # of serial keys: who had it last
+    may_have_passed: set[str] = field(default_factory=set)  # since who had it ended and came back
     cursors: dict[str, tuple[Any, int]] = field(default_factory=dict)  # and their versions
     limits: dict[str, Limit] = field(default_factory=dict)
     starts: dict[str, list[datetime]] = field(default_factory=dict)
@@ -68,6 +69,8 @@ class KeyedWorld(World):
         assert isinstance(job, KeyedJob)
         if not job.is_live:  # brought back: it never started, and new limits hold for it as well
             job.cursor, job.waiting_key = None, None
+            if job.serial_key is not None and self.turns.get(job.serial_key) == job.id:
+                self.may_have_passed.add(job.serial_key)
             job.limit_keys |= self.limits_of(job)
         super().make_ready(job, run_at, front=front)
         self.block(job)
@@ -85,6 +88,7 @@ class KeyedWorld(World):
         job.state, job.seq = "ready", self.draw()
         if job.serial_key is not None:
             self.turns[job.serial_key] = job.id
+            self.may_have_passed.discard(job.serial_key)
 
     def start(self, jobs: list[Job]) -> list[Job]:
         """Those of the jobs that start now: the others are too early for their rate."""
@@ -129,9 +133,12 @@ class KeyedWorld(World):
         if job.serial_key is None:
             return True
         of_it = [other for other in self.keyed() if other.serial_key == job.serial_key]
-        for holder in of_it:
-            if holder.id == self.turns.get(job.serial_key) and keeps_its_turn(holder):
-                return holder is job
+        had_it = self.turns.get(job.serial_key)
+        keepers = [j for j in of_it if j.id == had_it and keeps_its_turn(j)]
+        if job in keepers:
+            return True
+        if keepers and job.serial_key not in self.may_have_passed:
+            return False
         return job is min((j for j in of_it if j.state == "blocked"), key=lambda j: j.seq)
 
     def is_free(self, key: str) -> bool:

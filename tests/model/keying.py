@@ -168,8 +168,19 @@ def change(world: KeyedWorld, job: KeyedJob, new: KeyedNew) -> None:
     if ranked:
         job.priority = new.priority or 0
     is_put_off = due != job.run_at and due is not None and due > world.now
-    if ranked or is_put_off or (due != job.run_at and job.state == "scheduled"):
+    moved = new.on_conflict in ("replace", "merge") and change_keys(world, job, new)
+    if moved or ranked or is_put_off or (due != job.run_at and job.state == "scheduled"):
         world.make_ready(job, due)
+
+
+def change_keys(world: KeyedWorld, job: KeyedJob, new: KeyedNew) -> bool:
+    """The keys of the new one are its own from now on; whether it had others."""
+    is_alike = (new.task, new.queue or "default") == (job.task, job.queue)
+    limits = frozenset((is_alike and new.limit_keys) or []) | world.limits_of(job)
+    if (new.serial_key, limits) == (job.serial_key, job.limit_keys):
+        return False
+    job.serial_key, job.limit_keys, job.skips = new.serial_key, limits, new.on_failure == "skip"
+    return True
 
 
 def merged(old: Any, new: Any) -> Any:
