@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import inf
 from typing import Any
 from uuid import UUID
 
@@ -52,7 +53,7 @@ class KeyedWorld(World):
     """A world in which some jobs wait for their turn, or for a place."""
 
     turns: dict[str, UUID] = field(default_factory=dict)  # of serial keys: who had it last
-    may_have_passed: set[str] = field(default_factory=set)  # since who had it ended and came back
+    may_have_passed: set[str] = field(default_factory=set)  # since who had it did not keep it
     cursors: dict[str, tuple[Any, int]] = field(default_factory=dict)  # and their versions
     limits: dict[str, Limit] = field(default_factory=dict)
     starts: dict[str, list[datetime]] = field(default_factory=dict)
@@ -67,13 +68,15 @@ class KeyedWorld(World):
 
     def make_ready(self, job: Job, run_at: datetime | None = None, *, front: bool = False) -> None:
         assert isinstance(job, KeyedJob)
-        if not job.is_live:  # brought back: it never started, and new limits hold for it as well
+        came_back = not job.is_live
+        if came_back:  # it never started, and new limits hold for it as well
             job.cursor, job.waiting_key = None, None
-            if job.serial_key is not None and self.turns.get(job.serial_key) == job.id:
-                self.may_have_passed.add(job.serial_key)
             job.limit_keys |= self.limits_of(job)
         super().make_ready(job, run_at, front=front)
         self.block(job)
+        had_it = job.serial_key is not None and self.turns.get(job.serial_key) == job.id
+        if had_it and (came_back or not keeps_its_turn(job)):
+            self.may_have_passed.add(str(job.serial_key))
 
     def block(self, job: KeyedJob) -> None:
         """Where it would be ready it waits to be let in."""
@@ -142,10 +145,18 @@ class KeyedWorld(World):
         return job is min((j for j in of_it if j.state == "blocked"), key=lambda j: j.seq)
 
     def is_free(self, key: str) -> bool:
+        return self._room(key) > 0
+
+    def is_over(self, key: str) -> bool:
+        return self._room(key) < 0
+
+    def _room(self, key: str) -> float:
+        """How many more may be let in; below zero: how many too many there are."""
         most, inside = self.most(key), [j for j in self.keyed() if key in j.limit_keys and j.is_in]
         about_to_start = sum(job.state == "ready" for job in inside)
-        return (most is None or len(inside) < most) and (
-            self.rate(key) is None or about_to_start < self.starts_left(key)
+        return min(
+            inf if most is None else most - len(inside),
+            inf if self.rate(key) is None else self.starts_left(key) - about_to_start,
         )
 
     # Limits

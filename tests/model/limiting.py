@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 from psycopg.types.json import Jsonb
 from tests.model.finishing import finish, holds
-from tests.model.keyed_world import PER, KeyedJob, KeyedWorld, Limit
+from tests.model.keyed_world import PER, KeyedJob, KeyedWorld, Limit, fits
 from tests.model.keying import SERIAL, Keying
 from tests.model.machine import Refused, often, pick, picks
 from tests.model.world import Ending
 
 NAMES = ["x", "y", "x*", "*", "queue:a", "queue:*"]
+WAITING = "select id from _howdah.job where state = 'b'"
 
 
 def put_limit(world: KeyedWorld, name: str, **said: int | None) -> None:
@@ -35,20 +37,36 @@ class Limiting(Keying):
 
     @rule(name=st.sampled_from(NAMES), most=st.sampled_from([None, 0, 1, 1, 2]), twice=often)
     def put_limit(self, name: str, most: int | None, twice: bool) -> None:
-        self.both(
-            lambda: put_limit(self.world, name, most=most),
-            lambda: self.door.value("put_limit", key=name, n=most) or None,
-            twice=twice,
-        )
+        self._put(name, lambda: self.door.value("put_limit", key=name, n=most), twice, most=most)
 
     @rule(rate=st.sampled_from([None, (1, 1), (2, 1), (3, 2)]), twice=often)
     def put_rate(self, rate: tuple[int, int] | None, twice: bool) -> None:
         n, burst = rate or (None, None)
-        self.both(
-            lambda: put_limit(self.world, "x", rate=n, burst=burst),
-            lambda: self.door.value("put_rate", key="x", n=n, per=f"{PER} s", burst=burst) or None,
-            twice=twice,
+        self._put(
+            "x",
+            lambda: self.door.value("put_rate", key="x", n=n, per=f"{PER} s", burst=burst),
+            twice,
+            rate=n,
+            burst=burst,
         )
+
+    def _put(self, name: str, ask: Callable[[], Any], twice: bool, **said: int | None) -> None:
+        def predicted() -> Any:
+            put_limit(self.world, name, **said)
+            return lambda told: told == "" and self._are_within(name)
+
+        self.both(predicted, ask, twice=twice)
+
+    def _are_within(self, name: str) -> bool:
+        """Who was let in and is too many waits again; whom of several the store sends back."""
+        sent_back = {row.id for row in self.door.rows(WAITING)}
+        over = {key for job in self.world.keyed() for key in job.limit_keys
+                if fits(key, name) and self.world.is_over(key)}  # fmt: skip
+        for job in [j for j in self.world.keyed() if j.state == "ready" and j.id in sent_back]:
+            assert over & job.limit_keys, f"{job.id} was sent back, and there is a place for it"
+            self.world.make_ready(job, front=True)
+        return not any(job.state == "ready" and self.world.is_over(key)
+                       for job in self.world.keyed() for key in over & job.limit_keys)  # fmt: skip
 
     @precondition(lambda self: self.world.cursors or self.running_with_a_key())
     @rule(which=picks, n=st.integers(0, 9), outcome=st.sampled_from(

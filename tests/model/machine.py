@@ -190,9 +190,12 @@ class Machine(RuleBasedStateMachine):
         rows = self.door.rows(self.columns)
         assert {row.id for row in rows} == set(world.jobs), "other jobs are there"
         for row in rows:
-            assert tuple(row) == self.seen(world.jobs[row.id])
-        order, expected = self.door.one(PLACES) or [], self.ready_in_order()
-        assert order == expected, f"they are ready in another order: {order}, not {expected}"
+            expected = dict(zip(row._fields, self.seen(world.jobs[row.id]), strict=True))
+            other = {name: (said, expected[name]) for name, said in row._asdict().items()
+                     if said != expected[name]}  # fmt: skip
+            assert not other, f"of {row.id} the store says, and the model: {other}"
+        order, in_order = self.door.one(PLACES) or [], self.ready_in_order()
+        assert order == in_order, f"they are ready in another order: {order}, not {in_order}"
         attempts = self.door.rows(ATTEMPTS)
         assert {tuple(row) for row in attempts} == {a.row for a in world.attempts}
         assert len(attempts) == len(world.attempts)
