@@ -131,6 +131,13 @@ class KeyedWorld(World):
             and all(self.is_free(key) for key in job.limit_keys)
         )  # fmt: skip
 
+    def waits_in_vain(self, job: KeyedJob) -> bool:
+        """Whoever has the turn of its key: of those that may have it, the store knows which."""
+        of_it = [other for other in self.keyed() if other.serial_key == job.serial_key]
+        return self.may_go(job) and (job.serial_key is None or all(
+            self.may_go(o) for o in of_it if o.state == "blocked" and self.has_turn(o)
+        ))  # fmt: skip
+
     def has_turn(self, job: KeyedJob) -> bool:
         """One of a key at a time: who had the turn keeps it until it ends, else who came first."""
         if job.serial_key is None:

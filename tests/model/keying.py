@@ -278,7 +278,7 @@ class Keying(Machine):
         self.nobody_waits_in_vain()
 
     def nobody_waits_in_vain(self) -> None:
-        left = [job for job in self.world.keyed() if self.world.may_go(job)]
+        left = [job for job in self.world.keyed() if self.world.waits_in_vain(job)]
         assert not left, f"they could go, and wait: {left}"
 
     @invariant()

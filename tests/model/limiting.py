@@ -15,6 +15,7 @@ from tests.model.machine import Refused, often, pick, picks
 from tests.model.world import Ending
 
 NAMES = ["x", "y", "x*", "*", "queue:a", "queue:*"]
+STARTS = "select at from _howdah.start where key = %s"
 WAITING = "select id from _howdah.job where state = 'b'"
 
 
@@ -42,6 +43,10 @@ class Limiting(Keying):
     @rule(rate=st.sampled_from([None, (1, 1), (2, 1), (3, 2)]), twice=often)
     def put_rate(self, rate: tuple[int, int] | None, twice: bool) -> None:
         n, burst = rate or (None, None)
+        if self.world.rate("x") is None:  # starts of a rate that was taken away may be forgotten
+            known = {row.at for row in self.door.rows(STARTS, "x")}
+            starts = self.world.starts.get("x", [])
+            self.world.starts["x"] = [at for at in starts if at in known]
         self._put(
             "x",
             lambda: self.door.value("put_rate", key="x", n=n, per=f"{PER} s", burst=burst),
