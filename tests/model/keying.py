@@ -28,11 +28,7 @@ from tests.model.world import World, seconds
 
 SERIAL, LIMITED = ["s", "t"], [["x"], ["y"], ["x", "y"]]
 ARGS = [{}, {"n": 1, "l": [1]}, {"n": 2, "l": [2], "o": {"a": 1}}, {"o": {"b": 2}}]
-LET_IN = """
-    select array_agg(id order by seq) from _howdah.job
-    where state in ('r', 'x') and (queue, priority) in (
-        select queue, priority from _howdah.job where state in ('r', 'x') and id = any (%s))
-"""
+LET_IN = "select array_agg(id order by seq) from _howdah.job where state in ('r', 'x')"
 
 
 @dataclass(frozen=True)
@@ -200,13 +196,12 @@ class Told:
 def look_who_was_let_in(machine_door: Any, world: KeyedWorld) -> None:
     """Lets those in whom the store let in, in its order; each must have been allowed to."""
     waiting = {job.id: job for job in world.keyed() if job.state == "blocked"}
-    order = machine_door.one(LET_IN, [*waiting]) or [] if waiting else []
+    order = machine_door.one(LET_IN) or [] if waiting else []
     for place, job_id in enumerate(order):
         if (job := waiting.get(job_id)) is None:
             continue
         world.let_in(job)
         beside = [world.jobs[i] for i in order if i not in waiting or world.jobs[i].is_in]
-        beside = [j for j in beside if (j.queue, j.priority) == (job.queue, job.priority)]
         before = [j.seq for j in beside if order.index(j.id) < place]
         behind = [j.seq for j in beside if order.index(j.id) > place and j.id not in waiting]
         if behind:  # somebody else was made ready later, in the same call
