@@ -43,7 +43,7 @@ class Flows(Running, Handling):
 
 @pytest.mark.timeout(0 if IS_LONG else 300)
 def test_the_store_lets_go_on_whom_the_model_does(own_dsn):
-    budget = BUDGET if IS_LONG else settings(BUDGET, max_examples=6)
+    budget = BUDGET if IS_LONG else settings(BUDGET, max_examples=4)
     with psycopg.connect(own_dsn, autocommit=True) as connection:
         door = Door(connection)
         door.rows(CLOCK)

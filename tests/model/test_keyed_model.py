@@ -27,7 +27,7 @@ class Keyed(Meeting, Handling):
 
 @pytest.mark.timeout(0 if IS_LONG else 300)
 def test_the_store_keeps_to_its_keys_as_the_model_says(own_dsn):
-    budget = BUDGET if IS_LONG else settings(BUDGET, max_examples=11)
+    budget = BUDGET if IS_LONG else settings(BUDGET, max_examples=8)
     with psycopg.connect(own_dsn, autocommit=True) as connection:
         door = Door(connection)
         door.rows(CLOCK)

@@ -19,7 +19,7 @@ from tests.model.machine import CLOCK
 from tests.model.viewing import Viewing
 from tests.sql.conftest import Door
 
-EXAMPLES = int(os.environ.get("HOWDAH_PROOF_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("HOWDAH_PROOF_EXAMPLES", "12"))
 STEPS = int(os.environ.get("HOWDAH_PROOF_STEPS", "50"))
 IS_LONG = "HOWDAH_PROOF_EXAMPLES" in os.environ  # then chance differs from run to run
 SHRINKS = (
