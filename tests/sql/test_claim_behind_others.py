@@ -38,15 +38,3 @@ def test_jobs_that_somebody_is_claiming_do_not_hide_those_of_lower_priority(door
         claimed = door.claim(1)
 
     assert [job.id for job in claimed] == [job_id]
-
-
-@pytest.mark.parametrize("unwanted", [1, 15])
-def test_what_lies_behind_unwanted_priorities_goes_before_another_queue_of_a_lower_head(
-    door, unwanted
-):
-    for priority in range(unwanted):
-        door.enqueue("play", queue="a", priority=100 + priority)
-    wanted = door.enqueue("work", queue="a", priority=5)
-    door.enqueue("work", queue="b", priority=1)
-
-    assert door.take(tasks=["work"]).id == wanted

@@ -34,7 +34,6 @@ declare
     heads    _howdah.head[];
     most     int := claim.n;  -- priorities to look at: enough, if each gives a job
     picked   tid[];
-    furthest bigint;  -- of the heads: which gave the last of them
     doubted  tid[];  -- those of them that are suspects
     late     tid[];  -- those of them that go back to wait for a limit or a rate
     is_full  boolean;
@@ -100,9 +99,9 @@ begin
             heads := array(select h from _howdah.heads(sources, above, most) h);
         end if;
         if heads <> '{}' then
-            select coalesce(array_agg(h.row), '{}'), array_agg(h.row) filter (where h.suspect), max(h.place) into picked, doubted, furthest
-            from (select job.row, job.suspect, head.place
-                  from unnest(heads) with ordinality head (queue, priority, after, before, seq, place)
+            select coalesce(array_agg(h.row), '{}'), array_agg(h.row) filter (where h.suspect) into picked, doubted
+            from (select job.row, job.suspect
+                  from unnest(heads) head
                   cross join lateral (
                       select j.ctid as row, j.suspect from _howdah.job j
                       where j.state = 'r' and j.queue = head.queue and j.priority = head.priority
@@ -115,9 +114,8 @@ begin
                   limit claim.n) h;
         end if;
         -- A priority may hold only what is not wanted, or locked: then there may be more behind those looked at.
-        if cardinality(picked) < claim.n and cardinality(heads) >= most or furthest > most then
-            if exists (select from unnest(heads) with ordinality h (queue, priority, after, before, seq, place) group by h.queue
-                       having count(*) >= most and (cardinality(picked) < claim.n or max(h.place) < furthest)) then
+        if cardinality(picked) < claim.n and cardinality(heads) >= most then
+            if exists (select from unnest(heads) h group by h.queue having count(*) >= most) then
                 most := most * 10;
                 continue;
             end if;
