@@ -5,8 +5,6 @@ from __future__ import annotations
 from threading import Thread
 from uuid import uuid4
 
-import pytest
-
 
 def test_the_same_id_again_adds_nothing(door):
     job_id = uuid4()
@@ -130,38 +128,6 @@ def test_an_id_that_came_twice_is_used_when_its_first_job_gave_way_to_a_unique_k
     assert (first.id, first.created) == (holder, False)
     assert (second.id, second.created) == (given, True)
     assert door.state(given) == "ready"
-
-
-@pytest.mark.parametrize("options", [{}, {"limit_keys": ["l"]}])
-def test_an_id_that_came_twice_has_its_place_before_those_that_came_later(door, options):
-    holder, given = door.enqueue(unique_key="k"), str(uuid4())
-    door.take()
-
-    said = door.enqueue_json(*[
-        {"task": "t", **options, **job}
-        for job in (
-            {},
-            {"id": given, "unique_key": "k"},
-            {"id": given, "unique_key": "m"},
-            {"unique_key": "m"},
-            {},
-        )
-    ])  # fmt: skip
-
-    assert [row.ordinal for row in said] == [1, 2, 3, 4, 5]
-    assert [row.created for row in said] == [True, False, True, False, True]
-    assert [str(row.id) for row in said[1:4]] == [str(holder), given, given]
-    door.chores("admit")
-    assert [job.id for job in door.claim(5)] == [said[0].id, said[2].id, said[4].id]
-
-
-def test_a_great_batch_of_one_id_is_stored_once(door):
-    job = {"task": "t", "id": str(uuid4())}
-
-    said = door.enqueue_json(*[job] * 3000)
-
-    assert [row.created for row in said] == [True] + [False] * 2999
-    assert door.counts() == (1, 0)
 
 
 def test_an_id_that_came_twice_with_a_key_is_known_when_its_job_has_left_no_trace(door):

@@ -9,14 +9,7 @@ declare
     moment  timestamptz := _howdah.clock();
     made    uuid[] := '{}';
     told    record;
-    part    record;
 begin
-    for part in select a.first, a.last from _howdah.parts(jobs) a loop
-        return query select (part.first + p.ordinal - 1)::int, p.id, p.created from _howdah.put(jobs[part.first:part.last], put.wake) p;
-    end loop;
-    if found then
-        return;
-    end if;
     if current_setting('synchronous_commit') = 'off' then
         perform _howdah.durable((select array_agg(distinct coalesce(j.queue, t.queue, 'default'))
                                  from unnest(jobs) j left join _howdah.task t on t.name = j.task));
@@ -37,11 +30,13 @@ begin
             order by n.ordinal
         ), drawn as materialized (  -- before anything sorts by something else than the order of the input
             select i.*, nextval('_howdah.seq') as seq from (select input.* from input order by input.ordinal) i
+        ), numbered as materialized (
+            select d.*, d.given is null or row_number() over (partition by d.given order by d.ordinal) = 1 as is_first from drawn d
         ), held as (  -- as it was before we wait for anybody: a holder that ends meanwhile is the answer all the same
             select j.unique_key, j.id from _howdah.job j where j.unique_key = any (array(select i.unique_key from input i))
         ), fresh as (
             insert into _howdah.given_id (id, created_at)
-            select i.given, moment from input i
+            select distinct i.given, moment from input i
             where i.given is not null
               and not exists (select from _howdah.job j where j.id = i.given)
               and not exists (select from _howdah.finished f where f.id = i.given)
@@ -54,19 +49,21 @@ begin
             select n.seq, moment, n.run_at, n.timeout_ms, n.priority, n.max_attempts, n.id,
                    case when n.run_at > moment then 's' else 'r' end::"char", n.delivery, n.queue, n.task, n.args,
                    n.unique_key, n.headers, n.tags
-            from drawn n
-            where n.given is null or exists (select from fresh where fresh.id = n.given)
+            from numbered n
+            where n.is_first and (n.given is null or exists (select from fresh where fresh.id = n.given))
             order by n.unique_key collate "C" nulls first, n.seq
             on conflict do nothing returning id
         )
-        select n.ordinal, n.id, n.given, n.unique_key, inserted.id is not null as created,
+        select n.ordinal, n.id, n.given, n.unique_key, n.is_first, n.is_first and inserted.id is not null as created,
                exists (select from fresh where fresh.id = n.given) as is_fresh, held.id as holder
-        from drawn n left join inserted on inserted.id = n.id left join held on held.unique_key = n.unique_key
+        from numbered n left join inserted on inserted.id = n.id left join held on held.unique_key = n.unique_key
         order by n.ordinal
     loop
         ordinal := told.ordinal; id := told.id; created := told.created;
         if told.created then
             made := made || told.id;
+        elsif not told.is_first then  -- the same id once more: what became of the first one is known by now
+            select p.id, p.created into id, created from _howdah.put(jobs[told.ordinal:told.ordinal], put.wake) p;
         elsif told.unique_key is not null and (told.given is null or told.is_fresh) then
             delete from _howdah.given_id g where g.id = told.given;
             id := coalesce((select j.id from _howdah.job j where j.unique_key = told.unique_key), told.holder);
@@ -84,24 +81,5 @@ begin
         perform _howdah.wake(j.queue, j.task, j.n)
         from (select j.queue, j.task, count(*) as n from _howdah.job j
               where j.id = any (made) and (j.state = 'r' or j.run_at < moment + interval '1.5 s') group by j.queue, j.task) j;
-    end if;
-end $$;
-
--- Where to part a batch in which an id comes more than once, so that it comes once in each part: what became of the first one is to be known
--- before the next. No rows: nowhere.
-create or replace function _howdah.parts(jobs howdah.new_job[], out first bigint, out last bigint) returns setof record
-language plpgsql immutable set search_path = pg_catalog, pg_temp
-as $$
-declare
-    starts  bigint[];
-begin
-    if cardinality(jobs) > 1 then
-        starts := array(select o.place from (select n.place, row_number() over (partition by n.id order by n.place) as nth
-                                             from unnest(jobs) with ordinality n (task, args, queue, priority, run_at, delay, max_attempts, timeout,
-                                                                                  no_timeout, delivery, id, unique_key, headers, tags, place)
-                                             where n.id is not null) o where o.nth > 1 order by o.place);
-        if starts <> '{}' then
-            return query select s, lead(s, 1, 1 + cardinality(jobs)::bigint) over (order by s) - 1 from unnest(1::bigint || starts) s;
-        end if;
     end if;
 end $$;

@@ -12,7 +12,7 @@ declare
     fresh    uuid[];
     new_one  record;
     made     uuid[] := '{}';
-    part     record;
+    again    int[] := '{}';  -- those whose id came before in the same call
     waiting  uuid[] := '{}';   -- those that wait for others, and
     parents  jsonb[] := '{}';  -- for whom
 begin
@@ -20,14 +20,6 @@ begin
         ordinal := 1;
         select p.id, p.created into id, created from _howdah.put_alone(jobs[1], keys[1], put_keyed.wake) p;
         return next;
-        return;
-    end if;
-    for part in select a.first, a.last from _howdah.parts(jobs) a loop
-        return query
-        select (part.first + p.ordinal - 1)::int, p.id, p.created
-        from _howdah.put_keyed(jobs[part.first:part.last], put_keyed.keys[part.first:part.last], put_keyed.wake) p order by p.ordinal;
-    end loop;
-    if found then
         return;
     end if;
     if cardinality(jobs) <= 20 then  -- a plan for few jobs is kept; one for many is made for how many they are
@@ -40,7 +32,7 @@ begin
     perform pg_current_xact_id();  -- before nextval: a transaction is always older than its seqs (the scan floor)
     with given as (
         insert into _howdah.given_id (id, created_at)
-        select n.id, moment from unnest(jobs) n
+        select distinct n.id, moment from unnest(jobs) n
         where n.id is not null
           and not exists (select from _howdah.job j where j.id = n.id) and not exists (select from _howdah.finished f where f.id = n.id)
         order by n.id
@@ -76,7 +68,8 @@ begin
             from drawn d where d.given is null and coalesce((d.keys).unique_key, (d.keys).waiting_key, (d.keys).until_key) is null
             returning id
         )
-        select d.*, simple.id is not null as is_stored
+        select d.*, d.given is null or row_number() over (partition by d.given order by d.ordinal) = 1 as is_first,
+               simple.id is not null as is_stored
         from drawn d left join simple on simple.id = d.id
         order by (d.keys).unique_key collate "C" nulls first, (d.keys).waiting_key nulls first, (d.keys).until_key nulls first, d.seq
     loop
@@ -84,18 +77,26 @@ begin
         if new_one.is_stored then
             id := new_one.id; created := true;
             made := made || id;
-        elsif new_one.given is null or new_one.given = any (fresh) then
+        elsif new_one.given is null or (new_one.is_first and new_one.given = any (fresh)) then
             select p.id, p.created into id, created from _howdah.put_one(new_one, new_one.keys, moment) p;
             if created then
                 made := made || id;
             else
                 delete from _howdah.given_id g where g.id = new_one.given;
             end if;
+        elsif not new_one.is_first then
+            again := again || ordinal;
+            continue;
         end if;
         if created and put_keyed.keys[ordinal] ? 'after' then
             waiting := waiting || id;
             parents := parents || (put_keyed.keys[ordinal] -> 'after');
         end if;
+        return next;
+    end loop;
+    foreach ordinal in array again loop  -- the same id once more: what became of the first one is known by now
+        select p.id, p.created into id, created
+        from _howdah.put_keyed(jobs[ordinal:ordinal], put_keyed.keys[ordinal:ordinal], put_keyed.wake) p;
         return next;
     end loop;
     if waiting <> '{}' then
