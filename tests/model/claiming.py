@@ -24,6 +24,11 @@ def matches(name: str, patterns: list[str] | None) -> bool:
     )
 
 
+def nth_priority(job: Job, ready: list[Job]) -> int:
+    """How many greater priorities there are beside its own."""
+    return len({other.priority for other in ready if other.priority > job.priority})
+
+
 def picked(
     world: World, n: int, queues: list[str] | None, tasks: list[str] | None, suspects: int | None
 ) -> list[Job]:
@@ -34,8 +39,15 @@ def picked(
         ready.sort(key=lambda job: (-job.priority, job.seq))
         if ready and matches(name, queues) and not world.queue(name).paused:
             heads.append((-ready[0].priority, ready[0].seq, ready))
-    turn = [job for _, _, ready in sorted(heads, key=lambda h: h[:2]) for job in ready]
-    able = [job for job in turn if matches(job.task, tasks) and not (suspects == 0 and job.suspect)]
+    in_turn = [ready for _, _, ready in sorted(heads, key=lambda h: h[:2])]
+    most = n  # priorities of each queue that are looked at, and more only where these do not do
+    while True:
+        turn = [job for ready in in_turn for job in ready if nth_priority(job, ready) < most]
+        able = [job for job in turn
+                if matches(job.task, tasks) and not (suspects == 0 and job.suspect)]  # fmt: skip
+        if len(able) >= n or all(nth_priority(ready[-1], ready) + 1 < most for ready in in_turn):
+            break
+        most *= 10
     doubted = [job for job in able[:n] if job.suspect]
     too_many = doubted[suspects:] if suspects is not None else []
     return [job for job in able[:n] if job not in too_many]

@@ -88,15 +88,20 @@ def enqueue_all(
 ) -> bool:
     """Whether what the store answered, in this order, is what it had to."""
     assert len(told) == len(news)
-    for new, row in zip(news, told, strict=True):
+    again = []  # whose id came before, for a job that was not stored: behind all others
+    for place, (new, row) in enumerate(zip(news, told, strict=True)):
         job_id, created = enqueue(world, new)
         if created and new.id is None:
             job_id = row.id
             assert job_id not in world.jobs, "an id was given out twice"
         assert row.id == job_id, f"{new} led to another job"
         assert not says_created or row.created == created
+        if created and new.id is not None and new.id in [n.id for n in news[:place]]:
+            again.append(row.id)
         if created:
             put(world, new, row.id)
+    for job_id in again:
+        world.jobs[job_id].seq = world.draw()
     return True
 
 
