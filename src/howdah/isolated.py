@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from howdah.app import App
 
 MIB = 1024 * 1024
+AGAIN = 0.05  # seconds until a signal that was not heard is sent again
 TOO_LONG = f"with its cursor and new steps it takes more than {LONGEST_ANSWER // MIB} MiB"
 Work = Callable[[], None]
 
@@ -151,8 +152,10 @@ class Isolated:
         self._stay_alone()
 
     def _hear_interrupts(self) -> None:
-        """From now on, whatever the job before has done to the signal."""
+        """From now on, whatever the job before has done to the signal; and what it has missed."""
         signal.signal(signal.SIGTERM, self._interrupted)
+        if self._is_told:
+            self._interrupted(signal.SIGTERM, None)
 
     def _check(self) -> None:
         """Before a plain function: it may have been interrupted while it waited."""
@@ -195,9 +198,20 @@ class Isolated:
     def _heard(self, message: Perform | Interrupt) -> None:
         if isinstance(message, Interrupt):
             self._is_told = True
-            os.kill(self._pid, signal.SIGTERM)  # the first may have come before the word
+            if self._attempt is not None:
+                self._interrupt(self._attempt)
         else:
             self._begin(message)
+
+    def _interrupt(self, attempt: Attempt) -> None:
+        """The signal until it is heard: the first may have come before the word, and one that comes
+        in the moment before the main thread falls asleep does not wake it.
+        """
+        if attempt is not self._attempt or attempt.stopping is not None:
+            return
+        os.kill(self._pid, signal.SIGTERM)
+        if signal.getsignal(signal.SIGTERM) == self._interrupted:  # not the job's own
+            asyncio.get_running_loop().call_later(AGAIN, self._interrupt, attempt)
 
     def _begin(self, message: Perform) -> None:
         task = self._app.tasks.get(message.job.task)

@@ -137,7 +137,7 @@ def with_family(notes: str) -> None:
     time.sleep(60)
 
 
-@app.task(executor="process", timeout=0.3, retry=once)
+@app.task(executor="process", timeout=1.0, retry=once)
 def tidy(ctx: Context, notes: str) -> None:
     try:
         time.sleep(60)
@@ -145,7 +145,7 @@ def tidy(ctx: Context, notes: str) -> None:
         note(notes, f"tidied, cancelled={ctx.cancelled}")
 
 
-@app.task(executor="process", timeout=0.3, retry=once)
+@app.task(executor="process", timeout=1.0, retry=once)
 async def tidy_on_loop(ctx: Context, notes: str) -> None:
     try:
         await asyncio.sleep(60)
@@ -157,6 +157,44 @@ async def tidy_on_loop(ctx: Context, notes: str) -> None:
 async def takes_the_signal() -> int:
     signal.signal(signal.SIGTERM, lambda *_: None)
     return os.getpid()
+
+
+@app.task(executor="process", retry=once)
+async def takes_the_signal_and_the_next_ones_time() -> None:
+    await takes_the_signal.function()
+    asyncio.get_running_loop().call_later(0.01, time.sleep, 0.8)
+
+
+class LosesTheFirstTwo:
+    """In place of the process's own handler, as which it passes; as a sleeping thread may."""
+
+    def __init__(self):
+        self.handler, self.lost = signal.getsignal(signal.SIGTERM), 0
+
+    __hash__ = None
+
+    def __eq__(self, other):
+        return other == self.handler
+
+    def __call__(self, *args):
+        if self.lost < 2:
+            self.lost += 1
+        else:
+            self.handler(*args)
+
+
+@app.task(executor="process", timeout=0.3, retry=once)
+def loses_two_signals(notes: str) -> None:
+    signal.signal(signal.SIGTERM, LosesTheFirstTwo())
+    try:
+        time.sleep(60)
+    finally:
+        note(notes, "tidied")
+
+
+@app.task(executor="process", timeout=0.3, retry=once)
+async def sleeps() -> None:
+    await asyncio.sleep(60)
 
 
 @app.task(executor="process", retry=once)

@@ -60,13 +60,13 @@ async def test_a_claim_that_was_under_way_when_the_worker_was_swept_starts_nothi
         starts.append(1)
 
     async with app, app.worker() as worker:
-        await eventually(lambda: store.one("select count(*) from _howdah.idle"))
+        await worker._parts.fetcher.found_nothing.wait()  # no claim is under way
         original = worker._parts._claims.run
         late, arrived = asyncio.Event(), asyncio.Event()
 
         async def slow(call, **options):
             answer = await original(call, **options)
-            if ".claim(" in call.text and answer and not late.is_set():
+            if ".claim(" in call.text and answer[0] and not late.is_set():
                 arrived.set()
                 await late.wait()
             return answer
