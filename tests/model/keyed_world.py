@@ -104,8 +104,8 @@ class KeyedWorld(World):
         for key in rated:
             self.starts.setdefault(key, []).append(self.now)
         job.waiting_key = None
-        if job.serial_key is not None:
-            job.cursor = self.cursors.get(job.serial_key, ({}, 0))[0]
+        key = job.serial_key  # a replacement may have taken it away
+        job.cursor = None if key is None else self.cursors.get(key, ({}, 0))[0]
         return True
 
     def tidy(self) -> None:
