@@ -31,7 +31,7 @@ def heartbeat(world: World, worker_id: UUID, leases: list[UUID] | None = None) -
     if leases is not None:
         strays = [job for job in mine if job.lease not in leases]
         world.end_attempts((job, Ending(kind="released")) for job in strays)
-    asked = {job.id for job in mine if job.asked and job.state == "running"}
+    asked = {job.id for job in world.in_state("running") if job.worker == worker_id and job.asked}
     chores.overdue(world)
     work = any(
         matches(job.queue, worker.queues) and not world.queue(job.queue).paused
