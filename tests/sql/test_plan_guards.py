@@ -461,3 +461,13 @@ def test_a_hot_function_forbids_what_would_look_at_all_jobs(door, name):
     )
 
     assert wanted <= {*(found or ())}
+
+
+@pytest.mark.parametrize(
+    "name", ["claim", "finish", "heads", "settle", "sources", "wake", "mark_idle", "keep_mark"]
+)
+def test_what_is_called_for_each_job_is_not_planned_anew_each_time(door, name):
+    """An array among the parameters, or one row where a thousand were thought, and it would be."""
+    settings = door.rows("select proconfig from pg_proc where proname = %s", name)
+
+    assert any("plan_cache_mode=force_generic_plan" in (of_it or ()) for (of_it,) in settings)

@@ -78,7 +78,7 @@ begin
             returning id into job_id;
         end if;
         if enqueue.wake and _howdah.anybody_idle() then
-            perform _howdah.wake(j.queue, j.task, 1) from _howdah.job j where j.id = job_id;
+            perform _howdah.wake(coalesce(enqueue.queue, declared.queue, 'default'), enqueue.task, 1);
         end if;
         if enqueue.wake and _howdah.anybody_watching() then
             perform _howdah.tell_live(array[job_id]);

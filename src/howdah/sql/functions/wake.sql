@@ -12,11 +12,11 @@ return pg_catalog.pg_sequence_last_value('_howdah.idle_mark'::regclass) is not n
 -- are looked at always: they may not be committed yet.
 create or replace function _howdah.wake(queue text, task text, n bigint) returns void
 language plpgsql volatile
-set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_indexscan = on
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_indexscan = on set plan_cache_mode = force_generic_plan
 as $$
 declare
-    drawn   bigint := (select m.last_value from _howdah.idle_mark m);  -- before the look
-    bottom  bigint := (select f.last_value from _howdah.idle_floor f);
+    drawn   bigint := pg_sequence_last_value('_howdah.idle_mark'::regclass);  -- before the look
+    bottom  bigint := coalesce(pg_sequence_last_value('_howdah.idle_floor'::regclass), 0);
     lowest  bigint;
     names   text;
 begin
@@ -39,7 +39,7 @@ begin
     if current_setting('transaction_isolation') <> 'read committed' then
         return;  -- an older snapshot shows no newer marks
     end if;
-    if lowest is null and drawn = (select m.last_value from _howdah.idle_mark m) then
+    if lowest is null and drawn = pg_sequence_last_value('_howdah.idle_mark'::regclass) then
         perform setval('_howdah.idle_mark', drawn + 1, false);
     end if;
     if coalesce(lowest, drawn) - 32 >= bottom + 32 then
@@ -50,7 +50,7 @@ end $$;
 -- Marks a worker as one to be woken for these queues and tasks, beside those that it was marked for before.
 create or replace function _howdah.mark_idle(worker uuid, queues text[], tasks text[]) returns void
 language plpgsql volatile
-set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_indexscan = on
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_indexscan = on set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -76,7 +76,7 @@ end $$;
 -- noted that nobody is idle; and an old one would keep the floor low.
 create or replace function _howdah.keep_mark(worker uuid) returns void
 language plpgsql volatile
-set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_indexscan = on
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_indexscan = on set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
