@@ -180,7 +180,7 @@ class Isolated:
         attempt = self._attempt
         if attempt is None or not self._is_told or attempt.stopping is not None:
             return
-        self._was_blocking = self._wire.is_starved
+        self._was_blocking |= self._wire.is_starved
         if attempt.where == "thread":
             attempt.stop("lost")
             if self._is_working:
@@ -189,6 +189,7 @@ class Isolated:
         loop = self._main.get_loop()
         if attempt.handle is not None and asyncio.current_task(loop) is attempt.handle:
             self._was_blocking = True
+            attempt.tell(lambda _: None)  # or its next await would be cancelled, too
             attempt.stop("lost")
             raise asyncio.CancelledError
         loop.call_soon_threadsafe(attempt.stop, "lost")
@@ -203,15 +204,16 @@ class Isolated:
         else:
             self._begin(message)
 
-    def _interrupt(self, attempt: Attempt) -> None:
+    def _interrupt(self, attempt: Attempt, *, again: bool = False) -> None:
         """The signal until it is heard: the first may have come before the word, and one that comes
-        in the moment before the main thread falls asleep does not wake it.
+        in the moment before the main thread falls asleep does not wake it. A handler of the job's
+        own hears it once.
         """
         if attempt is not self._attempt or attempt.stopping is not None:
             return
-        os.kill(self._pid, signal.SIGTERM)
-        if signal.getsignal(signal.SIGTERM) == self._interrupted:  # not the job's own
-            asyncio.get_running_loop().call_later(AGAIN, self._interrupt, attempt)
+        if not again or signal.getsignal(signal.SIGTERM) == self._interrupted:
+            os.kill(self._pid, signal.SIGTERM)
+        asyncio.get_running_loop().call_later(AGAIN, partial(self._interrupt, attempt, again=True))
 
     def _begin(self, message: Perform) -> None:
         task = self._app.tasks.get(message.job.task)

@@ -6,6 +6,7 @@ import re
 
 import pytest
 from psycopg import IsolationLevel
+from psycopg.types.json import Jsonb
 
 MANY = 1_000  # marks that were cleared: enough to fill some twenty pages
 
@@ -198,6 +199,16 @@ def test_a_worker_that_is_marked_for_more_is_woken_for_all(door, woken):
 
     assert told == [[f"w{str(worker)[:8]}"]] * 2
     assert door.one("select count(*) from _howdah.idle") == 1
+
+
+def test_who_sleeps_on_the_queue_that_a_task_declares_is_woken(door, woken):
+    door.call("declare_tasks", tasks=Jsonb([{"name": "remind", "queue": "mail"}]))
+    worker = door.worker()
+    sleep(door, worker, "mail")
+
+    told = woken(lambda: door.enqueue("remind"))
+
+    assert told == [f"w{str(worker)[:8]}"]
 
 
 def test_a_copy_whose_numbers_are_of_different_moments_wakes(own_door):

@@ -183,9 +183,20 @@ class LosesTheFirstTwo:
             self.handler(*args)
 
 
-@app.task(executor="process", timeout=0.3, retry=once)
+@app.task(executor="process", timeout=1.0, retry=once)
 def loses_two_signals(notes: str) -> None:
     signal.signal(signal.SIGTERM, LosesTheFirstTwo())
+    try:
+        time.sleep(60)
+    finally:
+        note(notes, "tidied")
+
+
+@app.task(executor="process", timeout=1.0, retry=once)
+def does_not_hear_for_a_while(notes: str) -> None:
+    handler = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(1.3)
+    signal.signal(signal.SIGTERM, handler)
     try:
         time.sleep(60)
     finally:
@@ -216,6 +227,7 @@ async def blocks_its_loop(notes: str) -> None:
         while True:
             sum(range(1000))
     finally:
+        await asyncio.sleep(0.01)
         note(notes, "tidied")
 
 

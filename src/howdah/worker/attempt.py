@@ -118,6 +118,8 @@ class Attempt:
             return await self.means.runs(self.where).run(self)
         try:
             given = task.arguments.decode(job.args)
+        except asyncio.CancelledError:
+            return self.stopped()
         except BaseException as error:  # types may run code of their own
             return self.unreadable(error)
         try:
