@@ -60,6 +60,7 @@ async def test_a_claim_that_was_under_way_when_the_worker_was_swept_starts_nothi
         starts.append(1)
 
     async with app, app.worker() as worker:
+        await worker._parts.listener.up.wait()  # which has it look once more
         await worker._parts.fetcher.found_nothing.wait()  # no claim is under way
         original = worker._parts._claims.run
         late, arrived = asyncio.Event(), asyncio.Event()
