@@ -72,11 +72,10 @@ class Sessions(RuleBasedStateMachine):
         self.observer.rows(CLEAN)
 
     def teardown(self) -> None:
-        for session in self.sessions:
-            self._end(session, "commit") if session.is_open and session.call is None else None
-        for session in self.sessions:
-            if session.is_open:
-                self._end(session, "commit")
+        while open_ones := [session for session in self.sessions if session.is_open]:
+            free = next((session for session in open_ones if session.call is None), None)
+            assert free is not None, "they wait for each other"
+            self._end(free, "commit")
         left = {job.id for job in self.observer.claim(1000)}
         assert left == set(self.jobs) - set(self.running), "jobs were lost, or came from nowhere"
 
@@ -159,8 +158,10 @@ class Sessions(RuleBasedStateMachine):
     @rule(who=whose, news=st.lists(st.tuples(keys, ids), min_size=1, max_size=3))
     def enqueue_with_keys(self, who: int, news: list[tuple[str | None, UUID | None]]) -> None:
         session = self.free(who)
-        if session is None or session.has_keys:  # two such calls of one transaction may deadlock
+        if session is None:
             return
+        if session.has_keys or session.locked:  # a transaction that holds a key, or a job that has
+            return  # one, may deadlock with a batch that wants it and has what this would ask for
         jobs = [{"task": "t", "unique_key": key, "id": str(i) if i else None} for key, i in news]
 
         def then(rows: list[Any]) -> None:
