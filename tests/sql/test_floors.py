@@ -379,11 +379,11 @@ def old_snapshot(door):
 
 
 def buffers(door, statement):
-    """Pages that it touches; once it is planned: the catalogue's are not counted."""
+    """Pages that it touches, the least of three times: the catalogue's are not counted, which it
+    reads as it is planned, and again when a vacuum has looked at one of its tables."""
     explain = f"explain (analyze, buffers, format json) {statement}"
-    door.rows(explain)
-    plan = door.one(explain)[0]["Plan"]
-    return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+    plans = [door.one(explain)[0]["Plan"] for _ in range(3)]
+    return min(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] for plan in plans)
 
 
 CLAIM = "select from howdah.claim(n => 10, worker => '{worker}'{floors})"
