@@ -463,9 +463,7 @@ def test_a_hot_function_forbids_what_would_look_at_all_jobs(door, name):
     assert wanted <= {*(found or ())}
 
 
-@pytest.mark.parametrize(
-    "name", ["claim", "finish", "heads", "settle", "sources", "wake", "mark_idle", "keep_mark"]
-)
+@pytest.mark.parametrize("name", ["claim", "finish", "heads", "settle", "sources", "wake"])
 def test_what_is_called_for_each_job_is_not_planned_anew_each_time(door, name):
     """An array among the parameters, or one row where a thousand were thought, and it would be."""
     settings = door.rows("select proconfig from pg_proc where proname = %s", name)

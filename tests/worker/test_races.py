@@ -231,13 +231,14 @@ async def test_a_stop_between_claim_and_start_hands_the_claimed_back(dsn, store,
         starts.append(1)
 
     async with app, app.worker() as worker:
-        await eventually(lambda: store.one("select count(*) from _howdah.idle"))
+        await worker._parts.listener.up.wait()
+        await worker._parts.fetcher.found_nothing.wait()
         original = worker._parts._claims.run
         go, arrived = asyncio.Event(), asyncio.Event()
 
         async def slow(call, **options):
             answer = await original(call, **options)
-            if ".claim(" in call.text and answer:
+            if ".claim(" in call.text and answer[0]:
                 arrived.set()
                 await go.wait()
             return answer
@@ -263,13 +264,14 @@ async def test_a_claim_that_never_answers_does_not_keep_a_worker_from_leaving(
     async def job(): ...
 
     async with app, app.worker() as worker:
-        await eventually(lambda: store.one("select count(*) from _howdah.idle"))
+        await worker._parts.listener.up.wait()
+        await worker._parts.fetcher.found_nothing.wait()
         original = worker._parts._claims.run
         arrived = asyncio.Event()
 
         async def deaf(call, **options):
             answer = await original(call, **options)
-            if ".claim(" in call.text and answer:
+            if ".claim(" in call.text and answer[0]:
                 arrived.set()
                 await asyncio.sleep(60)
             return answer

@@ -50,7 +50,7 @@ end $$;
 -- Marks a worker as one to be woken for these queues and tasks, beside those that it was marked for before.
 create or replace function _howdah.mark_idle(worker uuid, queues text[], tasks text[]) returns void
 language plpgsql volatile
-set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_indexscan = on set plan_cache_mode = force_generic_plan
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_indexscan = on
 as $$
 #variable_conflict use_column
 declare
@@ -76,7 +76,7 @@ end $$;
 -- noted that nobody is idle; and an old one would keep the floor low.
 create or replace function _howdah.keep_mark(worker uuid) returns void
 language plpgsql volatile
-set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_indexscan = on set plan_cache_mode = force_generic_plan
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_indexscan = on
 as $$
 #variable_conflict use_column
 declare
