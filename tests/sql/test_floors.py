@@ -403,8 +403,8 @@ def test_dead_rows_that_an_old_snapshot_keeps_cost_a_claim_with_floors_nothing(
         beat = f"select from howdah.heartbeat('{claimer.worker}'"
         blind_beat, beat_above = buffers(door, beat + ")"), buffers(door, f"{beat}{floors})")
 
-    assert blind > above + 120
-    assert blind_beat > beat_above + 120
+    assert blind > above + 80
+    assert blind_beat > beat_above + 80
 
 
 def test_dead_rows_of_queues_that_are_not_taken_cost_nothing_either(door, claimer, another_door):
