@@ -40,21 +40,22 @@ class Arguments:
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
         """The JSON object for a call with these arguments, if the function would take them."""
         values = self._plain_values(args, kwargs)
-        if values is not None:
-            text = encode(self.task, values, hook=_to_argument)
-            with suppress(msgspec.DecodeError, ValueError, RecursionError, OverflowError):
-                self.decoder.decode(text)  # which misses what has to be there
-                return text.decode()
-        return self._bind_any(args, kwargs)
+        if values is None:
+            return self._bind_any(args, kwargs)
+        text = encode(self.task, values, hook=_to_argument)
+        try:
+            self.decoder.decode(text)  # which misses what has to be there
+        except (msgspec.DecodeError, ValueError, RecursionError, OverflowError):
+            return self._bind_any(args, kwargs)
+        return text.decode()
 
     def _plain_values(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> dict[str, Any] | None:
+    ) -> Mapping[str, Any] | None:
         """The arguments by name, in the signature's order; None where it takes a closer look."""
         if len(args) > len(self.by_place) or not self.by_name.issuperset(kwargs):
             return None
-        values = dict(zip(self.by_place, args, strict=False))
-        values.update(kwargs)
+        values = kwargs if not args else dict(zip(self.by_place, args, strict=False), **kwargs)
         if len(values) < len(args) + len(kwargs):  # one is given twice
             return None
         if len(kwargs) > 1:
