@@ -13,7 +13,7 @@ declare
 begin
     for aged in
         select q.name, q.age_after, head.priority from _howdah.queue q cross join lateral (
-            select distinct h.priority from _howdah.heads(array[q.name::text], '{}', 100) h) head
+            select distinct h.priority from unnest(_howdah.heads('{}'::_howdah.floor[], array[q.name::text], 100)) h) head
         where q.age_after is not null order by q.name, head.priority desc
     loop
         old := array(

@@ -65,11 +65,11 @@ begin
                                    'Write a name, or a prefix with one * behind it.');
         end if;
     end if;
-    if claim.tasks is not null and strpos(given, '*') > 0 then
+    if strpos(array_to_string(claim.tasks, ''), '*') > 0 then
         names := array(select t from unnest(claim.tasks) t where t not like '%*');
         likes := _howdah.like_patterns(array(select t from unnest(claim.tasks) t where t like '%*'));
     end if;
-    if array_to_string(claim.tasks, ',') like '%@%' then
+    if strpos(given, '@') > 0 then
         ranged := _howdah.versions_of(claim.tasks);
     end if;
     if cardinality(above) = 1 then
@@ -96,7 +96,7 @@ begin
         end if;
         heads := '{}'; picked := '{}'; doubted := null;
         if sources <> '{}' then
-            heads := array(select h from _howdah.heads(sources, above, most) h);
+            heads := _howdah.heads(above, sources, most);
         end if;
         if heads <> '{}' then
             select coalesce(array_agg(h.row), '{}'), array_agg(h.row) filter (where h.suspect) into picked, doubted

@@ -27,6 +27,7 @@ declare
     answer  howdah.control;
     known   record;
     due     timestamptz;
+    sources text[];
     above   _howdah.floor[];
 begin
     if heartbeat.worker is null or heartbeat.lost_after not between interval '1 s' and interval '10 years' or length(heartbeat.name) not between 1 and 200 then
@@ -81,9 +82,8 @@ begin
     answer.next_due_in := case when due < moment + interval '1 day' then greatest(due - moment, interval '0') end;
     answer.next_tick_in := _howdah.next_tick_in(moment);
     above := coalesce(_howdah.floors_of(heartbeat.floors), '{}');
-    answer.work := _howdah.is_pending() or exists (select from _howdah.heads(
-                              _howdah.sources(coalesce(heartbeat.queues, known.queues, '{*}'), null, array(select f.queue from unnest(above) f)),
-                              above, 1))
+    sources := _howdah.sources(coalesce(heartbeat.queues, known.queues, '{*}'), null, array(select f.queue from unnest(above) f));
+    answer.work := _howdah.is_pending() or _howdah.heads(above, sources, 1) <> '{}'
         or exists (select from jsonb_array_elements_text(heartbeat.floors -> 'open') o
                    where pg_visible_in_snapshot(o::xid8, pg_current_snapshot()));  -- it ended: a floor is no longer true
     return answer;

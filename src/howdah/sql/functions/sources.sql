@@ -8,9 +8,20 @@ declare
     names    text[] := patterns;
     likes    text[];
     unlikes  text[];
+    mine     text collate "C" := known[1];
+    others   boolean := look;
+    paused   boolean;
 begin
+    -- All queues, and one of them known, as it mostly is: one query for what follows, since each is set up in each transaction anew.
+    if look and cardinality(known) = 1 and excluded is null and (patterns is null or patterns = '{*}') then
+        select exists (select from _howdah.job j where j.state = 'r' and j.queue < mine)
+            or exists (select from _howdah.job j where j.state = 'r' and j.queue > mine), exists (select from _howdah.queue q where q.paused)
+        into others, paused;
+    else
+        paused := exists (select from _howdah.queue q where q.paused);
+    end if;
     if (patterns is null or patterns = '{*}') and excluded is null then
-        names := coalesce(known || case when look then _howdah.ready_queues('{*}', known) end, '{}');  -- which jumps over those
+        names := coalesce(known || case when others then _howdah.ready_queues('{*}', known) end, '{}');  -- which jumps over those
     elsif patterns is null or array_to_string(patterns, ',') like '%*%' then
         likes := _howdah.like_patterns(patterns);
         if excluded <> '{}' then
@@ -21,7 +32,7 @@ begin
             where (patterns is null or q like any (likes))
               and (unlikes is null or not (q like any (unlikes))));
     end if;
-    if exists (select from _howdah.queue q where q.paused) then
+    if paused then
         names := array(select n from unnest(names) n
                        where not exists (select from _howdah.queue q where q.name = n and q.paused));
     end if;
