@@ -201,6 +201,25 @@ def test_a_worker_that_is_marked_for_more_is_woken_for_all(door, woken):
     assert door.one("select count(*) from _howdah.idle") == 1
 
 
+def test_a_worker_for_every_task_stays_that_when_it_is_marked_for_one_more(door, woken):
+    worker = door.worker()
+    sleep(door, worker, "mail")
+    door.claim(1, worker=worker, queues=["sms"], tasks=["send"], idle=True)
+
+    assert woken(lambda: door.enqueue("other", queue="mail")) == [f"w{str(worker)[:8]}"]
+
+
+def test_a_mark_as_the_release_before_made_it_is_woken_for_all(door, woken):
+    worker = door.worker()
+    sleep(door, worker, "mail")
+    door.rows("update _howdah.idle set queue_likes = null, task_likes = null")
+    sleep(door, worker, "sms")
+
+    told = [woken(lambda queue=queue: door.enqueue(queue=queue)) for queue in ("mail", "sms")]
+
+    assert told == [[f"w{str(worker)[:8]}"]] * 2
+
+
 def test_who_sleeps_on_the_queue_that_a_task_declares_is_woken(door, woken):
     door.call("declare_tasks", tasks=Jsonb([{"name": "remind", "queue": "mail"}]))
     worker = door.worker()

@@ -20,25 +20,24 @@ declare
     lowest  bigint;
     names   text;
 begin
-    with marked as materialized (
-        select i.mark, i.worker,
-               (wake.queue = any (i.queues) or wake.queue like any (_howdah.like_patterns(i.queues)))
-               and (wake.task is null or i.tasks is null or wake.task = any (i.tasks)
-                    or wake.task like any (_howdah.like_patterns(i.tasks))
-                    or strpos(wake.task, '@') > 0 and _howdah.in_range(wake.task, i.tasks)) as fits
-        from _howdah.idle i where i.mark > bottom
-    )
-    select (select min(m.mark) from marked m),
-           (select string_agg(left(p.worker::text, 8), ',')
-            from (select m.worker from marked m where m.fits order by random() limit least(wake.n, 100)) p)
-    into lowest, names;
-    if names is not null then
+    names := array_to_string(array(
+        select left(i.worker::text, 8) from _howdah.idle i
+        where i.mark > bottom
+          and (i.queue_likes is null or wake.queue like any (i.queue_likes))
+          and (wake.task is null or i.tasks is null or wake.task like any (coalesce(i.task_likes, '{%}'))
+               or strpos(wake.task, '@') > 0 and _howdah.in_range(wake.task, i.tasks))
+        order by random() limit least(wake.n, 100)), ',');
+    if names <> '' then
         perform pg_notify(_howdah.channel(), 'w' || names);
     end if;
 
     if current_setting('transaction_isolation') <> 'read committed' then
         return;  -- an older snapshot shows no newer marks
     end if;
+    if names <> '' and (drawn - 32 < bottom + 32 or random() < 0.8) then
+        return;  -- nothing to note, or somebody else will
+    end if;
+    lowest := (select min(i.mark) from _howdah.idle i where i.mark > bottom);
     if lowest is null and drawn = pg_sequence_last_value('_howdah.idle_mark'::regclass) then
         perform setval('_howdah.idle_mark', drawn + 1, false);
     end if;
@@ -54,8 +53,9 @@ set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmap
 as $$
 #variable_conflict use_column
 declare
-    bottom  bigint := (select f.last_value from _howdah.idle_floor f);
-    drawn   bigint;
+    bottom          bigint := (select f.last_value from _howdah.idle_floor f);
+    queue_patterns  text[] := _howdah.like_patterns(coalesce(mark_idle.queues, '{*}'));
+    task_patterns   text[] := case when mark_idle.tasks is not null then _howdah.like_patterns(mark_idle.tasks) end;
 begin
     if bottom > (select m.last_value from _howdah.idle_mark m) then  -- in a copy: a dump reads sequences at different moments
         perform setval('_howdah.idle_mark', bottom);
@@ -63,12 +63,14 @@ begin
     update _howdah.idle i
     set mark = nextval('_howdah.idle_mark'),
         queues = i.queues || coalesce(mark_idle.queues, '{*}'),
-        tasks = case when mark_idle.tasks is not null then i.tasks || mark_idle.tasks end
+        tasks = case when i.tasks is not null and mark_idle.tasks is not null then i.tasks || mark_idle.tasks end,
+        queue_likes = case when i.queue_likes is not null then i.queue_likes || queue_patterns end,
+        task_likes = case when i.task_likes is not null and mark_idle.tasks is not null then i.task_likes || task_patterns end
     where i.worker = mark_idle.worker and i.mark > bottom
       and not (i.queues @> coalesce(mark_idle.queues, '{*}') and coalesce(i.tasks @> mark_idle.tasks, i.tasks is null));
     if not found and not exists (select from _howdah.idle i where i.worker = mark_idle.worker and i.mark > bottom) then
-        insert into _howdah.idle (worker, queues, tasks)
-        select w.id, coalesce(mark_idle.queues, '{*}'), mark_idle.tasks from _howdah.worker w where w.id = mark_idle.worker;
+        insert into _howdah.idle (worker, queues, tasks, queue_likes, task_likes)
+        select w.id, coalesce(mark_idle.queues, '{*}'), mark_idle.tasks, queue_patterns, task_patterns from _howdah.worker w where w.id = mark_idle.worker;
     end if;
 end $$;
 
