@@ -244,6 +244,9 @@ def behind(door, _):
 WORK = {
     # first, and last: what is rolled back leaves dead entries, which others would meet
     "next_due": Work(lambda door, _: door.one("select _howdah.next_due()")),
+    "queues beside a known one": Work(
+        lambda door, _: door.one("select _howdah.sources('{*}', null, '{q1}')")
+    ),
     "claim": claim(),
     "claim of a queue": claim(queues=["q1"]),
     "claim of patterns": claim(queues=["q*"], tasks=["t1", "x*"]),

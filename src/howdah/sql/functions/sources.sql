@@ -2,7 +2,8 @@
 -- empty; patterns cost a descent of job_claim for each queue that holds ready jobs and is not known, and for each gap between
 -- the known ones, whose dead rows are so not walked over.
 create or replace function _howdah.sources(patterns text[], excluded text[] default null, known text[] default null, look boolean default true) returns text[]
-language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+language plpgsql stable
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set plan_cache_mode = force_generic_plan
 as $$
 declare
     names    text[] := patterns;
