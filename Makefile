@@ -7,7 +7,7 @@ NPM_VERSION_15 := 15.18.0-beta.17
 NPM_VERSION_16 := 16.14.0-beta.17
 NPM_VERSION_17 := 17.10.0-beta.17
 NPM_VERSION_18 := 18.4.0-beta.17
-# Where the server's own user can read it, too: root starts it as another.
+# Not in root's home: some tests start it as another user, who has to read it.
 PG_CACHE ?= $(if $(filter 0,$(shell id -u)),/var/cache,$(HOME)/.cache)/howdah/postgresql
 
 .PHONY: help demo test setup format lint types suite proof proof-workers proof-schedules bench-peers clean

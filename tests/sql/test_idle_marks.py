@@ -209,15 +209,35 @@ def test_a_worker_for_every_task_stays_that_when_it_is_marked_for_one_more(door,
     assert woken(lambda: door.enqueue("other", queue="mail")) == [f"w{str(worker)[:8]}"]
 
 
-def test_a_mark_as_the_release_before_made_it_is_woken_for_all(door, woken):
+def test_a_mark_as_the_release_before_makes_it_is_woken_for_what_it_listens_to(door, woken):
     worker = door.worker()
-    sleep(door, worker, "mail")
-    door.rows("update _howdah.idle set queue_likes = null, task_likes = null")
-    sleep(door, worker, "sms")
+    door.rows("insert into _howdah.idle values (%s, '{mail.*,s_s}', '{send*,p%%}')", worker)
+    told = f"w{str(worker)[:8]}"
 
-    told = [woken(lambda queue=queue: door.enqueue(queue=queue)) for queue in ("mail", "sms")]
+    for queue, task, heard in (
+        ("mail.x", "send.it", [told]),
+        ("mail", "send.it", []),
+        ("s_s", "p%", [told]),
+        ("sms", "send", []),
+        ("s_s", "pp", []),
+    ):
+        assert woken(lambda q=queue, t=task: door.enqueue(t, queue=q)) == heard, (queue, task)
 
-    assert told == [[f"w{str(worker)[:8]}"]] * 2
+
+def test_the_floor_rises_while_everybody_who_is_wanted_is_found(door):
+    """Nobody else looks where it may lie."""
+    workers = [door.worker(f"w{n}") for n in range(2)]
+    sleep(door, workers[0])
+    before = door.one("select last_value from _howdah.idle_floor")
+
+    for n in range(400):
+        door.claim(1, worker=workers[1], queues=[f"q{n}"], idle=True)
+        door.enqueue(queue=f"q{n}")
+        assert len(door.claim(5, worker=workers[1], queues=[f"q{n}"])) == 1  # a full one wakes
+        if n % 100 == 99:
+            door.beat(workers[0])
+
+    assert door.one("select last_value from _howdah.idle_floor") > before
 
 
 def test_who_sleeps_on_the_queue_that_a_task_declares_is_woken(door, woken):

@@ -29,7 +29,7 @@ def laid_out(door, chance):
             queue = chance.choice(("q", "q", "q", "a", "q2", "z")) if others else "q"
             door.rows(PUT, seq, priority, state, state, queue, chance.choice("tu"))
         door.rows("delete from _howdah.queue")
-        if chance.random() < 0.2:
+        if chance.random() < 0.5:
             door.value("pause", queue=chance.choice("qa"))
         return chance.randint(0, 15)
 

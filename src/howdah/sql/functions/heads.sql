@@ -95,10 +95,7 @@ set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmap
 as $$
 declare
     known   _howdah.floor := floors[1];
-    looked  _howdah.floor[];  -- each with where it begins: NULL: nothing was there
-    one     _howdah.floor;
-    first   bigint;
-    answer  jsonb;
+    looked  _howdah.floor[];  -- each with where it begins; NULL: nothing was there
 begin
     if cardinality(floors) = 1 and known.queue = any (sources)
        and (heads = '{}' or cardinality(heads) = 1 and (heads[1]).queue = known.queue and (heads[1]).priority = known.priority) then
@@ -111,16 +108,12 @@ begin
                   select h.queue, h.priority, case when h.before > 0 then greatest(h.seq, 0) end from unnest(left_behind.heads) h) l
             group by l.queue, l.priority);
     end if;
-    foreach one in array looked loop
-        first := null;
-        if one.seq is not null then
-            select j.seq into first from _howdah.job j
-            where j.state = 'r' and j.queue = one.queue and j.priority = one.priority and j.seq >= one.seq and j.seq <= left_behind.hi
-              and (left_behind.names is null or j.task = any (left_behind.names) or j.task like any (left_behind.likes)
-                   or left_behind.ranged is not null and strpos(j.task, '@') > 0 and _howdah.in_range(j.task, left_behind.ranged))
-            order by j.seq limit 1;
-        end if;
-        answer := coalesce(answer, '[]') || jsonb_build_array(jsonb_build_array(one.queue, one.priority, first));
-    end loop;
-    return answer;
+    return (
+        select jsonb_agg(jsonb_build_array(l.queue, l.priority, (
+                   select j.seq from _howdah.job j
+                   where j.state = 'r' and j.queue = l.queue and j.priority = l.priority and j.seq >= l.seq and j.seq <= left_behind.hi
+                     and (left_behind.names is null or j.task = any (left_behind.names) or j.task like any (left_behind.likes)
+                        or left_behind.ranged is not null and strpos(j.task, '@') > 0 and _howdah.in_range(j.task, left_behind.ranged))
+                   order by j.seq limit 1)))
+        from unnest(looked) l);
 end $$;

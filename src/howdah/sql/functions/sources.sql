@@ -3,7 +3,8 @@
 -- the known ones, whose dead rows are so not walked over.
 create or replace function _howdah.sources(patterns text[], excluded text[] default null, known text[] default null, look boolean default true) returns text[]
 language plpgsql stable
-set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set plan_cache_mode = force_generic_plan
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 declare
     names    text[] := patterns;

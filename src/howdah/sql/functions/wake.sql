@@ -23,8 +23,8 @@ begin
     names := array_to_string(array(
         select left(i.worker::text, 8) from _howdah.idle i
         where i.mark > bottom
-          and (i.queue_likes is null or wake.queue like any (i.queue_likes))
-          and (wake.task is null or i.tasks is null or wake.task like any (coalesce(i.task_likes, '{%}'))
+          and wake.queue like any (i.queue_likes)
+          and (wake.task is null or i.tasks is null or wake.task like any (i.task_likes)
                or strpos(wake.task, '@') > 0 and _howdah.in_range(wake.task, i.tasks))
         order by random() limit least(wake.n, 100)), ',');
     if names <> '' then
@@ -49,13 +49,11 @@ end $$;
 -- Marks a worker as one to be woken for these queues and tasks, beside those that it was marked for before.
 create or replace function _howdah.mark_idle(worker uuid, queues text[], tasks text[]) returns void
 language plpgsql volatile
-set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_indexscan = on
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_indexscan = on set jit = off
 as $$
 #variable_conflict use_column
 declare
-    bottom          bigint := (select f.last_value from _howdah.idle_floor f);
-    queue_patterns  text[] := _howdah.like_patterns(coalesce(mark_idle.queues, '{*}'));
-    task_patterns   text[] := case when mark_idle.tasks is not null then _howdah.like_patterns(mark_idle.tasks) end;
+    bottom  bigint := (select f.last_value from _howdah.idle_floor f);
 begin
     if bottom > (select m.last_value from _howdah.idle_mark m) then  -- in a copy: a dump reads sequences at different moments
         perform setval('_howdah.idle_mark', bottom);
@@ -63,14 +61,12 @@ begin
     update _howdah.idle i
     set mark = nextval('_howdah.idle_mark'),
         queues = i.queues || coalesce(mark_idle.queues, '{*}'),
-        tasks = case when i.tasks is not null and mark_idle.tasks is not null then i.tasks || mark_idle.tasks end,
-        queue_likes = case when i.queue_likes is not null then i.queue_likes || queue_patterns end,
-        task_likes = case when i.task_likes is not null and mark_idle.tasks is not null then i.task_likes || task_patterns end
+        tasks = case when i.tasks is not null and mark_idle.tasks is not null then i.tasks || mark_idle.tasks end
     where i.worker = mark_idle.worker and i.mark > bottom
       and not (i.queues @> coalesce(mark_idle.queues, '{*}') and coalesce(i.tasks @> mark_idle.tasks, i.tasks is null));
     if not found and not exists (select from _howdah.idle i where i.worker = mark_idle.worker and i.mark > bottom) then
-        insert into _howdah.idle (worker, queues, tasks, queue_likes, task_likes)
-        select w.id, coalesce(mark_idle.queues, '{*}'), mark_idle.tasks, queue_patterns, task_patterns from _howdah.worker w where w.id = mark_idle.worker;
+        insert into _howdah.idle (worker, queues, tasks)
+        select w.id, coalesce(mark_idle.queues, '{*}'), mark_idle.tasks from _howdah.worker w where w.id = mark_idle.worker;
     end if;
 end $$;
 
@@ -78,7 +74,7 @@ end $$;
 -- noted that nobody is idle; and an old one would keep the floor low.
 create or replace function _howdah.keep_mark(worker uuid) returns void
 language plpgsql volatile
-set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_indexscan = on
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_indexscan = on set jit = off
 as $$
 #variable_conflict use_column
 declare
