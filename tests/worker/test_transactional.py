@@ -840,9 +840,9 @@ def read_only_after(begin):
 async def test_waiting_for_a_connection_does_not_count_as_running(dsn, store, eventually):
     app = App(dsn, slots=60)
 
-    @app.task(name="job", delivery="transactional", timeout=0.9, retry=Retry(max_attempts=1))
+    @app.task(name="job", delivery="transactional", timeout=2, retry=Retry(max_attempts=1))
     async def job(ctx: Context):
-        await ctx.connection.execute("select pg_sleep(0.5)")
+        await ctx.connection.execute("select pg_sleep(1)")
 
     async with app, app.worker():
         await app.enqueue_many([job.job() for _ in range(60)])
