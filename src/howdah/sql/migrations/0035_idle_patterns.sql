@@ -1,5 +1,6 @@
 -- A worker of the previous release goes on: what its marks listen to is generated, too.
 -- What a mark listens to as LIKE patterns, made when it is set: whoever wakes it waits for nothing that could be done before.
+-- The function as of this version: those of the package are applied after all migrations.
 create or replace function _howdah.like_patterns(patterns text[]) returns text[]
 language sql immutable parallel safe
 return (select coalesce(pg_catalog.array_agg(
