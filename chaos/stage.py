@@ -224,17 +224,7 @@ class Stage:
         await asyncio.sleep(0.5)
         while await store.open_jobs(world):
             await asyncio.sleep(0.1)
-        self.facts["probes"] = self._waits(enqueued)
-
-    def _waits(self, enqueued: dict[int, int]) -> list[float]:
-        waits = []
-        for path in (self.folder / "log").glob("worker-*.jsonl"):
-            for line in path.read_bytes()[-100_000:].splitlines()[1:]:
-                if line.startswith(b'{"e":"start"') and b'"k":9000000' in line:
-                    found = json.loads(line)
-                    if found["k"] in enqueued:
-                        waits.append((found["t"] - enqueued[found["k"]]) / 1e9)
-        return waits
+        self.facts["probes"] = waits_of(enqueued, self.folder / "log")
 
     # The end
 
@@ -272,3 +262,15 @@ class Stage:
                 os.kill(pid, signal.SIGKILL)
         if self._disk is not None:
             self._disk.close()
+
+
+def waits_of(enqueued: Mapping[int, int], logs: Path) -> list[float]:
+    """Seconds from the moments (ns, by key) at which jobs were enqueued to their starts there."""
+    waits = []
+    for path in logs.glob("worker-*.jsonl"):
+        for line in path.read_bytes()[-100_000:].splitlines():  # a first one cut in two is no start
+            if line.startswith(b'{"e":"start"') and b'"k":9000000' in line:
+                found = json.loads(line)
+                if found["k"] in enqueued:
+                    waits.append((found["t"] - enqueued[found["k"]]) / 1e9)
+    return waits
