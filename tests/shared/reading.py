@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sys
-import time
+import tempfile
 import tomllib
 from collections.abc import Awaitable, Callable
 from contextlib import redirect_stdout
@@ -98,7 +98,12 @@ class Reader:
     def _write(self, block: Block, text: str) -> None:
         """To the file that the block names, seen from where the shell is; behind what is there."""
         self.terminal.type(f"cat >> {block.file} <<'END_OF_BLOCK'\n{text}END_OF_BLOCK")
-        self._written.append((block, time.time_ns()))
+        self._written.append((block, self._now()))
+
+    def _now(self) -> int:
+        """By the clock that dates files, which may be some milliseconds behind `time.time_ns`."""
+        with tempfile.NamedTemporaryFile(dir=self.folder) as file:
+            return os.stat(file.fileno()).st_mtime_ns
 
     def _was_used(self, file: str, since: int) -> bool:
         """Imported after that, or named by a command, or in what one printed."""
