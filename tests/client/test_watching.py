@@ -21,7 +21,7 @@ async def test_changes_are_told_and_go_on_after_a_lost_connection(app, db, event
     watching = asyncio.create_task(watch())
     listening = (
         "select pid from pg_stat_activity"
-        " where application_name = 'howdah watch' and query like 'LISTEN%'"
+        " where application_name = 'howdah watch' and query like 'LISTEN%' and state = 'idle'"
     )
     await eventually(lambda: db.execute(listening).fetchone())
     first = await quick.enqueue()
