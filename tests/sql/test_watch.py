@@ -48,6 +48,16 @@ def test_who_watches_no_more_is_forgotten(door, watcher, clock):
     assert door.one("select _howdah.anybody_watching()") is False
 
 
+def test_who_begins_to_watch_while_others_are_forgotten_is_told(door, dsn):
+    with psycopg.connect(dsn) as beginning:
+        watch(beginning, "mail")
+        door.chores("prune")
+        beginning.commit()
+
+        door.enqueue(queue="mail")
+        assert heard(beginning) == [("ready", 1)]
+
+
 @pytest.mark.parametrize("queue", [None, "", "mail*"])
 def test_one_queue_is_watched(door, queue):
     with pytest.raises(psycopg.Error) as refused:

@@ -119,11 +119,12 @@ begin
     delete from _howdah.progress p
     where p.noted_at < moment - interval '1 min'
       and not exists (select from _howdah.job j where j.id = p.job_id and j.lease = p.lease);
-    perform _howdah.forget_watchers();
     delete from _howdah.waiter w where w.until < moment;
     delete from _howdah.idle i where not exists (select from _howdah.worker w where w.id = i.worker);
-    done := done + _howdah.prune_keys(1000) + _howdah.prune_workflows(10000) + _howdah.prune_edges(10000);
-    return done + _howdah.drop_partitions(kept.retention, kept.failed_retention);
+    done := done + _howdah.prune_keys(1000) + _howdah.prune_workflows(10000) + _howdah.prune_edges(10000)
+                 + _howdah.drop_partitions(kept.retention, kept.failed_retention);
+    perform _howdah.forget_watchers();
+    return done;
 end $$;
 
 -- Rows that had no partition of their own and are past the retention: some of them.

@@ -53,13 +53,19 @@ begin
     from generate_series(0, (cardinality(ids) - 1) / 200) n;
 end $$;
 
--- Forgets who watches no more; and when nobody is left, that anybody did.
+-- Forgets who watches no more; and when nobody is left, that anybody did. Who begins to watch right now has drawn a mark, and is not
+-- seen yet: so without anybody in such a transaction, or with the next call.
 create or replace function _howdah.forget_watchers() returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
     delete from _howdah.watcher w where w.until < _howdah.clock();
     if not exists (select from _howdah.watcher) and _howdah.anybody_watching() then
-        perform setval('_howdah.watch_mark', 1, false);
+        lock table _howdah.watcher in share row exclusive mode nowait;
+        if not exists (select from _howdah.watcher) then
+            perform setval('_howdah.watch_mark', 1, false);
+        end if;
     end if;
+exception when lock_not_available then
+    null;
 end $$;
