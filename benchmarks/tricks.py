@@ -20,7 +20,7 @@ from unittest.mock import patch
 
 import uvloop
 
-from howdah import App, jobs
+from howdah import App, enqueuing
 from howdah.bench.rig import Rig, rig
 from howdah.bench.tasks import QUEUE, noop
 from howdah.cli.database import found
@@ -79,7 +79,7 @@ def _alone() -> Any:
 
 
 def _unlike() -> Any:
-    return patch.object(jobs, "_alike", lambda _jobs: False)
+    return patch.object(enqueuing, "_alike", lambda _jobs: False)
 
 
 TRICKS = [
