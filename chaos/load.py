@@ -7,12 +7,12 @@ from random import Random
 from typing import Any
 
 KEYS = 10_000_000  # of each producer: the n-th has those from n · KEYS on
-UNIQUE_KEYS = 20  # shared by all
+UNIQUE_KEYS = 4  # shared by all: in a short run, too, a key is wanted again while it is held
 SERIAL_KEYS = 10  # likewise
 HELD = 3.0  # seconds for which the long ones hold their slots, at most
 MIX = {  # shares of a hundred
-    "co": 54, "thread": 8, "process": 1.5, "tx": 16, "tx_thread": 3, "once": 9, "once_thread": 2,
-    "once_process": 0.5, "sql": 1, "unique": 1.5, "serial": 1.5, "limited": 0.5,
+    "co": 49.5, "thread": 8, "process": 1.5, "tx": 16, "tx_thread": 3, "once": 9, "once_thread": 2,
+    "once_process": 0.5, "sql": 1, "unique": 6, "serial": 1.5, "limited": 0.5,
     "later": 0.1,
 }  # fmt: skip
 AHEAD = 5  # the priority of those that follow each other: not each behind all that others have
@@ -46,7 +46,7 @@ def spec(chance: Random, key: int, *, in_bulk: bool = False) -> Spec:
         kind = "co"
     if kind == "unique":
         return Spec(
-            key=key, task="co", args={"hold": 0.05}, unique=f"u{chance.randrange(UNIQUE_KEYS)}"
+            key=key, task="co", args={"hold": 0.5}, unique=f"u{chance.randrange(UNIQUE_KEYS)}"
         )
     if kind == "serial":  # at once, and settled for good: what is to be tried again keeps its turn
         args = {"fail": 1} if chance.random() < 0.03 else {"hold": 0.02}
