@@ -84,7 +84,7 @@ async def test_a_job_to_be_run_at_most_once_is_lost_with_its_worker(
 async def test_a_frozen_worker_cannot_finish_what_others_ran_and_goes_on_under_a_new_id(
     work, store, ledger, eventually
 ):
-    jobs = [store.enqueue("hold", {"first": 0.5}) for _ in range(10)]
+    jobs = [store.enqueue("hold", {"first": 0.9}) for _ in range(10)]
     frozen = work(lost_after=1.0, slots=10)
     await eventually(lambda: len(ledger.starts()) == 10)
     frozen.send(signal.SIGSTOP)
