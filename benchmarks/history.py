@@ -115,7 +115,8 @@ async def _drop(r: Rig, day: int, pruning: Any, working: Any) -> dict[str, float
         "select to_char(now() at time zone 'UTC' - make_interval(days => $1), 'YYYYMMDD')", day
     )
     taken: dict[str, Times] = {"claim": [], "finish": []}
-    work = asyncio.create_task(_work(r, working, taken))
+    over = asyncio.Event()
+    work = asyncio.create_task(_work(r, working, taken, over))
     await asyncio.sleep(BESIDE)
     before = {name: max(times) for name, times in taken.items()}
     began = time.perf_counter()
@@ -126,7 +127,8 @@ async def _drop(r: Rig, day: int, pruning: Any, working: Any) -> dict[str, float
         await on(pruning, schema=r.settings.schema).run(store.chores("prune"))
     took = (time.perf_counter() - began) * 1000
     await asyncio.sleep(BESIDE)
-    work.cancel()
+    over.set()
+    await work
     if await r.connection.fetchval("select to_regclass($1)", part) is not None:
         raise SystemExit(f"{part} is still there")
     longest = {name: max(times) for name, times in taken.items()}
@@ -139,11 +141,11 @@ async def _drop(r: Rig, day: int, pruning: Any, working: Any) -> dict[str, float
     }
 
 
-async def _work(r: Rig, connection: Any, taken: dict[str, Times]) -> None:
+async def _work(r: Rig, connection: Any, taken: dict[str, Times], over: asyncio.Event) -> None:
     """Claim and finish one job after the other."""
     door = on(connection, schema=r.settings.schema)
     await door.run(queues.resume(QUEUE))
-    while True:
+    while not over.is_set():
         await door.run(jobs.enqueue(noop.job(n=1)))
         began = time.perf_counter()
         [job] = await door.run(jobs.claim([QUEUE], 1))

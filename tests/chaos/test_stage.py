@@ -30,8 +30,8 @@ def test_only_starts_of_lone_jobs_count(tmp_path):
     assert waits_of({PROBE_KEYS: 0}, tmp_path) == []
 
 
-def test_of_a_long_log_its_end_is_looked_at_and_a_line_cut_in_two_is_left_out(tmp_path):
-    long = "".join(_started(key, 1.0) + "\n" for key in range(5_000))
+def test_a_line_cut_in_two_where_a_long_logs_end_begins_is_left_out(tmp_path):
+    long = (_started(PROBE_KEYS + 1, 1.0) + "\n") * 5_000
     (tmp_path / "worker-1.jsonl").write_text(long + _started(PROBE_KEYS, 2.5) + "\n")
 
     assert waits_of({PROBE_KEYS: 2_000_000_000}, tmp_path) == [pytest.approx(0.5)]

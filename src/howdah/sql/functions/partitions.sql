@@ -121,10 +121,9 @@ begin
       and not exists (select from _howdah.job j where j.id = p.job_id and j.lease = p.lease);
     delete from _howdah.waiter w where w.until < moment;
     delete from _howdah.idle i where not exists (select from _howdah.worker w where w.id = i.worker);
-    done := done + _howdah.prune_keys(1000) + _howdah.prune_workflows(10000) + _howdah.prune_edges(10000)
-                 + _howdah.drop_partitions(kept.retention, kept.failed_retention);
-    perform _howdah.forget_watchers();
-    return done;
+    done := done + _howdah.prune_keys(1000) + _howdah.prune_workflows(10000) + _howdah.prune_edges(10000);
+    perform _howdah.forget_watchers();  -- late: who begins to watch may wait for the commit
+    return done + _howdah.drop_partitions(kept.retention, kept.failed_retention);
 end $$;
 
 -- Rows that had no partition of their own and are past the retention: some of them.
