@@ -111,6 +111,11 @@ MUTANTS = (
         "tests/sql/test_extend_release.py::test_release_gives_the_job_back_uncharged",
         (ENDS, "judged.released_leases, front => true, uncharge => true", "judged.released_leases, front => true"),
     ),
+    mutant(
+        "30b", "whoever is told of a job takes it before one of greater priority",
+        "tests/sql/test_claim_above.py",
+        (f"{FUNCTIONS}/claim_above.sql", "k.priority > claim_above.priority", "false"),
+    ),
     # Found by the model, mended, and planted again.
     mutant(
         "31", "a claim of few does not look behind a priority that holds none for it",

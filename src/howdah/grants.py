@@ -32,10 +32,10 @@ FUNCTIONS = {
         "start_request(text, jsonb, int, text)", "add_to_request",
     ),
     "worker": (
-        "claim", "ack", "nack", "finish", "extend", "release", "heartbeat", "heartbeats", "leave",
-        "progress", "note_progress", "rescue", "stage", "chores", "declare_tasks", "admit",
-        "outcome", "backlog", "due_schedules", "fire", "fail_schedule", "declare_schedules",
-        "declare_listeners", "emit", "finish_http", "http_targets",
+        "claim", "claim_above", "ack", "nack", "finish", "extend", "release", "heartbeat",
+        "heartbeats", "leave", "progress", "note_progress", "rescue", "stage", "chores",
+        "declare_tasks", "admit", "outcome", "backlog", "due_schedules", "fire", "fail_schedule",
+        "declare_schedules", "declare_listeners", "emit", "finish_http", "http_targets",
     ),
     "viewer": _LOOK,
     "operator": (

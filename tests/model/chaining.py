@@ -11,7 +11,7 @@ from hypothesis.stateful import precondition, rule
 from tests.model.claiming import Claiming
 from tests.model.enqueuing import Enqueuing, New
 from tests.model.finishing import Finishing
-from tests.model.machine import QUEUES, pick, picks
+from tests.model.machine import PRIORITIES, QUEUES, pick, picks
 from tests.model.passing import Passing
 from tests.model.serving import Serving
 from tests.model.world import Ending
@@ -85,6 +85,26 @@ class Chaining(Enqueuing, Claiming, Finishing, Passing, Serving):
             self.enqueue(New("play", "a", priority), False)
         self.enqueue(New("work", "a", 0), False)
         self.claim(size, ["a"], ["work"], None)
+
+    @precondition(lambda self: self.before is None)
+    @rule(
+        n=st.sampled_from([1, 2, 100]),
+        priorities=st.lists(st.sampled_from(PRIORITIES), min_size=1, max_size=3),
+        comes_back=st.booleans(),
+    )
+    def comes_above_a_floor(self, n: int, priorities: list[int], comes_back: bool) -> None:
+        """What comes after a claim that took all; some of that may come back to the front."""
+        self.enqueue(self.plain("work", "a", 0), False)
+        self.claim_above_floors(100)
+        assert self.claimer is not None
+        if comes_back:
+            running = self.world.in_state("running")
+            mine = [(j.id, j.lease) for j in running if j.worker == self.claimer.worker and j.lease]
+            if mine:
+                self._end("release", *mine[-1])
+        for priority in priorities:
+            self.enqueue(self.plain("work", "a", priority), False)
+        self.claim_above_one_floor(n, "a", 0)
 
     def _have_something_ready(self) -> None:
         paused = {name for name, queue in self.world.queues.items() if queue.paused}

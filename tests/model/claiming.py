@@ -9,7 +9,7 @@ from claimer import Claimer
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 from tests.model import chores
-from tests.model.machine import QUEUES, Machine, Refused, pick, picks
+from tests.model.machine import PRIORITIES, QUEUES, TASKS, Machine, Refused, pick, picks
 from tests.model.world import Job, Worker, World, seconds
 
 sizes = st.sampled_from([1, 2, 3, 100])
@@ -69,6 +69,23 @@ def claim(
     if found and before is not None:
         vars(world).update(vars(before))
         raise Refused("JQ005")
+    return started(world, found, worker)
+
+
+def claim_above(world: World, n: int, worker: Worker, queue: str, priority: int) -> list[Job]:
+    """The same on the short road: none where others go first, or may have to."""
+    world.look_who_was_let_in()
+    here = [job for job in world.in_state("ready") if job.queue == queue]
+    if world.any_limits() or world.queue(queue).paused or worker.id not in world.workers:
+        return []
+    if any((-job.priority, min(job.seq, 0)) < (-priority, 0) for job in here):
+        return []
+    able = [job for job in here if job.priority == priority and not job.suspect]
+    return started(world, sorted(able, key=lambda job: job.seq)[:n], worker)
+
+
+def started(world: World, found: list[Job], worker: Worker | None) -> list[Job]:
+    """They run from now on; in the order in which they are handed out."""
     found = world.start(found)
     for job in found:
         job.state, job.attempt, job.started_at = "running", job.attempt + 1, world.now
@@ -125,6 +142,21 @@ class Claiming(Machine):
             register(self.world, Worker(self.claimer.worker, "claimer", self.world.now, ["*"]))
         worker, claimer = self.world.workers[self.claimer.worker], self.claimer
         self._compare(worker, lambda: claim(self.world, n, worker), lambda: claimer.claim(n))
+
+    @precondition(lambda self: self.before is None and self.claimer is not None)
+    @rule(n=sizes, queue=st.sampled_from(QUEUES), priority=st.sampled_from(PRIORITIES))
+    def claim_above_one_floor(self, n: int, queue: str, priority: int) -> None:
+        assert self.claimer is not None
+        worker = Worker(self.claimer.worker, "claimer", self.world.now, ["*"])
+        floor = self.claimer.floors.above.get((queue, priority), 0)
+        above = {"seq": floor, "n": n, "tasks": TASKS}
+        self._compare(
+            worker,
+            lambda: claim_above(self.world, n, worker, queue, priority),
+            lambda: self.door.call(
+                "claim_above", worker=worker.id, queue=queue, priority=priority, **above
+            ),
+        )
 
     def _claim(
         self,

@@ -61,6 +61,9 @@ class KeyedWorld(World):
     let_in_by_the_store: Callable[[KeyedWorld], None] = lambda world: None
     next_look: Callable[[], datetime | None] = lambda: None  # at a key, for its rate
 
+    def any_limits(self) -> bool:
+        return bool(self.limits)
+
     def keyed(self) -> list[KeyedJob]:
         return [job for job in self.jobs.values() if isinstance(job, KeyedJob)]
 

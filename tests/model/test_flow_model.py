@@ -27,7 +27,8 @@ class Flows(Running, Handling):
 
     begin = commit = roll_back = is_claimed_twice = None
     insert_into_jobs = enqueue_many = enqueue_batch = beat_for_several = tell = ask = None
-    pause = resume = is_refused = is_hidden_behind_others = claim_above_floors = None
+    pause = resume = is_refused = is_hidden_behind_others = None
+    claim_above_floors = claim_above_one_floor = comes_above_a_floor = None
 
     def enqueue(self, new: New, twice: bool) -> None:
         """A plain job, for the chains."""

@@ -171,6 +171,10 @@ class World:
     def look_who_was_let_in(self) -> None:
         """Where jobs wait to be let in: those that the store has let in."""
 
+    def any_limits(self) -> bool:
+        """Whether there are any."""
+        return False
+
     def tidy(self) -> None:
         """What is of no use any more goes."""
 

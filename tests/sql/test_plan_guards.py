@@ -261,6 +261,13 @@ WORK = {
     "heads of the one that is known, and what is left behind": Work(behind_one, jobs=3),
     "claim": claim(),
     "claim of a queue": claim(queues=["q1"]),
+    "claim above a floor": Work(
+        lambda door, worker: door.call(
+            "claim_above", queue="q1", priority=2, seq=5, n=10, worker=worker, tasks=["t1", "t2"]
+        ),
+        lambda door: door.worker(),
+        jobs=10,
+    ),
     "claim of patterns": claim(queues=["q*"], tasks=["t1", "x*"]),
     "claim of nothing": Work(lambda door, _: door.claim(10, queues=["none"])),
     "heads, and what is left behind": Work(behind, jobs=6),

@@ -35,6 +35,7 @@ MAY = {
     },
     "worker": {
         "claim",
+        "claim_above",
         "ack",
         "admit",
         "nack",

@@ -130,7 +130,9 @@ def run_everything(door, clock):
     worker = "00000000-0000-4000-8000-00000000000a"
     door.rows("select howdah.heartbeat(%s, name => 'w', queues => '{*}')", worker)
     door.rows("""select howdah.declare_tasks('[{"name": "a"}]')""")
-    mine = door.rows("select id, lease from howdah.claim('{def*}', 2, %s)", worker)
+    above = "select id, lease from howdah.claim_above('default', 0, 0, 1, %s, '{a,b,d,e,f}')"
+    mine = door.rows(above, worker)
+    mine += door.rows("select id, lease from howdah.claim('{def*}', 1, %s)", worker)
     door.rows("select howdah.extend(%s, %s, '1 minute')", *mine[0])
     door.rows("select howdah.ack(%s, %s, '1')", *mine[0])
     door.rows("select howdah.nack(%s, %s, 'boom')", *mine[1])

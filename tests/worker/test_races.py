@@ -50,8 +50,9 @@ async def test_a_job_that_comes_back_while_its_last_attempt_still_ends_costs_no_
     assert refused == []
 
 
+@pytest.mark.parametrize("road", [".claim(", ".claim_above("])
 async def test_a_claim_that_was_under_way_when_the_worker_was_swept_starts_nothing(
-    dsn, store, eventually
+    dsn, store, eventually, road
 ):
     app, starts = App(dsn, poll_every=30.0), []
 
@@ -61,13 +62,18 @@ async def test_a_claim_that_was_under_way_when_the_worker_was_swept_starts_nothi
 
     async with app, app.worker() as worker:
         await worker._parts.listener.up.wait()  # which has it look once more
+        if road == ".claim_above(":  # a floor is needed
+            first = await job.enqueue()
+            await eventually(lambda: store.state(first) == "succeeded")
+            await eventually(lambda: store.one("select count(*) from _howdah.idle") == 1)
+            starts.clear()
         await worker._parts.fetcher.found_nothing.wait()  # no claim is under way
         original = worker._parts._claims.run
         late, arrived = asyncio.Event(), asyncio.Event()
 
         async def slow(call, **options):
             answer = await original(call, **options)
-            if ".claim(" in call.text and answer[0] and not late.is_set():
+            if road in call.text and answer and answer[0] and not late.is_set():
                 arrived.set()
                 await late.wait()
             return answer

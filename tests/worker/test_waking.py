@@ -118,6 +118,78 @@ async def test_a_worker_that_looks_around_seldom_is_not_taken_for_dead(lazy, sto
         assert worker._parts.looker._every <= longest / 6
 
 
+@pytest.fixture
+async def told(lazy, store, eventually, idle):
+    """A worker that slept and knows a floor, its task, and what its claims found from then on."""
+    starts, found = [], []
+
+    @lazy.task(name="job")
+    async def job(n: int):
+        starts.append(n)
+
+    async with lazy, lazy.worker(slots=1) as worker:
+        await eventually(idle)
+        first = await job.enqueue(0)
+        await eventually(lambda: store.state(first) == "succeeded" and idle())
+        await worker._parts.fetcher.found_nothing.wait()
+        original = worker._parts._claims.run
+
+        async def noted(call, **options):
+            answer = await original(call, **options)
+            if "claim" in call.text:
+                jobs = answer if "claim_above" in call.text else answer[0]
+                found.append(("claim_above" in call.text, len(jobs)))
+            return answer
+
+        worker._parts._claims.run = noted
+        yield worker, job, starts, found
+        worker._parts._claims.run = original
+
+
+async def test_who_is_told_of_a_job_claims_it_on_the_short_road(told, eventually, idle):
+    _, job, starts, found = told
+
+    await job.enqueue(1)
+    await eventually(lambda: starts == [0, 1] and idle())
+
+    assert found[0] == (True, 1)
+    assert all(not is_short for is_short, _ in found[1:])
+
+
+async def test_of_what_came_together_the_greater_priority_starts_first(
+    told, lazy, eventually, idle
+):
+    _, job, starts, found = told
+
+    await lazy.enqueue_many([job.job(1), job.options(priority=5).job(2)])
+    await eventually(lambda: len(starts) == 3)
+
+    assert starts == [0, 2, 1]
+    assert found[0] == (True, 0)
+
+
+async def test_a_job_whose_claim_on_the_short_road_was_never_answered_runs_once(
+    told, store, eventually
+):
+    worker, job, starts, found = told
+    answered = worker._parts._claims.run
+
+    async def lost(call, **options):
+        answer = await answered(call, **options)
+        if found[-1:] == [(True, 1)] and "claim_above" in call.text:
+            await worker._parts._claims.close()
+            raise ConnectionResetError("the answer was lost")
+        return answer
+
+    worker._parts._claims.run = lost
+    job_id = await job.enqueue(1)
+    await eventually(lambda: store.state(job_id) == "succeeded")
+
+    assert starts == [0, 1]
+    assert found[0] == (True, 1)
+    assert store.one("select attempt from howdah.jobs where id = %s", job_id) == 1
+
+
 async def test_of_twenty_idle_workers_one_stirs_for_one_job(
     lazy, store, eventually, idle, record_property
 ):
@@ -138,7 +210,7 @@ async def test_of_twenty_idle_workers_one_stirs_for_one_job(
             original = worker._parts._claims.run
 
             async def counted(call, *, original=original, name=worker.identity.name, **options):
-                claims[name] += ".claim(" in call.text
+                claims[name] += ".claim" in call.text
                 return await original(call, **options)
 
             worker._parts._claims.run = counted

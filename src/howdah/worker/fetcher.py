@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import msgspec
@@ -116,19 +116,22 @@ class Fetcher:
         while not self._stopping:
             self._poked.clear()
             asked = [slots for slots in self._groups if slots.wants() > 0]
-            if any([await self._claim_for(slots) for slots in asked]):
+            hinted = self._is_hinted and bool(asked)
+            self._is_hinted &= not hinted
+            if any([await self._claim_for(slots, hinted=hinted) for slots in asked]):
                 continue
             if len(asked) == len(self._groups) and not self._poked.is_set():
                 self.found_nothing.set()
             await self._poked.wait()
 
-    async def _claim_for(self, slots: Slots) -> bool:
+    async def _claim_for(self, slots: Slots, *, hinted: bool = False) -> bool:
         """Whether it found something; marks this worker as idle when it did not."""
         if slots in self._marked:
+            if hinted and await self._found(slots, partial(self._ask_above, slots)):
+                return True
             if await self._claim(slots, idle=False):
                 return True
-            if self._is_hinted:  # it may be due in a moment
-                self._is_hinted = False
+            if hinted:  # it may be due in a moment
                 self._fell_idle()
             return False
         if time.monotonic() - self._keyed_at < KEYED_FOR:
@@ -147,8 +150,11 @@ class Fetcher:
         return await self._claim(slots, idle=False)
 
     async def _claim(self, slots: Slots, *, idle: bool) -> bool:
+        return await self._found(slots, partial(self._ask, slots, idle=idle))
+
+    async def _found(self, slots: Slots, ask: Callable[[], Awaitable[list[Claimed]]]) -> bool:
         async with self._turn:
-            claimed = await self._patience.until_done(lambda: self._ask(slots, idle=idle))
+            claimed = await self._patience.until_done(ask)
             self._leases.taken(claimed)
         if not claimed:
             return False
@@ -188,6 +194,18 @@ class Fetcher:
                 return claimed
         return []
 
+    async def _ask_above(self, slots: Slots) -> list[Claimed]:
+        """What has come above the only floor: the short road for a hint."""
+        n, only = min(slots.wants(), self._most), self._floors[slots].only()
+        if only is None or n <= 0 or self._stopping:
+            return []
+        (queue, priority), seq = only
+        worker = self._identity.id
+        claim = jobs.claim_above(queue, priority, seq, n, worker=worker, tasks=self._tasks(slots))
+        with self._in_doubt(self._floors[slots], n):
+            claimed = await self._link.run(claim)
+        return claimed if worker == self._identity.id else []
+
     async def _ask_once(self, slots: Slots, n: int, *, idle: bool) -> tuple[list[Claimed], bool]:
         """What it got; and whether there may be more where it did not look."""
         worker, floors, room = self._identity.id, self._floors[slots], self._suspect_room()
@@ -196,29 +214,22 @@ class Fetcher:
             slots.queues,
             n,
             worker=worker,
-            tasks=self._identity.tasks if slots.tasks is None else slots.tasks,
+            tasks=self._tasks(slots),
             idle=idle,
             except_queues=slots.but,
             suspects=self._suspects.free if self._suspects and slots.isolates else None,
         )
         above = given(floors.above, look=self._is_time_to_look(slots))
         looks_again = False
-        try:
-            claimed, news = await self._link.run(jobs.with_news(claim(floors=above)))
-            told = msgspec.json.decode(news, type=News)
-            looks_again = floors.learn(told)
-            self._admits = told.pending
-        except BadInput:  # floors are refused: a pooler gives transactions another isolation
-            floors.forget()
-            claimed = await self._link.run(claim())
-        except BaseException as error:  # whether it claimed anything, nobody knows
-            if isinstance(error, TimeoutError):  # their arguments may be large, and the way slow
-                self._most = max(1, n // 4)
-            floors.forget()
-            self._in_vain.clear()
-            self._marked.clear()
-            raise
-        self._most = min(MOST_ASKED, 2 * self._most)
+        with self._in_doubt(floors, n):
+            try:
+                claimed, news = await self._link.run(jobs.with_news(claim(floors=above)))
+                told = msgspec.json.decode(news, type=News)
+                looks_again = floors.learn(told)
+                self._admits = told.pending
+            except BadInput:  # floors are refused: a pooler gives transactions another isolation
+                floors.forget()
+                claimed = await self._link.run(claim())
         if worker != self._identity.id:  # swept in the meantime: they are no longer ours
             return [], False
         if not claimed:
@@ -226,6 +237,23 @@ class Fetcher:
             if idle:
                 self._marked.add(slots)
         return claimed, looks_again
+
+    @contextmanager
+    def _in_doubt(self, floors: Floors, n: int) -> Iterator[None]:
+        """A claim of `n`: when it fails, nobody knows whether it claimed anything."""
+        try:
+            yield
+        except BaseException as error:
+            if isinstance(error, TimeoutError):  # their arguments may be large, and the way slow
+                self._most = max(1, n // 4)
+            floors.forget()
+            self._in_vain.clear()
+            self._marked.clear()
+            raise
+        self._most = min(MOST_ASKED, 2 * self._most)
+
+    def _tasks(self, slots: Slots) -> Sequence[str]:
+        return self._identity.tasks if slots.tasks is None else slots.tasks
 
     def _is_time_to_look(self, slots: Slots) -> bool:
         now = time.monotonic()

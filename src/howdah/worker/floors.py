@@ -102,6 +102,10 @@ class Floors:
             self._hi = news.hi
         return self._drop([xid for xid in self.open if snapshot.has_ended(xid)])
 
+    def only(self) -> tuple[Floor, int] | None:
+        """The only floor there is; None: there is none, or another."""
+        return next(iter(self.above.items())) if len(self.above) == 1 else None
+
     def hiding(self) -> list[int]:
         """The open transactions that may leave jobs below a floor."""
         highest = max(self.above.values(), default=0)

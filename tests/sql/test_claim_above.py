@@ -1,0 +1,205 @@
+"""howdah.claim_above: what has come above a floor, or nothing where that is not so simple."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from psycopg import Rollback
+
+PLAIN = "id queue task args priority attempt base_attempt max_attempts timeout_ms delivery"
+ALL_BUT_THE_LEASE = f"{PLAIN} leased_until headers tags suspect hooks serial_key cursor".split()
+
+
+@pytest.fixture
+def worker(door):
+    """One that is marked as idle."""
+    worker = door.worker()
+    assert door.claim(1, worker=worker, idle=True) == []
+    return worker
+
+
+@pytest.fixture
+def above(door, worker):
+    """Claims for that worker."""
+
+    def above(n=10, floor=0, tasks=("work",), **options):
+        given = {"queue": "default", "priority": 0, "worker": worker, **options}
+        return door.call("claim_above", seq=floor, n=n, tasks=list(tasks), **given)
+
+    return above
+
+
+def test_it_gives_what_a_claim_gives(door, worker, above):
+    job_id = door.enqueue(
+        args={"n": 1}, headers={"h": 1}, tags=["x"], max_attempts=7, timeout="5 s", serial_key="k"
+    )
+    door.rows("select howdah.set_cursor('k', '{\"at\": 3}'), howdah.admit(1)")
+
+    with door.transaction():
+        [expected] = door.claim(1, worker=worker)
+        raise Rollback
+    [job] = above()
+
+    assert job.id == job_id
+    assert job.cursor == {"at": 3}
+    for field in ALL_BUT_THE_LEASE:
+        assert getattr(job, field) == getattr(expected, field), field
+    assert door.state(job_id) == "running"
+    assert door.one("select worker from _howdah.lease where lease = %s", job.lease) == worker
+
+
+def test_what_it_leased_can_be_finished(door, above):
+    jobs = [door.enqueue() for _ in range(3)]
+
+    leased = above()
+
+    assert len({job.lease for job in leased}) == 1
+    assert door.finish(leased) == {}
+    assert [door.state(job_id) for job_id in jobs] == ["succeeded"] * 3
+
+
+def test_it_takes_the_first_n_above_the_floor_in_their_order(door, above):
+    jobs = [door.enqueue() for _ in range(5)]
+    floor = door.one("select seq from _howdah.job where id = %s", jobs[0])
+
+    assert [job.id for job in above(2, floor)] == jobs[1:3]
+    assert [job.id for job in above(9, floor)] == jobs[3:]
+    assert above(9, floor) == []
+    assert door.state(jobs[0]) == "ready"
+
+
+def test_it_takes_what_its_worker_can_do_of_that_queue_and_priority(door, above):
+    door.enqueue("other")
+    door.enqueue(queue="other")
+    door.enqueue(priority=-1)
+    mine = door.enqueue()
+
+    assert [job.id for job in above()] == [mine]
+
+
+def test_a_job_that_it_leased_no_longer_collapses_with_later_ones(door, above):
+    waits = {"serial_key": "k", "collapse": "waiting"}
+    running = door.enqueue(**waits)
+    door.rows("select howdah.admit(1)")
+
+    assert [job.id for job in above()] == [running]
+
+    assert door.enqueue(**waits) != running
+
+
+def greater_priority(door):
+    door.enqueue(priority=1)
+
+
+def released_to_the_front(door):
+    door.enqueue("released")
+    door.release(door.take(tasks=["released"]))
+
+
+def paused(door):
+    door.rows("select howdah.pause('default')")
+
+
+def any_limit(door):
+    door.rows("select howdah.put_limit('another', 1)")
+
+
+def somebody_watches(door):
+    door.rows("select howdah.watch('{default}')")
+
+
+def swept(door):
+    door.rows("delete from _howdah.idle")
+    door.rows("delete from _howdah.worker")
+
+
+def commits_do_not_wait(door):
+    door.rows("set synchronous_commit = off")
+
+
+def suspect(door):
+    door.rows("update _howdah.job set suspect = true")
+
+
+@pytest.mark.parametrize(
+    "matter",
+    [
+        greater_priority,
+        released_to_the_front,
+        paused,
+        any_limit,
+        somebody_watches,
+        swept,
+        commits_do_not_wait,
+        suspect,
+    ],
+)
+def test_it_leaves_to_a_claim_what_is_not_so_simple(door, above, matter):
+    job_id = door.enqueue()
+    matter(door)
+
+    assert above() == []
+
+    assert door.state(job_id) == "ready"
+    assert door.one("select count(*) from _howdah.lease") == 0
+
+
+def test_it_passes_over_what_another_has_locked(door, another_door, above):
+    first, second = door.enqueue(), door.enqueue()
+    other = another_door()
+
+    with other.transaction():
+        [taken] = other.claim(1, worker=door.worker("other"))
+        rest = above()
+
+    assert (taken.id, [job.id for job in rest]) == (first, [second])
+
+
+def test_a_worker_that_found_something_is_not_idle(door, above):
+    above()
+    before = door.one("select idle from howdah.workers")
+    door.enqueue()
+    above()
+
+    assert (before, door.one("select idle from howdah.workers")) == (True, False)
+
+
+def test_when_it_is_full_it_wakes_one_more(door, another_door, above):
+    other, listener = door.worker("other"), another_door()
+    listener.rows(f'listen "{door.value("channel")}"')
+    for _ in range(3):
+        door.enqueue(wake=False)
+    door.claim(1, worker=other, queues=["none"], idle=True)
+    door.rows("update _howdah.idle set queues = '{*}' where worker = %s", other)
+
+    def told():
+        return [note.payload for note in listener.connection.notifies(timeout=0.1)]
+
+    not_full = (len(above(2)), told())
+    full = (len(above(2)), told())
+
+    assert not_full == (2, [f"w{str(other)[:8]}"])
+    assert full == (1, [])
+
+
+@pytest.mark.parametrize("n", [None, 0, -1, 10_001])
+def test_a_bad_number_is_refused(door, above, refused, n):
+    job_id = door.enqueue()
+
+    with refused("JQ001", "jobs"):
+        above(n)
+
+    assert door.state(job_id) == "ready"
+
+
+@pytest.mark.parametrize("missing", ["queue", "priority", "floor", "worker", "tasks"])
+def test_without_one_of_the_others_there_is_nothing(door, above, missing):
+    door.enqueue()
+
+    if missing == "tasks":
+        given = door.rows("select * from howdah.claim_above('default', 0, 0, 1, %s, null)", uuid4())
+    else:
+        given = above(**{missing: None})
+
+    assert given == []
