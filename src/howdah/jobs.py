@@ -90,12 +90,20 @@ _ARGS = CLAIMED_COLUMNS.split(", ").index("args::text")
 
 
 def claim_above(
-    queue: str, priority: int, seq: int, n: int, *, worker: UUID, tasks: Sequence[str]
+    queue: str,
+    priority: int,
+    seq: int,
+    n: int,
+    *,
+    worker: UUID,
+    tasks: Sequence[str],
+    others: bool = True,
 ) -> Call[_List[Claimed]]:
     """Lease up to `n` jobs, 1 to 10,000, that have come to one priority of one queue above a floor.
 
     For a worker that has just been told of them: cheaper than `claim`, to which it leaves all that
-    is not so simple, and leases nothing then. `tasks` are names.
+    is not so simple, and leases nothing then. `tasks` are names; `others` says whether the worker
+    serves other queues as well.
     """
     return function(
         "claim_above",
@@ -107,6 +115,7 @@ def claim_above(
         n=("int", n),
         worker=("uuid", worker),
         tasks=("text[]", tasks),
+        others=("boolean", others),
     )
 
 

@@ -104,7 +104,7 @@ class Chaining(Enqueuing, Claiming, Finishing, Passing, Serving):
                 self._end("release", *mine[-1])
         for priority in priorities:
             self.enqueue(self.plain("work", "a", priority), False)
-        self.claim_above_one_floor(n, "a", 0)
+        self.claim_above_one_floor(n, "a", 0, False)
 
     def _have_something_ready(self) -> None:
         paused = {name for name, queue in self.world.queues.items() if queue.paused}

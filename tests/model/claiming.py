@@ -72,16 +72,13 @@ def claim(
     return started(world, found, worker)
 
 
-def claim_above(world: World, n: int, worker: Worker, queue: str, priority: int) -> list[Job]:
-    """The same on the short road: none where others go first, or may have to."""
+def claim_above(
+    world: World, n: int, worker: Worker, queues: list[str], rows: list[Any]
+) -> list[Job]:
+    """On the short road: none, or as many as there came of what a claim would give first."""
     world.look_who_was_let_in()
-    here = [job for job in world.in_state("ready") if job.queue == queue]
-    if world.any_limits() or world.queue(queue).paused or worker.id not in world.workers:
-        return []
-    if any((-job.priority, min(job.seq, 0)) < (-priority, 0) for job in here):
-        return []
-    able = [job for job in here if job.priority == priority and not job.suspect]
-    return started(world, sorted(able, key=lambda job: job.seq)[:n], worker)
+    assert not rows or (not world.any_limits() and worker.id in world.workers)
+    return started(world, picked(world, n, queues, TASKS, None)[: len(rows)], worker)
 
 
 def started(world: World, found: list[Job], worker: Worker | None) -> list[Job]:
@@ -144,18 +141,27 @@ class Claiming(Machine):
         self._compare(worker, lambda: claim(self.world, n, worker), lambda: claimer.claim(n))
 
     @precondition(lambda self: self.before is None and self.claimer is not None)
-    @rule(n=sizes, queue=st.sampled_from(QUEUES), priority=st.sampled_from(PRIORITIES))
-    def claim_above_one_floor(self, n: int, queue: str, priority: int) -> None:
+    @rule(
+        n=sizes,
+        queue=st.sampled_from(QUEUES),
+        priority=st.sampled_from(PRIORITIES),
+        others=st.booleans(),
+    )
+    def claim_above_one_floor(self, n: int, queue: str, priority: int, others: bool) -> None:
         assert self.claimer is not None
         worker = Worker(self.claimer.worker, "claimer", self.world.now, ["*"])
         floor = self.claimer.floors.above.get((queue, priority), 0)
-        above = {"seq": floor, "n": n, "tasks": TASKS}
-        self._compare(
-            worker,
-            lambda: claim_above(self.world, n, worker, queue, priority),
-            lambda: self.door.call(
-                "claim_above", worker=worker.id, queue=queue, priority=priority, **above
-            ),
+        where = {"queue": queue, "priority": priority, "seq": floor, "others": others}
+        queues = ["*"] if others else [queue]
+
+        def expected() -> Any:
+            return lambda rows: self._are_those(
+                lambda: claim_above(self.world, n, worker, queues, rows), rows
+            )
+
+        self.both(
+            expected,
+            lambda: self.door.call("claim_above", **where, n=n, worker=worker.id, tasks=TASKS),
         )
 
     def _claim(

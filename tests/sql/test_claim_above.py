@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
@@ -75,7 +76,16 @@ def test_it_takes_what_its_worker_can_do_of_that_queue_and_priority(door, above)
     door.enqueue(priority=-1)
     mine = door.enqueue()
 
-    assert [job.id for job in above()] == [mine]
+    assert [job.id for job in above(others=False)] == [mine]
+
+
+def test_what_serves_one_queue_alone_does_not_look_at_others(door, above):
+    door.enqueue(queue="another", priority=1)
+    door.enqueue(queue="z", priority=1)
+    mine = door.enqueue()
+
+    assert above() == []
+    assert [job.id for job in above(others=False)] == [mine]
 
 
 def test_a_job_that_it_leased_no_longer_collapses_with_later_ones(door, above):
@@ -92,6 +102,14 @@ def greater_priority(door):
     door.enqueue(priority=1)
 
 
+def a_queue_before_it(door):
+    door.enqueue(queue="a")
+
+
+def a_queue_behind_it(door):
+    door.enqueue(queue="z")
+
+
 def released_to_the_front(door):
     door.enqueue("released")
     door.release(door.take(tasks=["released"]))
@@ -105,10 +123,6 @@ def any_limit(door):
     door.rows("select howdah.put_limit('another', 1)")
 
 
-def somebody_watches(door):
-    door.rows("select howdah.watch('{default}')")
-
-
 def swept(door):
     door.rows("delete from _howdah.idle")
     door.rows("delete from _howdah.worker")
@@ -120,6 +134,12 @@ def commits_do_not_wait(door):
 
 def suspect(door):
     door.rows("update _howdah.job set suspect = true")
+    door.enqueue()
+
+
+def a_range_of_versions(door):
+    door.rows("update _howdah.job set task = 'work@>=2'")
+    door.enqueue()
 
 
 @pytest.mark.parametrize(
@@ -129,10 +149,12 @@ def suspect(door):
         released_to_the_front,
         paused,
         any_limit,
-        somebody_watches,
+        a_queue_before_it,
+        a_queue_behind_it,
         swept,
         commits_do_not_wait,
         suspect,
+        a_range_of_versions,
     ],
 )
 def test_it_leaves_to_a_claim_what_is_not_so_simple(door, above, matter):
@@ -143,6 +165,61 @@ def test_it_leaves_to_a_claim_what_is_not_so_simple(door, above, matter):
 
     assert door.state(job_id) == "ready"
     assert door.one("select count(*) from _howdah.lease") == 0
+
+
+def nothing(door):
+    door.rows("delete from _howdah.job")
+
+
+@pytest.mark.parametrize(
+    "matter",
+    [nothing, greater_priority, released_to_the_front, paused, any_limit, a_queue_before_it],
+)
+def test_when_it_leases_nothing_it_locks_nobody_and_takes_no_transaction_id(
+    door, another_door, worker, above, matter
+):
+    """Its worker's row is held, as by one who sweeps it: it does not wait for that."""
+    door.enqueue()
+    matter(door)
+    sweeper = another_door()
+
+    with sweeper.transaction():
+        sweeper.rows("select from _howdah.worker where id = %s for update", worker)
+        with door.transaction():
+            door.rows("set local lock_timeout = '5s'")
+            found = above()
+            own = door.one("select pg_current_xact_id_if_assigned()")
+
+    assert (found, own) == ([], None)
+
+
+def test_a_limit_that_is_put_while_it_picks_is_seen(door, another_door, worker, waits_for_lock):
+    """As a claim does, it looks when it has the rows; whoever puts a limit draws a number first."""
+    door.enqueue()
+    claimer, holder = another_door(), another_door()
+    above = {"queue": "default", "priority": 0, "seq": 0, "n": 1, "worker": worker}
+
+    with ThreadPoolExecutor() as pool:
+        with holder.transaction():
+            holder.rows("lock table _howdah.queue in access exclusive mode")
+            claiming = pool.submit(claimer.call, "claim_above", tasks=["work"], **above)
+            waits_for_lock(claimer)
+            holder.rows("select nextval('_howdah.has_limits')")
+        found = claiming.result(10)
+
+    assert found == []
+
+
+def test_who_watches_is_told(door, another_door, above):
+    job_id = door.enqueue()
+    listener = another_door()
+    channel = listener.one("select howdah.watch('default')")
+    listener.rows(f'listen "{channel}"')
+
+    above()
+
+    told = [note.payload for note in listener.connection.notifies(timeout=0.2)]
+    assert told == [f"running {job_id}"]
 
 
 def test_it_passes_over_what_another_has_locked(door, another_door, above):

@@ -263,10 +263,23 @@ WORK = {
     "claim of a queue": claim(queues=["q1"]),
     "claim above a floor": Work(
         lambda door, worker: door.call(
-            "claim_above", queue="q1", priority=2, seq=5, n=10, worker=worker, tasks=["t1", "t2"]
+            "claim_above",
+            queue="q1",
+            priority=2,
+            seq=5,
+            n=10,
+            worker=worker,
+            tasks=["t1", "t2"],
+            others=False,
         ),
         lambda door: door.worker(),
         jobs=10,
+    ),
+    "claim above a floor, of nothing": Work(
+        lambda door, worker: door.call(
+            "claim_above", queue="q1", priority=2, seq=2**60, n=10, worker=worker, tasks=["t1"]
+        ),
+        lambda door: door.worker(),
     ),
     "claim of patterns": claim(queues=["q*"], tasks=["t1", "x*"]),
     "claim of nothing": Work(lambda door, _: door.claim(10, queues=["none"])),

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from howdah import App, Retry
+from howdah.worker.fetcher import LOOK_EVERY
 
 
 @pytest.fixture
@@ -156,16 +157,31 @@ async def test_who_is_told_of_a_job_claims_it_on_the_short_road(told, eventually
     assert all(not is_short for is_short, _ in found[1:])
 
 
+@pytest.mark.parametrize("queue", ["default", "urgent", "at once"])
 async def test_of_what_came_together_the_greater_priority_starts_first(
-    told, lazy, eventually, idle
+    told, lazy, eventually, queue
 ):
-    _, job, starts, found = told
+    worker, job, starts, found = told
+    looked_at = max(worker._parts.fetcher._looked_at.values())  # for other queues
+    await eventually(lambda: time.monotonic() > looked_at + LOOK_EVERY)
 
-    await lazy.enqueue_many([job.job(1), job.options(priority=5).job(2)])
+    await lazy.enqueue_many([job.job(1), job.options(queue=queue, priority=5).job(2)])
     await eventually(lambda: len(starts) == 3)
 
     assert starts == [0, 2, 1]
     assert found[0] == (True, 0)
+
+
+async def test_a_road_that_leads_nowhere_is_not_taken_each_time(told, store, eventually, idle):
+    _, job, starts, found = told
+    store.do("select howdah.put_limit('another', 1)")
+
+    for n in range(1, 4):
+        await job.enqueue(n)
+        await eventually(lambda n=n: starts[-1] == n and idle())
+
+    assert found[0] == (True, 0)
+    assert sum(is_short for is_short, _ in found) < 3
 
 
 async def test_a_job_whose_claim_on_the_short_road_was_never_answered_runs_once(

@@ -17,6 +17,7 @@ from howdah.worker.floors import Floors, News, given, together
 from howdah.worker.identity import Identity
 from howdah.worker.leases import Leases
 from howdah.worker.link import Link, Patience
+from howdah.worker.short_road import ShortRoad
 from howdah.worker.slots import MOST_ASKED, Slots
 
 LOOK_EVERY = 0.2  # seconds between two looks for queues without a floor while there is enough to do
@@ -51,6 +52,7 @@ class Fetcher:
         self._leases, self._patience, self._fill = leases, patience, fill
         self._fell_idle = fell_idle
         self._floors = {slots: Floors() for slots in self._groups}
+        self._short = {slots: ShortRoad() for slots in self._groups}
         self._looked_at = dict.fromkeys(self._groups, 0.0)
         self._forgot_at = 0.0
         self._poked = asyncio.Event()
@@ -196,14 +198,27 @@ class Fetcher:
 
     async def _ask_above(self, slots: Slots) -> list[Claimed]:
         """What has come above the only floor: the short road for a hint."""
-        n, only = min(slots.wants(), self._most), self._floors[slots].only()
-        if only is None or n <= 0 or self._stopping:
+        n, only, road = (
+            min(slots.wants(), self._most),
+            self._floors[slots].only(),
+            self._short[slots],
+        )
+        if only is None or n <= 0 or self._stopping or not road.is_open():
             return []
         (queue, priority), seq = only
         worker = self._identity.id
-        claim = jobs.claim_above(queue, priority, seq, n, worker=worker, tasks=self._tasks(slots))
+        claim = jobs.claim_above(
+            queue,
+            priority,
+            seq,
+            n,
+            worker=worker,
+            tasks=self._tasks(slots),
+            others=slots.queues != (queue,),
+        )
         with self._in_doubt(self._floors[slots], n):
             claimed = await self._link.run(claim)
+        road.led_to(len(claimed))
         return claimed if worker == self._identity.id else []
 
     async def _ask_once(self, slots: Slots, n: int, *, idle: bool) -> tuple[list[Claimed], bool]:
