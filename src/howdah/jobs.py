@@ -102,8 +102,8 @@ def claim_above(
     """Lease up to `n` jobs, 1 to 10,000, that have come to one priority of one queue above a floor.
 
     For a worker that has just been told of them: cheaper than `claim`, to which it leaves all that
-    is not so simple, and leases nothing then. `tasks` are names; `others` says whether the worker
-    serves other queues as well.
+    is not so simple, and leases nothing then. `tasks` are names; with `others` a ready job of any
+    other queue is such a case.
     """
     return function(
         "claim_above",

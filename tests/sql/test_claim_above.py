@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from uuid import uuid4
 
 import pytest
 from psycopg import Rollback
@@ -24,9 +23,9 @@ def worker(door):
 def above(door, worker):
     """Claims for that worker."""
 
-    def above(n=10, floor=0, tasks=("work",), **options):
-        given = {"queue": "default", "priority": 0, "worker": worker, **options}
-        return door.call("claim_above", seq=floor, n=n, tasks=list(tasks), **given)
+    def above(n=10, floor=0, **options):
+        given = {"queue": "default", "priority": 0, "worker": worker, "tasks": ["work"], **options}
+        return door.call("claim_above", seq=floor, n=n, **given)
 
     return above
 
@@ -173,7 +172,16 @@ def nothing(door):
 
 @pytest.mark.parametrize(
     "matter",
-    [nothing, greater_priority, released_to_the_front, paused, any_limit, a_queue_before_it],
+    [
+        nothing,
+        greater_priority,
+        released_to_the_front,
+        paused,
+        any_limit,
+        a_queue_before_it,
+        suspect,
+        a_range_of_versions,
+    ],
 )
 def test_when_it_leases_nothing_it_locks_nobody_and_takes_no_transaction_id(
     door, another_door, worker, above, matter
@@ -193,8 +201,47 @@ def test_when_it_leases_nothing_it_locks_nobody_and_takes_no_transaction_id(
     assert (found, own) == ([], None)
 
 
-def test_a_limit_that_is_put_while_it_picks_is_seen(door, another_door, worker, waits_for_lock):
-    """As a claim does, it looks when it has the rows; whoever puts a limit draws a number first."""
+def test_when_another_has_locked_all_there_is_it_takes_no_transaction_id(door, another_door, above):
+    job_id = door.enqueue()
+    other = another_door()
+
+    with other.transaction(), door.transaction():
+        other.rows("select from _howdah.job where id = %s for update", job_id)
+        found = above()
+        own = door.one("select pg_current_xact_id_if_assigned()")
+
+    assert (found, own) == ([], None)
+
+
+def test_a_suspect_behind_what_is_locked_is_not_taken(door, another_door, above):
+    first, second = door.enqueue(), door.enqueue()
+    door.rows("update _howdah.job set suspect = true where id = %s", second)
+    other = another_door()
+
+    with other.transaction():
+        other.rows("select from _howdah.job where id = %s for update", first)
+        found = above(1)
+
+    assert found == []
+
+
+def test_a_worker_that_is_being_swept_leases_nothing(door, another_door, worker, waits_for_lock):
+    job_id = door.enqueue()
+    claimer, sweeper = another_door(), another_door()
+    above = {"queue": "default", "priority": 0, "seq": 0, "n": 1, "worker": worker}
+
+    with ThreadPoolExecutor() as pool:
+        with sweeper.transaction():
+            sweeper.rows("delete from _howdah.worker where id = %s", worker)
+            claiming = pool.submit(claimer.call, "claim_above", tasks=["work"], **above)
+            waits_for_lock(claimer)
+        found = claiming.result(10)
+
+    assert (found, door.state(job_id)) == ([], "ready")
+
+
+def test_a_limit_that_is_put_meanwhile_is_seen(door, another_door, worker, waits_for_lock):
+    """By its number, which is drawn before it is committed."""
     door.enqueue()
     claimer, holder = another_door(), another_door()
     above = {"queue": "default", "priority": 0, "seq": 0, "n": 1, "worker": worker}
@@ -270,13 +317,24 @@ def test_a_bad_number_is_refused(door, above, refused, n):
     assert door.state(job_id) == "ready"
 
 
-@pytest.mark.parametrize("missing", ["queue", "priority", "floor", "worker", "tasks"])
+@pytest.mark.parametrize("missing", ["queue", "priority", "floor", "worker"])
 def test_without_one_of_the_others_there_is_nothing(door, above, missing):
     door.enqueue()
 
-    if missing == "tasks":
-        given = door.rows("select * from howdah.claim_above('default', 0, 0, 1, %s, null)", uuid4())
-    else:
-        given = above(**{missing: None})
+    assert above(**{missing: None}) == []
 
-    assert given == []
+
+@pytest.mark.parametrize("tasks", [None, [], [None], ["work", None]])
+@pytest.mark.parametrize("task", ["other", "other@>=2"])
+def test_without_a_name_no_task_is_meant(door, above, task, tasks):
+    door.enqueue()
+    door.rows("update _howdah.job set task = %s", task)
+
+    assert above(tasks=tasks) == []
+
+
+def test_not_to_say_whether_there_are_other_queues_is_to_say_that_there_are(door, above):
+    door.enqueue(queue="a")
+    door.enqueue()
+
+    assert above(others=None) == []

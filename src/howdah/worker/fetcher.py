@@ -214,11 +214,16 @@ class Fetcher:
             n,
             worker=worker,
             tasks=self._tasks(slots),
-            others=slots.queues != (queue,),
+            others=slots.queues != (queue,) and self._is_time_to_look(slots),
         )
-        with self._in_doubt(self._floors[slots], n):
-            claimed = await self._link.run(claim)
-        road.led_to(len(claimed))
+        claimed: list[Claimed] = []
+        try:
+            with self._in_doubt(self._floors[slots], n):
+                claimed = await self._link.run(claim)
+        finally:
+            road.led_to(len(claimed))
+        if not claimed:
+            self._looked_at[slots] = 0.0  # the claim that follows is to look for itself
         return claimed if worker == self._identity.id else []
 
     async def _ask_once(self, slots: Slots, n: int, *, idle: bool) -> tuple[list[Claimed], bool]:

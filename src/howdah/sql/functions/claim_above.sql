@@ -28,39 +28,42 @@ begin
     if current_setting('synchronous_commit') = 'off' then
         return;
     end if;
-    if limits is not null then
-        if exists (select from _howdah.limit) then
-            return;
-        end if;
-    end if;
     token := gen_random_uuid();
     return query
-    with picked as materialized (
-        select coalesce(array_agg(p.row), '{}') as rows, bool_or(p.is_special) as are_special
-        from (select k.ctid as row, k.suspect is not null or k.task <> all (claim_above.tasks) as is_special
-              from _howdah.job k
-              where k.state = 'r' and k.queue = claim_above.queue and k.priority = claim_above.priority and k.seq > claim_above.seq
-                and (k.task = any (claim_above.tasks) or strpos(k.task, '@') > 0)
-              order by k.seq limit claim_above.n for update skip locked) p
-    ), leased as (
+    with leased as (
         update _howdah.job j
         set state = 'x', lease = token, attempt = j.attempt + 1, waiting_key = null,
             cursor = case when j.serial_key is not null then coalesce((select s.cursor from _howdah.serial_key s where s.key = j.serial_key), '{}') end,
             leased_until = null
-        where j.ctid = any ((select p.rows from picked p)::tid[])
-          -- In this order, once and before any row: who finds nothing has locked nothing, and takes no transaction id.
+        where j.ctid = any (array(
+                select k.ctid from _howdah.job k
+                where k.state = 'r' and k.queue = claim_above.queue and k.priority = claim_above.priority and k.seq > claim_above.seq
+                  and k.task = any (claim_above.tasks) and k.suspect is null
+                order by k.seq limit claim_above.n for update skip locked))
+          -- In this order, once and before those are picked: what is left to a claim is not locked, and takes no transaction id.
           and case
+              when limits is not null and exists (select from _howdah.limit) then false
               when exists (select from _howdah.queue q where q.name = claim_above.queue and q.paused) then false
               when exists (select from _howdah.job k where k.state = 'r' and k.queue = claim_above.queue and k.priority > claim_above.priority) then false
               when exists (select from _howdah.job k where k.state = 'r' and k.queue = claim_above.queue and k.priority = claim_above.priority
                              and k.seq < 0) then false
-              when claim_above.others and exists (select from _howdah.job k where k.state = 'r' and k.queue < claim_above.queue) then false
-              when claim_above.others and exists (select from _howdah.job k where k.state = 'r' and k.queue > claim_above.queue) then false
-              when (select p.rows = '{}' or p.are_special from picked p) then false
+              when claim_above.others is distinct from false and (
+                  exists (select from _howdah.job k where k.state = 'r' and k.queue < claim_above.queue)
+                  or exists (select from _howdah.job k where k.state = 'r' and k.queue > claim_above.queue)) then false
+              when (select bool_and(f.is_plain) is not true  -- the first ones, of which there may be none
+                    from (select (k.task = any (claim_above.tasks)) is true and k.suspect is null as is_plain
+                          from _howdah.job k
+                          where k.state = 'r' and k.queue = claim_above.queue and k.priority = claim_above.priority and k.seq > claim_above.seq
+                            and (k.task = any (claim_above.tasks) or strpos(k.task, '@') > 0)
+                          order by k.seq limit claim_above.n) f) then false
+              else true
+              end
+          -- And this, since it is volatile, when they are picked.
+          and case
+              when pg_sequence_last_value('_howdah.has_limits'::regclass) is distinct from limits then false
               else exists (select from _howdah.worker w where w.id = claim_above.worker for key share)
               end
-          and pg_sequence_last_value('_howdah.has_limits'::regclass) is not distinct from limits  -- after they were picked
-    returning j.id, j.queue, j.task, j.args, j.priority, j.seq, j.attempt, j.base_attempt, j.max_attempts, j.timeout_ms,
+        returning j.id, j.queue, j.task, j.args, j.priority, j.seq, j.attempt, j.base_attempt, j.max_attempts, j.timeout_ms,
                   j.delivery, j.leased_until, j.headers, j.tags, j.suspect, j.hooks, j.serial_key, j.cursor
     ), noted as (
         insert into _howdah.lease (lease, worker, claimed_at, ids)
