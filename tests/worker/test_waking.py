@@ -200,7 +200,7 @@ async def test_a_job_whose_claim_on_the_short_road_was_never_answered_runs_once(
 
     worker._parts._claims.run = lost
     job_id = await job.enqueue(1)
-    await eventually(lambda: store.state(job_id) == "succeeded")
+    await eventually(lambda: store.state(job_id) == "succeeded", within=3)
 
     assert starts == [0, 1]
     assert found[0] == (True, 1)

@@ -198,11 +198,8 @@ class Fetcher:
 
     async def _ask_above(self, slots: Slots) -> list[Claimed]:
         """What has come above the only floor: the short road for a hint."""
-        n, only, road = (
-            min(slots.wants(), self._most),
-            self._floors[slots].only(),
-            self._short[slots],
-        )
+        n, road = min(slots.wants(), self._most), self._short[slots]
+        only = self._floors[slots].only()
         if only is None or n <= 0 or self._stopping or not road.is_open():
             return []
         (queue, priority), seq = only
